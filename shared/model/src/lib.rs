@@ -1,1 +1,38 @@
-//! .
+//! The words of Lifeboat as types, and every document the repository stores.
+//!
+//! This crate owns names (`BackupId`, `DatabaseName`, `ChunkId`), the stored documents (`Manifest`, `ChunkEntry`,
+//! `RepositoryDocument`, `Lease`, `LedgerEntry`, `Finding`, reports) and the events that leave the system. It does no
+//! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
+
+mod chunk;
+mod digest;
+mod drill;
+mod event;
+mod finding;
+mod identity;
+mod inventory;
+mod lease;
+mod ledger;
+mod manifest;
+mod phase;
+mod repository;
+mod slice;
+mod verification;
+
+pub use chunk::{ChunkEntry, StoredChunk, Stream};
+pub use digest::{ChunkId, ChunkKey, RowDigest, RowHasher, Sha256};
+pub use drill::{DrillReport, TableProof};
+pub use event::{Alert, AlertKind, Event, Severity};
+pub use finding::{Finding, FindingKind};
+pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
+pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
+pub use lease::Lease;
+pub use ledger::{LedgerEntry, Outcome};
+pub use manifest::{
+    BackupState, ChunkList, ChunkListPart, CopyFormat, MANIFEST_FORMAT, Manifest, RelationEntry, RelationKind,
+    RelationStatus, Source, TableData, Totals,
+};
+pub use phase::Phases;
+pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
+pub use slice::{CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};
+pub use verification::{VerificationReport, VerificationScope};

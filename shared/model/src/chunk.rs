@@ -1,0 +1,146 @@
+//! The lines of a chunk list: what each stored chunk is and which part of which stream it carries.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{ChunkId, RowDigest, Sha256};
+use crate::identity::{EpochNumber, NameError};
+use crate::slice::Slice;
+
+/// What a chunk's bytes are a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Stream {
+    /// `pg_dump --schema-only --format=custom` of the snapshot.
+    Schema,
+    /// SQL of roles, without passwords.
+    Roles,
+    /// SQL of `setval` calls, one a line.
+    Sequences,
+    /// The [`Inventory`](crate::Inventory) of the schema as JSON: what a drill compares with.
+    Inventory,
+    /// Binary COPY of (oid, offset, bytes) pages of large objects.
+    LargeObjects,
+    /// COPY of the rows of the table with this oid.
+    Table(u32),
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Schema => f.write_str("schema"),
+            Self::Roles => f.write_str("roles"),
+            Self::Sequences => f.write_str("sequences"),
+            Self::Inventory => f.write_str("inventory"),
+            Self::LargeObjects => f.write_str("large-objects"),
+            Self::Table(oid) => write!(f, "table:{oid}"),
+        }
+    }
+}
+
+impl FromStr for Stream {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Ok(match text {
+            "schema" => Self::Schema,
+            "roles" => Self::Roles,
+            "sequences" => Self::Sequences,
+            "inventory" => Self::Inventory,
+            "large-objects" => Self::LargeObjects,
+            _ => text
+                .strip_prefix("table:")
+                .and_then(|oid| oid.parse().ok())
+                .map(Self::Table)
+                .ok_or_else(|| NameError::Stream(text.to_owned()))?,
+        })
+    }
+}
+
+impl TryFrom<String> for Stream {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<Stream> for String {
+    fn from(stream: Stream) -> String {
+        stream.to_string()
+    }
+}
+
+/// One sealed chunk as the repository holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredChunk {
+    /// Its content id; with the epoch, its key in the bucket.
+    pub id: ChunkId,
+    /// The epoch whose chunk key made the id.
+    pub epoch: EpochNumber,
+    /// Length of the plaintext.
+    pub raw_bytes: u64,
+    /// Length of the object.
+    pub stored_bytes: u64,
+    /// SHA-256 of the object.
+    pub sha256: Sha256,
+    /// Whether an earlier run had stored it already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
+}
+
+/// One line of a chunk list: one part of one stream.
+///
+/// A slice without rows has a line without a chunk, so that the list names every block range of every table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkEntry {
+    /// The stream it is a part of.
+    pub stream: Stream,
+    /// Counts the chunks of one slice, or of one stream that has no slices, from 0.
+    pub part: u32,
+    /// The block range, for tables.
+    #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
+    pub slice: Option<Slice>,
+    /// Rows in this chunk, for streams of rows.
+    #[serde(default)]
+    pub rows: u64,
+    /// Digest of those rows.
+    #[serde(default)]
+    pub digest: RowDigest,
+    /// The chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<StoredChunk>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_reads_back_as_it_was_written_with_and_without_slice_and_chunk() {
+        let chunk = StoredChunk {
+            id: ChunkId([1; 32]),
+            epoch: EpochNumber(1),
+            raw_bytes: 10,
+            stored_bytes: 5,
+            sha256: Sha256([2; 32]),
+            reused: true,
+        };
+        for (stream, slice, chunk) in [
+            (Stream::Table(7), Some(Slice { first_block: 0, end_block: Some(256) }), Some(chunk.clone())),
+            (Stream::Table(7), Some(Slice { first_block: 256, end_block: None }), None),
+            (Stream::Schema, None, Some(chunk)),
+        ] {
+            let entry = ChunkEntry { stream, part: 3, slice, rows: 2, digest: RowDigest::default(), chunk };
+            let json = serde_json::to_string(&entry).unwrap();
+            assert_eq!(serde_json::from_str::<ChunkEntry>(&json).unwrap(), entry, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_stream_of_an_unknown_name_is_refused() {
+        assert!("table:x".parse::<Stream>().is_err());
+        assert!("view:1".parse::<Stream>().is_err());
+    }
+}

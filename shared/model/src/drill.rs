@@ -1,0 +1,48 @@
+//! What a drill restored and what it proved.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::finding::Finding;
+use crate::identity::{BackupId, DatabaseName, Site};
+use crate::phase::Phases;
+
+/// `drills/<database>/<drill id>.json`: the report an auditor reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrillReport {
+    /// The database.
+    pub database: DatabaseName,
+    /// The backup that was restored.
+    pub backup_id: BackupId,
+    /// The only site that was read.
+    pub site: Site,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Tables restored and compared.
+    pub tables: Vec<TableProof>,
+    /// Rows restored and compared.
+    pub rows: u64,
+    /// Schema objects compared.
+    pub schema_objects: u64,
+    /// Large objects restored and compared.
+    pub large_objects: u64,
+    /// What was not equal.
+    pub findings: Vec<Finding>,
+    /// True only if every proof held.
+    pub equal: bool,
+    /// Wall seconds by phase: their sum is the recovery time that this drill measured.
+    pub seconds: Phases,
+}
+
+/// One table, restored and read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableProof {
+    /// `schema.name`.
+    pub table: String,
+    /// Rows read back.
+    pub rows: u64,
+    /// Whether count and digest are the manifest's.
+    pub equal: bool,
+}

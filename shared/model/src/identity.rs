@@ -1,0 +1,209 @@
+//! Names of things: each is checked once, where it enters, and then carried as a type.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not the name it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// A database's name in the repository: it becomes a folder name, so the alphabet is small.
+    #[error("`{0}` is not a database name: 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit")]
+    Database(String),
+    /// A backup id is a UTC time and four random characters.
+    #[error("`{0}` is not a backup id such as `2026-11-21T20-49-33Z-k3f9`")]
+    Backup(String),
+    /// 64 hexadecimal digits were expected.
+    #[error("`{0}` is not 64 hexadecimal digits")]
+    Hex(String),
+    /// A stream's name in a chunk list.
+    #[error("`{0}` is not the name of a stream")]
+    Stream(String),
+}
+
+/// What the repository calls one database: `clinic`. Not necessarily its name on the server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DatabaseName(String);
+
+impl DatabaseName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DatabaseName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if starts_well && text.len() <= 63 && text.chars().all(alphabet) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Database(text.to_owned()))
+        }
+    }
+}
+
+/// Names one backup: `2026-11-21T20-49-33Z-k3f9`, the UTC second it began and four random characters. Ids sort by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BackupId(String);
+
+impl BackupId {
+    /// The id of a backup that begins at `at`; `random` tells two of the same second apart.
+    pub fn new(at: Timestamp, random: u32) -> Self {
+        const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let time = at.strftime("%Y-%m-%dT%H-%M-%SZ");
+        let letter = |i: u32| ALPHABET.get((random >> (5 * i)) as usize & 31).copied().unwrap_or(b'a') as char;
+        Self(format!("{time}-{}{}{}{}", letter(0), letter(1), letter(2), letter(3)))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The second in which the backup began.
+    pub fn began_at(&self) -> Option<Timestamp> {
+        let time = self.0.get(..20)?;
+        jiff::civil::DateTime::strptime("%Y-%m-%dT%H-%M-%SZ", time)
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+            .map(|z| z.timestamp())
+    }
+}
+
+impl FromStr for BackupId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let candidate = Self(text.to_owned());
+        let suffix_is_plain = text
+            .strip_prefix(text.get(..21).unwrap_or(text))
+            .is_some_and(|s| s.len() == 4 && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
+        let has_separator = text.as_bytes().get(20) == Some(&b'-');
+        if suffix_is_plain && has_separator && candidate.began_at().is_some() {
+            Ok(candidate)
+        } else {
+            Err(NameError::Backup(text.to_owned()))
+        }
+    }
+}
+
+macro_rules! text_name {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+    };
+}
+text_name!(DatabaseName);
+text_name!(BackupId);
+
+/// Counts the repository's epochs from 1; shown with four digits, as in `chunks/0001/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EpochNumber(pub u32);
+
+impl fmt::Display for EpochNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}", self.0)
+    }
+}
+
+/// One bucket, its region and its key. Each site restores alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Site {
+    /// Where backups are written first.
+    Primary,
+    /// The copy in another region.
+    Offsite,
+}
+
+impl Site {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Offsite,
+            Self::Offsite => Self::Primary,
+        }
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Primary => "primary",
+            Self::Offsite => "offsite",
+        })
+    }
+}
+
+impl FromStr for Site {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "primary" => Ok(Self::Primary),
+            "offsite" => Ok(Self::Offsite),
+            other => Err(format!("`{other}` is not a site: `primary` or `offsite`")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_id_tells_when_it_began_and_reads_back() {
+        let at: Timestamp = "2026-11-21T20:49:33.7Z".parse().unwrap();
+        let id = BackupId::new(at, 0xdead_beef);
+        assert!(id.as_str().starts_with("2026-11-21T20-49-33Z-"));
+        assert_eq!(id.as_str().parse::<BackupId>().unwrap(), id);
+        assert_eq!(id.began_at().unwrap().as_second(), at.as_second());
+    }
+
+    #[test]
+    fn ids_sort_by_time() {
+        let early = BackupId::new("2026-11-21T20:49:33Z".parse().unwrap(), u32::MAX);
+        let late = BackupId::new("2026-11-21T20:49:34Z".parse().unwrap(), 0);
+        assert!(early < late);
+    }
+
+    #[test]
+    fn a_backup_id_with_a_path_in_it_is_refused() {
+        for text in ["", "2026-11-21T20-49-33Z", "2026-11-21T20-49-33Z-../", "2026-13-21T20-49-33Z-aaaa", "x", "é-2026"]
+        {
+            assert!(text.parse::<BackupId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_name_that_could_leave_its_folder_is_refused() {
+        for text in ["", "-a", "a/b", "..", "A", "a b", "é", &"a".repeat(64)] {
+            assert!(text.parse::<DatabaseName>().is_err(), "{text}");
+        }
+        assert!("clinic-2_eu".parse::<DatabaseName>().is_ok());
+    }
+}

@@ -1,0 +1,122 @@
+//! The inventory of a schema: what a drill compares the restored database with.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The kinds of objects an inventory lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectKind {
+    /// An extension; its definition is its schema (versions may differ from server to server).
+    Extension,
+    /// A schema.
+    Schema,
+    /// A type: enum labels, domain definition or composite columns.
+    Type,
+    /// A relation and its columns.
+    Relation,
+    /// A constraint.
+    Constraint,
+    /// An index.
+    Index,
+    /// A row level security policy.
+    Policy,
+    /// A trigger.
+    Trigger,
+    /// A function or procedure.
+    Routine,
+    /// A view's or materialized view's query.
+    View,
+    /// A sequence's parameters.
+    Sequence,
+}
+
+/// One object by kind and identity, with a definition that is equal on both sides of a faithful restore.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct InventoryObject {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its name, qualified so that it is unique among its kind.
+    pub identity: String,
+    /// Its definition as the server prints it.
+    pub definition: String,
+}
+
+/// All objects of a database that a restore must bring back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Sorted by kind and identity.
+    pub objects: Vec<InventoryObject>,
+}
+
+/// How a restored object differs from the source's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// The source had it; the restored database does not.
+    Missing(InventoryObject),
+    /// Both have it and the definitions are not the same.
+    Differs(InventoryObject),
+    /// Only the restored database has it.
+    Unexpected(InventoryObject),
+}
+
+impl Inventory {
+    /// How `restored` differs from this inventory of the source; empty when a restore was faithful.
+    pub fn differences(&self, restored: &Self) -> Vec<Difference> {
+        let theirs = restored.by_name();
+        let ours = self.by_name();
+        let lost =
+            self.objects.iter().filter_map(|object| match theirs.get(&(object.kind, object.identity.as_str())) {
+                None => Some(Difference::Missing(object.clone())),
+                Some(other) if other.definition != object.definition => Some(Difference::Differs(object.clone())),
+                Some(_) => None,
+            });
+        let extra = restored.objects.iter().filter(|o| !ours.contains_key(&(o.kind, o.identity.as_str())));
+        lost.chain(extra.cloned().map(Difference::Unexpected)).collect()
+    }
+
+    /// How many objects of each kind there are.
+    pub fn counts(&self) -> BTreeMap<ObjectKind, u64> {
+        let mut counts = BTreeMap::new();
+        for object in &self.objects {
+            *counts.entry(object.kind).or_default() += 1;
+        }
+        counts
+    }
+
+    fn by_name(&self) -> BTreeMap<(ObjectKind, &str), &InventoryObject> {
+        self.objects.iter().map(|object| ((object.kind, object.identity.as_str()), object)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inventory(objects: &[(&str, &str)]) -> Inventory {
+        let object = |(identity, definition): &(&str, &str)| InventoryObject {
+            kind: ObjectKind::Index,
+            identity: (*identity).to_owned(),
+            definition: (*definition).to_owned(),
+        };
+        Inventory { objects: objects.iter().map(object).collect() }
+    }
+
+    #[test]
+    fn a_lost_a_changed_and_an_added_object_are_each_named() {
+        let source = inventory(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        let restored = inventory(&[("a", "1"), ("b", "2"), ("d", "1")]);
+        let names: Vec<String> = source
+            .differences(&restored)
+            .into_iter()
+            .map(|difference| match difference {
+                Difference::Missing(o) => format!("missing {}", o.identity),
+                Difference::Differs(o) => format!("differs {}", o.identity),
+                Difference::Unexpected(o) => format!("unexpected {}", o.identity),
+            })
+            .collect();
+        assert_eq!(names, ["differs b", "missing c", "unexpected d"]);
+        assert!(source.differences(&source).is_empty());
+    }
+}

@@ -85,9 +85,27 @@ pub struct StoredChunk {
     pub stored_bytes: u64,
     /// SHA-256 of the object.
     pub sha256: Sha256,
-    /// Whether an earlier run had stored it already.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub reused: bool,
+    /// How it came to be in this backup.
+    pub origin: Origin,
+}
+
+/// How a chunk came to be in a backup. A verification of one backup reads what is `Stored` or `Found`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// This run stored it.
+    Stored,
+    /// Reused: the previous complete backup lists it.
+    Listed,
+    /// Reused: no known list names it, but it was in the store, left by a run that did not finish or by another database.
+    Found,
+}
+
+impl StoredChunk {
+    /// Whether the run that lists it did not have to store it.
+    pub fn is_reused(&self) -> bool {
+        self.origin != Origin::Stored
+    }
 }
 
 /// One line of a chunk list: one part of one stream.
@@ -125,7 +143,7 @@ mod tests {
             raw_bytes: 10,
             stored_bytes: 5,
             sha256: Sha256([2; 32]),
-            reused: true,
+            origin: Origin::Found,
         };
         for (stream, slice, chunk) in [
             (Stream::Table(7), Some(Slice { first_block: 0, end_block: Some(256) }), Some(chunk.clone())),

@@ -19,7 +19,7 @@ mod repository;
 mod slice;
 mod verification;
 
-pub use chunk::{ChunkEntry, StoredChunk, Stream};
+pub use chunk::{ChunkEntry, Origin, StoredChunk, Stream};
 pub use digest::{ChunkId, ChunkKey, RowDigest, RowHasher, Sha256};
 pub use drill::{DrillReport, TableProof};
 pub use event::{Alert, AlertKind, Event, Severity};

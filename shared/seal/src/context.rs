@@ -139,8 +139,9 @@ mod tests {
 
     #[test]
     fn names_are_sorted_by_their_utf8_bytes() {
-        let context = EncryptionContext::from_pairs([("é", "3"), ("z", "2"), ("A", "1"), ("\u{10000}", "5"), ("\u{ffff}", "4")])
-            .unwrap();
+        let context =
+            EncryptionContext::from_pairs([("é", "3"), ("z", "2"), ("A", "1"), ("\u{10000}", "5"), ("\u{ffff}", "4")])
+                .unwrap();
         let values: Vec<&str> = context.iter().map(|(_, value)| value).collect();
         // UTF-16 order would put U+10000 before U+FFFF.
         assert_eq!(values, ["1", "2", "3", "4", "5"]);

@@ -36,7 +36,8 @@ impl DataKey {
     /// # Errors
     /// [`DataKeyError::WrongLength`].
     pub fn from_slice(bytes: &[u8]) -> Result<Self, DataKeyError> {
-        let bytes: &[u8; DATA_KEY_LEN] = bytes.try_into().map_err(|_| DataKeyError::WrongLength { len: bytes.len() })?;
+        let bytes: &[u8; DATA_KEY_LEN] =
+            bytes.try_into().map_err(|_| DataKeyError::WrongLength { len: bytes.len() })?;
         Ok(Self(Zeroizing::new(*bytes)))
     }
 
@@ -169,7 +170,9 @@ impl DataKeyError {
             Self::Denied { .. } => "Allow this role to use the key, in its IAM policy and in the key's policy.",
             Self::Disabled { .. } => "Enable the key, or cancel its deletion, or use the key of the other site.",
             Self::Unavailable { .. } => "Try again; if it lasts, look at the network path to the key service.",
-            Self::Rejected { .. } => "The object was altered, or another one lies in its place; use the copy on the other site.",
+            Self::Rejected { .. } => {
+                "The object was altered, or another one lies in its place; use the copy on the other site."
+            }
             Self::WrongLength { .. } => "Data keys are AES-256; check what the key service was asked for.",
             Self::WrappingKey { .. } => "Correct the configuration of the wrapping key.",
             Self::Randomness => "The machine's source of randomness failed; start the program again.",

@@ -73,7 +73,12 @@ impl RawAesKey {
         own.then_some(iv)
     }
 
-    fn unwrap_entry(&self, entry: &EncryptedDataKey, iv: [u8; NONCE_LEN], context: &[u8]) -> Result<DataKey, DataKeyError> {
+    fn unwrap_entry(
+        &self,
+        entry: &EncryptedDataKey,
+        iv: [u8; NONCE_LEN],
+        context: &[u8],
+    ) -> Result<DataKey, DataKeyError> {
         let wrong_length = || DataKeyError::WrongLength { len: entry.ciphertext.len().saturating_sub(TAG_LEN) };
         let (wrapped, tag) = entry.ciphertext.split_at_checked(DATA_KEY_LEN).ok_or_else(wrong_length)?;
         if tag.len() != TAG_LEN {
@@ -81,7 +86,13 @@ impl RawAesKey {
         }
         let mut key = zeroize::Zeroizing::new([0; DATA_KEY_LEN]);
         self.key
-            .open_separate_gather(Nonce::assume_unique_for_key(iv), Aad::from(context), wrapped, tag, key.as_mut_slice())
+            .open_separate_gather(
+                Nonce::assume_unique_for_key(iv),
+                Aad::from(context),
+                wrapped,
+                tag,
+                key.as_mut_slice(),
+            )
             .map_err(|source| DataKeyError::Rejected { key: self.name.clone(), source: Arc::new(source) })?;
         DataKey::from_slice(key.as_slice())
     }

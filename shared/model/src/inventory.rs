@@ -1,6 +1,7 @@
 //! The inventory of a schema: what a drill compares the restored database with.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,24 @@ pub enum ObjectKind {
     View,
     /// A sequence's parameters.
     Sequence,
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Extension => "extension",
+            Self::Schema => "schema",
+            Self::Type => "type",
+            Self::Relation => "relation",
+            Self::Constraint => "constraint",
+            Self::Index => "index",
+            Self::Policy => "policy",
+            Self::Trigger => "trigger",
+            Self::Routine => "routine",
+            Self::View => "view",
+            Self::Sequence => "sequence",
+        })
+    }
 }
 
 /// One object by kind and identity, with a definition that is equal on both sides of a faithful restore.

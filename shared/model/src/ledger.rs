@@ -17,6 +17,21 @@ pub enum Outcome {
     Failed,
 }
 
+/// What is to be put on record: an entry before it has its number, time and place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerAct {
+    /// As in [`LedgerEntry`].
+    pub actor: String,
+    /// As in [`LedgerEntry`].
+    pub action: String,
+    /// As in [`LedgerEntry`].
+    pub subject: String,
+    /// As in [`LedgerEntry`].
+    pub outcome: Outcome,
+    /// As in [`LedgerEntry`].
+    pub detail: BTreeMap<String, String>,
+}
+
 /// `ledger/<yyyy>/<mm>/<dd>/<number>.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {

@@ -27,7 +27,7 @@ pub use finding::{Finding, FindingKind};
 pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
-pub use ledger::{LedgerEntry, Outcome};
+pub use ledger::{LedgerAct, LedgerEntry, Outcome};
 pub use manifest::{
     BackupState, ChunkList, ChunkListPart, CopyFormat, MANIFEST_FORMAT, Manifest, RelationEntry, RelationKind,
     RelationStatus, Source, TableData, Totals,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, FindingKind};
 use crate::identity::{BackupId, DatabaseName};
 
 /// Which objects a verification reads.
@@ -55,9 +55,13 @@ impl VerificationReport {
     /// A report is a document to be read; a bucket lost whole would otherwise list every object.
     pub const MAX_FINDINGS: usize = 1000;
 
-    /// Whether anything is wrong that was not put right. Objects that no manifest lists are not damage.
+    /// What is wrong and was not put right. Objects that no manifest lists are not damage.
+    pub fn damage(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| !finding.healed && finding.kind != FindingKind::Unlisted)
+    }
+
+    /// Whether nothing is damaged, as far as was looked.
     pub fn is_sound(&self) -> bool {
-        let harmless = |f: &Finding| f.healed || f.kind == crate::FindingKind::Unlisted;
-        self.more_findings == 0 && self.findings.iter().all(harmless)
+        self.more_findings == 0 && self.damage().next().is_none()
     }
 }

@@ -1,5 +1,7 @@
 //! The corpus of `vectors/mutations.txt`: every edit of a good message is refused with the error beside it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 mod layout;
 mod vector;
 

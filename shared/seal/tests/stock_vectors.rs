@@ -1,5 +1,7 @@
 //! Messages that others wrote: what the reader makes of them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 mod vector;
 
 use lifeboat_seal::{Header, SealError, open};

@@ -1,1 +1,45 @@
-//! .
+//! The repository: everything that Lifeboat keeps, on one or two sites.
+//!
+//! This crate owns the stored layout (`docs/format/repository.md`), the port [`ObjectStore`] to one bucket with its
+//! adapters (S3, memory, scripted faults), the adapter of the key service ([`KmsDataKeys`]), and what is built on them:
+//! chunks, chunk lists, manifests, leases, the ledger, inspection and healing. It must never know PostgreSQL, nor what
+//! the bytes of a chunk mean.
+//!
+//! Every write is create-only or a compare-and-swap, nothing can be deleted through it, and a manifest is written last:
+//! a run that is killed anywhere leaves no backup that is not whole, and chunks that the next run reuses.
+
+mod backups;
+mod checksum;
+mod chunk_list;
+mod chunk_mark;
+mod document;
+mod error;
+mod heavy;
+mod layout;
+mod lease;
+mod memory;
+mod message;
+mod reader;
+mod repository;
+mod scratch;
+mod sites;
+mod store;
+mod store_error;
+mod writer;
+
+pub use checksum::sha256;
+pub use chunk_list::{ChunkEntries, ChunkListWriter, PART_ENTRIES};
+pub use error::VaultError;
+pub use layout::{chunk_key, chunk_list_key, manifest_key};
+pub use lease::{HeldLease, Leases};
+pub use memory::MemoryStore;
+pub use reader::{CHUNK_LIMIT_BYTES, Reader};
+pub use repository::{EPOCH_AGE, Repository};
+pub use scratch::Scratch;
+pub use sites::{SiteStore, Sites};
+pub use store::{
+    CopySource, DOCUMENT_LIMIT_BYTES, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page,
+    PutCondition, Version,
+};
+pub use store_error::{Cause, Retry, StoreError};
+pub use writer::{KNOWN_CHUNKS_LIMIT, WriteOptions, Writer};

@@ -1,0 +1,129 @@
+//! Manifests: published last, listed, and read with or without the proof that nobody altered them.
+
+use lifeboat_model::{BackupId, ChunkKey, DatabaseName, Manifest, Site};
+use serde::Serialize;
+
+use crate::document::{Place, SealedManifest, encode, encode_manifest};
+use crate::error::VaultError;
+use crate::layout::{backup_of_manifest_key, chunk_list_key, database_prefix, is_plain_key, manifest_key};
+use crate::repository::Repository;
+use crate::store::{DOCUMENT_LIMIT_BYTES, NewObject};
+
+/// Pages of a listing of one database's backups. A backup has two objects or a few more, so this is 250,000 backups: an
+/// hourly one for 28 years.
+const LIST_PAGES_LIMIT: usize = 500;
+
+/// Where documents of their own name may be put by [`Repository::put_document`].
+const DOCUMENT_FOLDERS: [&str; 6] = ["drills/", "findings/", "changes/", "exports/", "archive/", "verifications/"];
+
+impl Repository {
+    /// Publishes a backup: from now on it exists. Written create-only, on the primary and then on the other site, and
+    /// only after every part of its chunk list was seen on every site. Idempotent for the same manifest.
+    ///
+    /// # Errors
+    /// [`VaultError::Incomplete`] when something that it names is missing; [`VaultError::Store`] with `AlreadyExists` when
+    /// another manifest has this backup's key. A failure of the other site leaves a backup that is complete on the
+    /// primary and whose manifest a verification brings over.
+    pub async fn publish(&self, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<(), VaultError> {
+        let backup_id = &manifest.backup_id;
+        let incomplete = |reason| VaultError::Incomplete { backup_id: backup_id.clone(), reason };
+        if self.document().epoch(manifest.epoch).is_none() {
+            return Err(VaultError::UnknownEpoch { epoch: manifest.epoch });
+        }
+        let listed: u64 = manifest.chunk_list.parts.iter().map(|part| part.entries).sum();
+        if listed != manifest.chunk_list.entries {
+            return Err(incomplete("its chunk list does not add up"));
+        }
+        for (number, part) in manifest.chunk_list.parts.iter().enumerate() {
+            let key = chunk_list_key(&manifest.database, backup_id, number);
+            for store in self.sites.iter() {
+                let head = store.head(&key).await?;
+                if !head.is_some_and(|head| head.size_bytes == part.stored_bytes && head.sha256 == Some(part.sha256)) {
+                    return Err(incomplete("a part of its chunk list is not stored on every site"));
+                }
+            }
+        }
+        let key = manifest_key(&manifest.database, backup_id);
+        let object = NewObject::new(encode_manifest(&key, manifest, chunk_key)?);
+        self.sites.create_everywhere(&key, object).await
+    }
+
+    /// The complete backups of a database on a site, oldest first.
+    ///
+    /// # Errors
+    /// [`VaultError::NoSite`], [`VaultError::Store`], [`VaultError::TooMany`].
+    pub async fn manifests(&self, database: &DatabaseName, site: Site) -> Result<Vec<BackupId>, VaultError> {
+        let store = self.sites.get(site)?;
+        let prefix = database_prefix(database);
+        let mut backups = Vec::new();
+        let mut after: Option<String> = None;
+        for _ in 0..LIST_PAGES_LIMIT {
+            let page = store.list(&prefix, after.as_deref()).await?;
+            backups.extend(page.keys.iter().filter_map(|key| backup_of_manifest_key(&prefix, key)));
+            after = page.keys.into_iter().next_back();
+            if !page.more || after.is_none() {
+                // Keys sort by backup id, but `<id>/chunks…` and `<id>/manifest…` come in pairs: already in order.
+                return Ok(backups);
+            }
+        }
+        Err(VaultError::TooMany { what: "pages in the listing of backups", limit: LIST_PAGES_LIMIT })
+    }
+
+    /// A manifest as one site has it: undamaged, but anyone who may write to the bucket could have written it. For
+    /// `verify`, which has no key.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`], [`VaultError::Document`], [`VaultError::NewerFormat`], [`VaultError::Store`].
+    pub async fn manifest(
+        &self,
+        database: &DatabaseName,
+        backup_id: &BackupId,
+        site: Site,
+    ) -> Result<Manifest, VaultError> {
+        Ok(self.sealed_manifest(database, backup_id, site).await?.unauthenticated())
+    }
+
+    /// A manifest that a holder of the chunk key wrote, and nobody altered since. For everything that restores or reuses.
+    ///
+    /// # Errors
+    /// [`VaultError::ManifestForged`]; as [`Repository::manifest`] and [`Repository::chunk_key`].
+    pub async fn authenticated_manifest(
+        &self,
+        database: &DatabaseName,
+        backup_id: &BackupId,
+        site: Site,
+    ) -> Result<Manifest, VaultError> {
+        let sealed = self.sealed_manifest(database, backup_id, site).await?;
+        let chunk_key = self.chunk_key(sealed.claimed().epoch).await?;
+        let key = manifest_key(database, backup_id);
+        sealed.authenticate(Place { site, key: &key }, &chunk_key)
+    }
+
+    async fn sealed_manifest(
+        &self,
+        database: &DatabaseName,
+        backup_id: &BackupId,
+        site: Site,
+    ) -> Result<SealedManifest, VaultError> {
+        let key = manifest_key(database, backup_id);
+        let fetched = self.sites.get(site)?.get(&key, DOCUMENT_LIMIT_BYTES).await?;
+        let sealed = SealedManifest::decode(Place { site, key: &key }, &fetched.body)?;
+        let claimed = sealed.claimed();
+        if claimed.backup_id != *backup_id || claimed.database != *database {
+            return Err(VaultError::Damaged { site, key, reason: "it is the manifest of another backup" });
+        }
+        Ok(sealed)
+    }
+
+    /// Writes a report create-only on every site: `drills/clinic/<id>.json`, `findings/clinic/<id>.json`.
+    ///
+    /// # Errors
+    /// [`VaultError::BadKey`] for a key outside the folders of reports; [`VaultError::Store`] with `AlreadyExists` when
+    /// another document has the key.
+    pub async fn put_document<T: Serialize + Sync>(&self, key: &str, document: &T) -> Result<(), VaultError> {
+        if !is_plain_key(key) || !DOCUMENT_FOLDERS.iter().any(|folder| key.starts_with(folder)) {
+            return Err(VaultError::BadKey { key: key.to_owned(), purpose: "a report" });
+        }
+        self.sites.create_everywhere(key, NewObject::new(encode(key, document)?)).await
+    }
+}

@@ -1,0 +1,103 @@
+//! Which key each thing has. The same on both sites; `docs/format/repository.md` is this page in words.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use lifeboat_model::{BackupId, ChunkId, DatabaseName, EpochNumber};
+
+/// The document at the root.
+pub(crate) const REPOSITORY_KEY: &str = "repository.json";
+
+/// Points at the newest ledger entry; changed only by compare-and-swap.
+pub(crate) const LEDGER_HEAD_KEY: &str = "state/ledger-head.json";
+
+/// Where ledger entries are.
+pub(crate) const LEDGER_PREFIX: &str = "ledger/";
+
+/// The last part of a manifest's key.
+pub(crate) const MANIFEST_NAME: &str = "manifest.json";
+
+/// `chunks/0001/`: all chunks of an epoch.
+pub(crate) fn epoch_prefix(epoch: EpochNumber) -> String {
+    format!("chunks/{epoch}/")
+}
+
+/// `chunks/0001/ab/abcd…`: two digits of fan-out keep the listings of a bucket browsable by eye.
+pub fn chunk_key(epoch: EpochNumber, id: &ChunkId) -> String {
+    let id = id.to_string();
+    let fan = id.get(..2).unwrap_or_default();
+    format!("chunks/{epoch}/{fan}/{id}")
+}
+
+/// `backups/clinic/`: all backups of a database.
+pub(crate) fn database_prefix(database: &DatabaseName) -> String {
+    format!("backups/{database}/")
+}
+
+/// `backups/clinic/<backup id>/manifest.json`.
+pub fn manifest_key(database: &DatabaseName, backup_id: &BackupId) -> String {
+    format!("backups/{database}/{backup_id}/{MANIFEST_NAME}")
+}
+
+/// `backups/clinic/<backup id>/chunks-00000.jsonl.zst`.
+pub fn chunk_list_key(database: &DatabaseName, backup_id: &BackupId, part: usize) -> String {
+    format!("backups/{database}/{backup_id}/chunks-{part:05}.jsonl.zst")
+}
+
+/// The backup whose manifest has this key.
+pub(crate) fn backup_of_manifest_key(prefix: &str, key: &str) -> Option<BackupId> {
+    let (backup_id, name) = key.strip_prefix(prefix)?.split_once('/')?;
+    (name == MANIFEST_NAME).then(|| backup_id.parse().ok()).flatten()
+}
+
+/// `leases/<name>.json`.
+pub(crate) fn lease_key(name: &str) -> String {
+    format!("leases/{name}.json")
+}
+
+/// `ledger/2026/11/21/000000000042.json`, by the UTC day of the entry.
+pub(crate) fn ledger_key(at: Timestamp, number: u64) -> String {
+    format!("{LEDGER_PREFIX}{}/{number:012}.json", at.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d"))
+}
+
+/// Whether `key` is one or more names of `a-z 0-9 - _ . A-Z` between slashes, none of them `.` or `..`.
+pub(crate) fn is_plain_key(key: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    key.len() <= 512
+        && key.split('/').all(|name| !name.is_empty() && name != "." && name != ".." && name.chars().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_those_of_the_stored_layout() {
+        let database: DatabaseName = "clinic".parse().unwrap();
+        let backup: BackupId = "2026-11-21T20-49-33Z-k3f9".parse().unwrap();
+        assert_eq!(chunk_key(EpochNumber(1), &ChunkId([0xab; 32])), format!("chunks/0001/ab/{}", "ab".repeat(32)));
+        assert_eq!(manifest_key(&database, &backup), "backups/clinic/2026-11-21T20-49-33Z-k3f9/manifest.json");
+        assert_eq!(
+            chunk_list_key(&database, &backup, 7),
+            "backups/clinic/2026-11-21T20-49-33Z-k3f9/chunks-00007.jsonl.zst"
+        );
+        assert_eq!(ledger_key("2026-11-21T23:59:59Z".parse().unwrap(), 42), "ledger/2026/11/21/000000000042.json");
+    }
+
+    #[test]
+    fn only_a_manifest_tells_of_a_backup() {
+        let database: DatabaseName = "clinic".parse().unwrap();
+        let prefix = database_prefix(&database);
+        let backup: BackupId = "2026-11-21T20-49-33Z-k3f9".parse().unwrap();
+        assert_eq!(backup_of_manifest_key(&prefix, &manifest_key(&database, &backup)), Some(backup.clone()));
+        assert_eq!(backup_of_manifest_key(&prefix, &chunk_list_key(&database, &backup, 0)), None);
+        assert_eq!(backup_of_manifest_key(&prefix, "backups/clinic/x/manifest.json"), None);
+    }
+
+    #[test]
+    fn a_key_that_could_leave_its_folder_is_not_plain() {
+        for key in ["", "/", "a/", "a//b", "../a", "a/./b", "a b", "é"] {
+            assert!(!is_plain_key(key), "{key}");
+        }
+        assert!(is_plain_key("drills/clinic/2026-11-21T20-49-33Z-k3f9.json"));
+    }
+}

@@ -1,0 +1,175 @@
+//! The two sites of a repository, and what is done to both.
+
+use std::sync::Arc;
+
+use lifeboat_model::{Sha256, Site};
+
+use crate::error::VaultError;
+use crate::store::{Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, PutCondition, Version};
+use crate::store_error::StoreError;
+
+/// The store of one site. Its errors name the site.
+#[derive(Clone)]
+pub struct SiteStore {
+    site: Site,
+    store: Arc<dyn ObjectStore>,
+}
+
+/// What became of a create-only write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// The object is new.
+    New(Version),
+    /// The very same bytes were there: an earlier try, or another run, had written them.
+    Same(Version),
+}
+
+impl SiteStore {
+    /// Which site it is.
+    pub fn site(&self) -> Site {
+        self.site
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    pub(crate) fn error(&self, source: StoreError) -> VaultError {
+        VaultError::Store { site: self.site, source }
+    }
+
+    pub(crate) async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, VaultError> {
+        self.store.get(key, limit_bytes).await.map_err(VaultError::store(self.site))
+    }
+
+    /// As [`SiteStore::get`], with `None` for a key that has no object.
+    pub(crate) async fn find(&self, key: &str, limit_bytes: u64) -> Result<Option<Fetched>, VaultError> {
+        match self.store.get(key, limit_bytes).await {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
+    pub(crate) async fn head(&self, key: &str) -> Result<Option<ObjectHead>, VaultError> {
+        self.store.head(key).await.map_err(VaultError::store(self.site))
+    }
+
+    pub(crate) async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
+        self.store.measure(key, limit_bytes).await
+    }
+
+    pub(crate) async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, VaultError> {
+        self.store.list(prefix, after).await.map_err(VaultError::store(self.site))
+    }
+
+    pub(crate) async fn put(
+        &self,
+        key: &str,
+        object: NewObject,
+        condition: PutCondition,
+    ) -> Result<Version, VaultError> {
+        self.store.put(key, object, condition).await.map_err(VaultError::store(self.site))
+    }
+
+    /// Writes create-only and takes the same bytes, already there, for success.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when other bytes have the key.
+    pub(crate) async fn create(&self, key: &str, object: NewObject) -> Result<Created, VaultError> {
+        let sha256 = object.sha256;
+        match self.store.put(key, object, PutCondition::CreateOnly).await {
+            Ok(version) => Ok(Created::New(version)),
+            Err(StoreError::AlreadyExists { .. }) => match self.head(key).await? {
+                Some(head) if head.sha256 == Some(sha256) => Ok(Created::Same(head.version)),
+                _ => Err(self.error(StoreError::AlreadyExists { key: key.to_owned() })),
+            },
+            Err(source) => Err(self.error(source)),
+        }
+    }
+}
+
+/// What became of a copy to the other site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mirrored {
+    /// Both sites have the same bytes now.
+    Same,
+    /// The other site has other bytes under this key.
+    Differs(ObjectHead),
+}
+
+/// The sites of a repository: one or both.
+#[derive(Clone)]
+pub struct Sites {
+    primary: Option<SiteStore>,
+    offsite: Option<SiteStore>,
+}
+
+impl Sites {
+    /// Takes the stores that are configured. With the primary missing, the repository can only be read.
+    pub fn new(primary: Option<Arc<dyn ObjectStore>>, offsite: Option<Arc<dyn ObjectStore>>) -> Self {
+        Self {
+            primary: primary.map(|store| SiteStore { site: Site::Primary, store }),
+            offsite: offsite.map(|store| SiteStore { site: Site::Offsite, store }),
+        }
+    }
+
+    /// The sites that are configured, primary first.
+    pub fn names(&self) -> Vec<Site> {
+        self.iter().map(|store| store.site).collect()
+    }
+
+    /// The store of a site.
+    ///
+    /// # Errors
+    /// [`VaultError::NoSite`].
+    pub fn get(&self, site: Site) -> Result<&SiteStore, VaultError> {
+        let store = match site {
+            Site::Primary => &self.primary,
+            Site::Offsite => &self.offsite,
+        };
+        store.as_ref().ok_or(VaultError::NoSite { site })
+    }
+
+    pub(crate) fn primary(&self) -> Result<&SiteStore, VaultError> {
+        self.get(Site::Primary)
+    }
+
+    pub(crate) fn offsite(&self) -> Option<&SiteStore> {
+        self.offsite.as_ref()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SiteStore> {
+        self.primary.iter().chain(self.offsite.iter())
+    }
+
+    /// Brings a primary object to the other site, if there is one.
+    pub(crate) async fn mirror(&self, key: &str, sha256: &Sha256, size_bytes: u64) -> Result<Mirrored, VaultError> {
+        let (primary, Some(offsite)) = (self.primary()?, self.offsite()) else { return Ok(Mirrored::Same) };
+        match offsite.store.copy_from(primary.store.as_ref(), key, sha256, size_bytes).await {
+            Ok(()) => Ok(Mirrored::Same),
+            Err(StoreError::AlreadyExists { .. }) => match offsite.head(key).await? {
+                Some(head) if head.sha256 == Some(*sha256) && head.size_bytes == size_bytes => Ok(Mirrored::Same),
+                Some(head) => Ok(Mirrored::Differs(head)),
+                None => Err(offsite.error(StoreError::VersionChanged { key: key.to_owned() })),
+            },
+            // A create-only write never answers these: it was the read that failed.
+            Err(source @ (StoreError::NotFound { .. } | StoreError::TooLarge { .. })) => Err(primary.error(source)),
+            Err(source) => Err(offsite.error(source)),
+        }
+    }
+
+    /// Writes a document of its own name create-only on the primary and then on the other site.
+    pub(crate) async fn create_everywhere(&self, key: &str, object: NewObject) -> Result<(), VaultError> {
+        let (sha256, size_bytes) = (object.sha256, object.body.len() as u64);
+        self.primary()?.create(key, object).await?;
+        match self.mirror(key, &sha256, size_bytes).await? {
+            Mirrored::Same => Ok(()),
+            Mirrored::Differs(_) => Err(VaultError::Store {
+                site: Site::Offsite,
+                source: StoreError::AlreadyExists { key: key.to_owned() },
+            }),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The port to one bucket: few verbs, each conditional, none that destroys.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lifeboat_model::Sha256;
+
+use crate::checksum::sha256;
+use crate::store_error::StoreError;
+
+/// Keys in one page of a listing: what S3 gives at most.
+pub const PAGE_KEYS: usize = 1000;
+
+/// Length limit of small documents (repository, manifest, lease, ledger entry), in bytes. A manifest of 100,000 relations
+/// takes about 50 MB; a reader must hold it whole.
+pub const DOCUMENT_LIMIT_BYTES: u64 = 128 * 1024 * 1024;
+
+/// Which state of an object a reader saw: an opaque text (S3's ETag) that a conditional write names again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Version(String);
+
+impl Version {
+    /// Wraps what the store calls the object's state.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// As the store calls it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What must be true of a key for a write to it. There is no unconditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutCondition {
+    /// No object has the key.
+    CreateOnly,
+    /// The object is still in this state.
+    IfMatch(Version),
+}
+
+/// An object to be written.
+#[derive(Debug, Clone)]
+pub struct NewObject {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Their SHA-256; the store checks it on arrival and keeps it.
+    pub sha256: Sha256,
+    /// A short ASCII text kept beside the bytes: see [`ChunkMark`](crate::chunk_mark).
+    pub mark: Option<String>,
+}
+
+impl NewObject {
+    /// An object without a mark. Hashes the bytes.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let sha256 = sha256(&body);
+        Self { body, sha256, mark: None }
+    }
+}
+
+/// What a store knows of an object without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// Its length.
+    pub size_bytes: u64,
+    /// Its SHA-256 as the store computed it when the bytes arrived; absent when somebody wrote it without one.
+    pub sha256: Option<Sha256>,
+    /// The text kept beside the bytes.
+    pub mark: Option<String>,
+    /// Its state.
+    pub version: Version,
+}
+
+/// An object that was read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its bytes, as they came: nothing is checked yet.
+    pub body: Bytes,
+    /// The text kept beside the bytes.
+    pub mark: Option<String>,
+    /// Its state.
+    pub version: Version,
+}
+
+/// What the bytes of an object are, read in full but not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    /// Bytes read.
+    pub size_bytes: u64,
+    /// Their SHA-256, computed here and not taken from the store's word.
+    pub sha256: Sha256,
+    /// The object's state.
+    pub version: Version,
+}
+
+/// One page of keys in ascending order of their bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// At most [`PAGE_KEYS`].
+    pub keys: Vec<String>,
+    /// Whether keys follow; the next page begins after the last of these.
+    pub more: bool,
+}
+
+/// Where a store's objects are, for a store of the same kind that can copy them without their passing through here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopySource {
+    /// The S3 bucket.
+    pub bucket: String,
+}
+
+/// One bucket on one site.
+///
+/// Every write is create-only or a compare-and-swap, and nothing can be deleted: what expires is the bucket's lifecycle's
+/// business. Every call ends within a time limit of its own. Implementations pass [`conformance`](crate::conformance).
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// Writes an object and returns its new state. When it returns, the object is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] and [`StoreError::VersionChanged`] when the condition does not hold; a create-only
+    /// write that is repeated after an answer was lost is told apart by its checksum and succeeds.
+    /// [`StoreError::Corrupt`] when the bytes that arrived are not those of `sha256`.
+    async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError>;
+
+    /// Reads an object whole, unless it is longer than `limit_bytes`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::TooLarge`].
+    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError>;
+
+    /// What the store knows of an object; `None` when there is none.
+    async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError>;
+
+    /// The first [`PAGE_KEYS`] keys that begin with `prefix` and are greater than `after`.
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError>;
+
+    /// Reads an object to its end in bounded memory and tells its length and SHA-256.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::get`].
+    async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
+        let fetched = self.get(key, limit_bytes).await?;
+        Ok(Measured { size_bytes: fetched.body.len() as u64, sha256: sha256(&fetched.body), version: fetched.version })
+    }
+
+    /// Copies an object of the same key from another store, create-only, with its mark.
+    ///
+    /// Between two S3 buckets the bytes go from one to the other and the receiver computes their SHA-256.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when what arrived (or what the source gave) is not `expected`: nothing may be built on it.
+    /// [`StoreError::AlreadyExists`] when the key is taken, by whatever bytes.
+    async fn copy_from(
+        &self,
+        source: &dyn ObjectStore,
+        key: &str,
+        expected: &Sha256,
+        size_bytes: u64,
+    ) -> Result<(), StoreError> {
+        copy_through(self, source, key, expected, size_bytes).await
+    }
+
+    /// Set when another store of the same kind can copy from this one by itself.
+    fn copy_source(&self) -> Option<CopySource> {
+        None
+    }
+
+    /// The store in a few words for messages: `s3://bucket (eu-central-1)`.
+    fn describe(&self) -> String;
+}
+
+/// A copy that passes through this process: read, compare, write create-only.
+pub(crate) async fn copy_through<S: ObjectStore + ?Sized>(
+    target: &S,
+    source: &dyn ObjectStore,
+    key: &str,
+    expected: &Sha256,
+    size_bytes: u64,
+) -> Result<(), StoreError> {
+    let fetched = source.get(key, size_bytes).await?;
+    let actual = sha256(&fetched.body);
+    if actual != *expected {
+        return Err(StoreError::Corrupt { key: key.to_owned(), expected: *expected, actual: Some(actual) });
+    }
+    let object = NewObject { body: fetched.body, sha256: actual, mark: fetched.mark };
+    target.put(key, object, PutCondition::CreateOnly).await.map(drop)
+}

@@ -1,1 +1,30 @@
-//! .
+//! The local cloud: an AWS emulator with the project's own templates deployed on it and the real function binaries
+//! behind them, for the demo and for tests, on one machine and without an account.
+//!
+//! It owns the emulator's process, its pinned Python environment, the deployment, and the honest list of what an emulator
+//! does differently. Development only: nothing that runs in AWS may use this crate, and it must not know what a backup is.
+
+mod cloud;
+mod emulator;
+mod functions;
+mod gaps;
+mod inbox;
+mod invocation;
+mod lint;
+mod process_group;
+mod stack;
+mod template;
+mod venv;
+mod workspace;
+
+pub use cloud::{Cloud, CloudOptions, DeployedFunction, Deployment, OFFSITE_REGION, PRIMARY_REGION};
+pub use emulator::Emulator;
+pub use functions::Functions;
+pub use inbox::{AlertInbox, ReceivedAlert};
+pub use invocation::Invocation;
+pub use lint::{TEMPLATES, lint, lint_template};
+pub use process_group::ProcessGroup;
+pub use stack::Stack;
+pub use template::{Parameters, Resource, Template};
+pub use venv::{EMULATOR, LINT, Requirements, Venv};
+pub use workspace::{root, target_dir};

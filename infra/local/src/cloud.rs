@@ -1,0 +1,274 @@
+//! The local cloud: the emulator with both stacks on it, and clients to look at it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+
+use crate::emulator::Emulator;
+use crate::functions::{self, Functions};
+use crate::gaps;
+use crate::lint::TEMPLATES;
+use crate::stack::Stack;
+use crate::template::{Parameters, Template};
+use crate::workspace;
+
+/// The region of the main stack.
+pub const PRIMARY_REGION: &str = "eu-central-1";
+/// The region of the off-site.
+pub const OFFSITE_REGION: &str = "eu-west-1";
+
+/// The stacks' names.
+const MAIN_STACK: &str = "lifeboat";
+const OFFSITE_STACK: &str = "lifeboat-offsite";
+/// Where packages are uploaded, as `sam package` would.
+const PACKAGES_BUCKET: &str = "lifeboat-packages";
+/// The emulator answers in milliseconds; an upload of 100 MB takes about a second. A function may run for 900 s.
+const CALL_WITHIN: Duration = Duration::from_secs(60);
+const INVOKE_WITHIN: Duration = Duration::from_secs(930);
+
+/// What a cloud is made of.
+#[derive(Debug, Clone)]
+pub struct CloudOptions {
+    /// The code behind the functions.
+    pub functions: Functions,
+    /// Whether there is an off-site.
+    pub offsite: bool,
+    /// The folder of pg_dump and pg_restore that functions run, in place of the layer.
+    pub postgres_client_dir: PathBuf,
+}
+
+/// A running local cloud. Dropping it takes everything down, as does the end of this process in any way.
+#[derive(Debug)]
+pub struct Cloud {
+    emulator: Emulator,
+    options: CloudOptions,
+    executables: BTreeMap<String, PathBuf>,
+    main: Template,
+    offsite: Template,
+}
+
+/// What the deployed stacks say of themselves.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    pub primary_bucket: String,
+    pub primary_key_arn: String,
+    /// Bucket and key of the off-site, if there is one.
+    pub offsite: Option<(String, String)>,
+    pub bus: String,
+    pub topic_arn: String,
+    pub backup: DeployedFunction,
+    pub verify: DeployedFunction,
+    pub test_restore: DeployedFunction,
+    /// What was dropped or faked, in sentences.
+    pub gaps: Vec<String>,
+}
+
+/// A function of the main stack.
+#[derive(Debug, Clone)]
+pub struct DeployedFunction {
+    /// Its name, for invoking it and for its logs.
+    pub name: String,
+    /// The queue that gets what failed.
+    pub failures_queue_url: String,
+}
+
+impl Cloud {
+    /// Builds the functions, starts the emulator and uploads the packages. Nothing is deployed yet.
+    pub async fn start(options: CloudOptions) -> Result<Self> {
+        let [main, offsite] = TEMPLATES.map(|template| Template::read(&workspace::root().join(template)));
+        let functions = options.functions.clone();
+        let built = tokio::task::spawn_blocking(move || functions.executables());
+        let (emulator, executables) = tokio::join!(Emulator::start(), built);
+        let mut cloud =
+            Self { emulator: emulator?, options, executables: executables??, main: main?, offsite: offsite? };
+        cloud.upload_packages().await?;
+        Ok(cloud)
+    }
+
+    /// What `sam build` and `sam package` do: uploads each package and points the template at it.
+    async fn upload_packages(&mut self) -> Result<()> {
+        let s3 = self.s3(PRIMARY_REGION).await;
+        let here = CreateBucketConfiguration::builder()
+            .location_constraint(BucketLocationConstraint::from(PRIMARY_REGION))
+            .build();
+        s3.create_bucket().bucket(PACKAGES_BUCKET).create_bucket_configuration(here).send().await?;
+        for (logical_id, binary) in self.main.function_binaries()? {
+            let executable =
+                self.executables.get(&binary).with_context(|| format!("there is no binary `{binary}`"))?.clone();
+            let package = tokio::task::spawn_blocking(move || functions::package(&executable)).await??;
+            upload(&s3, &binary, package).await?;
+            self.main.package(&logical_id, PACKAGES_BUCKET, &binary)?;
+        }
+        let layers: Vec<String> = self
+            .main
+            .resources()
+            .filter(|resource| resource.kind == "AWS::Serverless::LayerVersion")
+            .map(|resource| resource.logical_id.to_owned())
+            .collect();
+        for layer in layers {
+            upload(&s3, &layer, functions::archive([("bin/README", Vec::new())])?).await?;
+            self.main.package(&layer, PACKAGES_BUCKET, &layer)?;
+        }
+        Ok(())
+    }
+
+    /// Deploys both stacks, or updates them: the off-site first, its outputs into the main stack. Then applies what the
+    /// emulator's CloudFormation ignores.
+    ///
+    /// `parameters` are the main stack's; those that only the local cloud can know are filled in unless given.
+    pub async fn deploy(&self, parameters: &Parameters) -> Result<Deployment> {
+        let mut given = Parameters::from([
+            ("EndpointUrl".to_owned(), self.endpoint().to_owned()),
+            ("Architecture".to_owned(), if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned()),
+            ("PostgresClientDir".to_owned(), self.options.postgres_client_dir.to_string_lossy().into_owned()),
+        ]);
+        let mut gaps = gaps::name_open(&self.main);
+        let mut offsite = None;
+        if self.options.offsite {
+            let retention = ["ObjectLockMode", "ObjectLockDays"].into_iter();
+            let shared = retention.filter_map(|name| Some((name.to_owned(), parameters.get(name)?.clone()))).collect();
+            let stack = self.deploy_one(OFFSITE_STACK, OFFSITE_REGION, &self.offsite, &shared).await?;
+            let (bucket, key) = (stack.output("BucketName")?, stack.output("KeyArn")?);
+            given.insert("OffsiteBucket".to_owned(), bucket.clone());
+            given.insert("OffsiteRegion".to_owned(), stack.output("Region")?);
+            given.insert("OffsiteKeyArn".to_owned(), key.clone());
+            gaps.extend(gaps::name_open(&self.offsite));
+            offsite = Some((bucket, key));
+        }
+        given.extend(parameters.clone());
+        let stack = self.deploy_one(MAIN_STACK, PRIMARY_REGION, &self.main, &given).await?;
+        gaps.sort();
+        gaps.dedup();
+        let function = |name: &str| -> Result<DeployedFunction> {
+            Ok(DeployedFunction {
+                name: stack.output(&format!("{name}FunctionName"))?,
+                failures_queue_url: stack.output(&format!("{name}FailuresQueueUrl"))?,
+            })
+        };
+        Ok(Deployment {
+            primary_bucket: stack.output("PrimaryBucketName")?,
+            primary_key_arn: stack.output("PrimaryKeyArn")?,
+            offsite,
+            bus: stack.output("BusName")?,
+            topic_arn: stack.output("AlertsTopicArn")?,
+            backup: function("Backup")?,
+            verify: function("Verify")?,
+            test_restore: function("TestRestore")?,
+            gaps,
+        })
+    }
+
+    async fn deploy_one(
+        &self,
+        name: &str,
+        region: &'static str,
+        template: &Template,
+        given: &Parameters,
+    ) -> Result<Stack> {
+        let config = self.config(region).await;
+        let stack = Stack::deploy(&aws_sdk_cloudformation::Client::new(&config), name, template, given).await?;
+        gaps::close(&self.s3(region).await, template, given, &stack).await?;
+        Ok(stack)
+    }
+
+    /// Puts a secret into Secrets Manager of the primary region; its ARN.
+    pub async fn put_secret(&self, name: &str, value: &str) -> Result<String> {
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.config(PRIMARY_REGION).await);
+        let created = secrets
+            .create_secret()
+            .name(name)
+            .secret_string(value)
+            .send()
+            .await
+            .with_context(|| format!("cannot create the secret `{name}`"))?;
+        created.arn().map(str::to_owned).with_context(|| format!("the secret `{name}` got no ARN"))
+    }
+
+    /// The address of every service in every region.
+    pub fn endpoint(&self) -> &str {
+        self.emulator.endpoint()
+    }
+
+    /// The emulator's log, which holds what functions wrote, too.
+    pub fn log(&self) -> Result<String> {
+        self.emulator.log()
+    }
+
+    /// The id of the process group of the emulator and all functions.
+    pub fn process_group(&self) -> u32 {
+        self.emulator.process_group()
+    }
+
+    /// The folder that holds everything on disk, the functions' temporary files included.
+    pub fn scratch(&self) -> &Path {
+        self.emulator.scratch()
+    }
+
+    /// S3 of a region.
+    pub async fn s3(&self, region: &'static str) -> aws_sdk_s3::Client {
+        aws_sdk_s3::Client::new(&self.config(region).await)
+    }
+
+    /// KMS of a region.
+    pub async fn kms(&self, region: &'static str) -> aws_sdk_kms::Client {
+        aws_sdk_kms::Client::new(&self.config(region).await)
+    }
+
+    /// SNS of the primary region.
+    pub async fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&self.config(PRIMARY_REGION).await)
+    }
+
+    /// SQS of the primary region.
+    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config(PRIMARY_REGION).await)
+    }
+
+    /// EventBridge of the primary region.
+    pub async fn events(&self) -> aws_sdk_eventbridge::Client {
+        aws_sdk_eventbridge::Client::new(&self.config(PRIMARY_REGION).await)
+    }
+
+    /// CloudWatch Logs of the primary region.
+    pub async fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
+        aws_sdk_cloudwatchlogs::Client::new(&self.config(PRIMARY_REGION).await)
+    }
+
+    /// Lambda of the primary region. It waits as long as a function may run, and never repeats an invocation.
+    pub async fn lambda(&self) -> aws_sdk_lambda::Client {
+        let config = self.config(PRIMARY_REGION).await;
+        let patient = aws_sdk_lambda::config::Builder::from(&config)
+            .timeout_config(TimeoutConfig::builder().operation_timeout(INVOKE_WITHIN).build())
+            .retry_config(RetryConfig::disabled());
+        aws_sdk_lambda::Client::from_conf(patient.build())
+    }
+
+    /// An SDK configuration for a region of this cloud, for clients that are not on offer here.
+    pub async fn config(&self, region: &'static str) -> SdkConfig {
+        aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .endpoint_url(self.endpoint())
+            .credentials_provider(Credentials::new("test", "test", None, None, "local-cloud"))
+            .timeout_config(TimeoutConfig::builder().operation_timeout(CALL_WITHIN).build())
+            .load()
+            .await
+    }
+}
+
+async fn upload(s3: &aws_sdk_s3::Client, key: &str, package: Vec<u8>) -> Result<()> {
+    s3.put_object()
+        .bucket(PACKAGES_BUCKET)
+        .key(key)
+        .body(package.into())
+        .send()
+        .await
+        .with_context(|| format!("cannot upload the package `{key}`"))?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! What the emulator does not do: closed through the public API where that is possible, named where it is not.
+
+use anyhow::{Context, Result};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, DefaultRetention, ExpirationStatus, LifecycleRule,
+    LifecycleRuleFilter, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+};
+use serde_json::Value;
+
+use crate::stack::Stack;
+use crate::template::{Parameters, Resource, Template};
+
+/// A difference from AWS: when a template shows it, and what it is, in a sentence.
+type Difference = (fn(&Template) -> bool, &'static str);
+
+/// What stays different. A test that leans on one of these proves nothing.
+const DIFFERENCES: &[Difference] = &[
+    (
+        |template| has(template, "AWS::Serverless::LayerVersion"),
+        "The layer is an empty package and is not mounted: functions run the pg_dump and pg_restore of this machine.",
+    ),
+    (
+        |template| has(template, "AWS::Serverless::Function"),
+        "Functions are processes of this machine: memory, /tmp size and architecture are not limited, and /tmp is shared.",
+    ),
+    (
+        |template| template.to_json().contains("<aws.scheduler.scheduled-time>"),
+        "The Scheduler does not fill in <aws.scheduler.scheduled-time>: functions get that text as it is.",
+    ),
+    (
+        |template| template.to_json().contains("\"RetryPolicy\""),
+        "An invocation by a schedule or a rule is never repeated when it fails, and reaches no failure queue; an \
+         asynchronous invocation by the Lambda API does both.",
+    ),
+    (|template| has(template, "AWS::IAM::Role"), "IAM is stored, not enforced: any function may do anything."),
+    (
+        |template| has(template, "AWS::S3::BucketPolicy"),
+        "Bucket, queue and topic policies are stored, not enforced; everything goes over plain HTTP.",
+    ),
+    (
+        |template| has(template, "AWS::KMS::Key"),
+        "KMS does not authenticate: a tampered data key, or one opened under the wrong key, opens to other bytes without an \
+         error.",
+    ),
+    (
+        |template| has(template, "AWS::S3::Bucket"),
+        "Buckets answer in every region, are not encrypted at rest, and CopyObject ignores If-None-Match.",
+    ),
+    (
+        |template| template.to_json().contains("\"DeletionPolicy\":\"Retain\""),
+        "Nothing is retained: buckets and keys live in memory and go with the emulator.",
+    ),
+    (
+        |template| has(template, "AWS::SNS::Topic"),
+        "E-mail and SMS are not sent, and signatures of SNS messages are fake.",
+    ),
+];
+
+fn has(template: &Template, kind: &str) -> bool {
+    template.resources().any(|resource| resource.kind == kind)
+}
+
+/// The sentences that hold for a template.
+pub(crate) fn name_open(template: &Template) -> Vec<String> {
+    DIFFERENCES.iter().filter(|(shows, _)| shows(template)).map(|(_, sentence)| (*sentence).to_owned()).collect()
+}
+
+/// Applies the bucket properties that the emulator's CloudFormation ignores, as the same template has them, and reads each
+/// back. Object Lock, lifecycle and encryption: what the emulator holds and, for Object Lock, enforces.
+pub(crate) async fn close(s3: &Client, template: &Template, given: &Parameters, stack: &Stack) -> Result<()> {
+    for Resource { logical_id, properties, .. } in template.resources().filter(|one| one.kind == "AWS::S3::Bucket") {
+        let bucket =
+            stack.physical_ids.get(logical_id).with_context(|| format!("no bucket was made for `{logical_id}`"))?;
+        let properties = template.resolve(properties, given);
+        for property in ["ObjectLockConfiguration", "LifecycleConfiguration", "BucketEncryption"] {
+            let Some(wanted) = properties.get(property) else { continue };
+            match property {
+                "ObjectLockConfiguration" => lock(s3, bucket, wanted).await,
+                "LifecycleConfiguration" => set_lifecycle(s3, bucket, wanted).await,
+                _ => encrypt(s3, bucket, wanted).await,
+            }
+            .with_context(|| format!("cannot apply `{property}` of `{logical_id}`"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn lock(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> {
+    let retention = DefaultRetention::builder()
+        .mode(ObjectLockRetentionMode::from(text(wanted, "/Rule/DefaultRetention/Mode")?.as_str()))
+        .days(number(wanted, "/Rule/DefaultRetention/Days")?)
+        .build();
+    let configuration = ObjectLockConfiguration::builder()
+        .object_lock_enabled(ObjectLockEnabled::Enabled)
+        .rule(ObjectLockRule::builder().default_retention(retention).build())
+        .build();
+    s3.put_object_lock_configuration().bucket(bucket).object_lock_configuration(configuration.clone()).send().await?;
+    let held = s3.get_object_lock_configuration().bucket(bucket).send().await?;
+    anyhow::ensure!(held.object_lock_configuration() == Some(&configuration), "it is not what was put");
+    Ok(())
+}
+
+async fn set_lifecycle(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> {
+    let rules = wanted.get("Rules").and_then(Value::as_array).context("it has no rules")?;
+    let mut configuration = BucketLifecycleConfiguration::builder();
+    for rule in rules {
+        let abort = AbortIncompleteMultipartUpload::builder()
+            .days_after_initiation(number(rule, "/AbortIncompleteMultipartUpload/DaysAfterInitiation")?)
+            .build();
+        configuration = configuration.rules(
+            LifecycleRule::builder()
+                .id(text(rule, "/Id")?)
+                .status(ExpirationStatus::from(text(rule, "/Status")?.as_str()))
+                .filter(LifecycleRuleFilter::builder().prefix("").build())
+                .abort_incomplete_multipart_upload(abort)
+                .build()?,
+        );
+    }
+    let configuration = configuration.build()?;
+    let put = s3.put_bucket_lifecycle_configuration().bucket(bucket);
+    put.lifecycle_configuration(configuration.clone()).send().await?;
+    let held = s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await?;
+    anyhow::ensure!(held.rules() == configuration.rules(), "it is not what was put");
+    Ok(())
+}
+
+async fn encrypt(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> {
+    let algorithm = text(wanted, "/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/SSEAlgorithm")?;
+    let by_default = ServerSideEncryptionByDefault::builder()
+        .sse_algorithm(ServerSideEncryption::from(algorithm.as_str()))
+        .build()?;
+    let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(by_default).build();
+    let configuration = ServerSideEncryptionConfiguration::builder().rules(rule).build()?;
+    let put = s3.put_bucket_encryption().bucket(bucket);
+    put.server_side_encryption_configuration(configuration).send().await?;
+    Ok(())
+}
+
+fn text(value: &Value, pointer: &str) -> Result<String> {
+    value.pointer(pointer).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("no text at `{pointer}`"))
+}
+
+/// A number, which is text when it came from a parameter.
+fn number(value: &Value, pointer: &str) -> Result<i32> {
+    let found = value.pointer(pointer).with_context(|| format!("no number at `{pointer}`"))?;
+    let parsed = match found {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_i64().and_then(|number| i32::try_from(number).ok()),
+    };
+    parsed.with_context(|| format!("no number at `{pointer}`"))
+}

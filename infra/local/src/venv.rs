@@ -1,0 +1,140 @@
+//! A pinned, hash-checked Python environment of its own for each tool.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace;
+
+/// The file whose presence, with the same text as the lock, says that an environment is whole. Written last.
+const INSTALLED: &str = "installed.txt";
+
+/// A tool's name and its lock: every package with its version and hashes, as pip's `--require-hashes` wants them.
+#[derive(Debug, Clone, Copy)]
+pub struct Requirements {
+    /// Names the environment's folder.
+    pub name: &'static str,
+    /// The lock's text.
+    pub lock: &'static str,
+}
+
+/// The emulator and the translator of SAM templates it uses.
+pub const EMULATOR: Requirements =
+    Requirements { name: "emulator", lock: include_str!("../requirements/emulator.txt") };
+
+/// cfn-lint.
+pub const LINT: Requirements = Requirements { name: "lint", lock: include_str!("../requirements/lint.txt") };
+
+/// A Python virtual environment that holds exactly what its lock says.
+#[derive(Debug, Clone)]
+pub struct Venv {
+    folder: PathBuf,
+}
+
+impl Venv {
+    /// Finds or builds the environment of `requirements` below cargo's target folder; builds it anew when the lock changed.
+    ///
+    /// Several processes at once are fine: one builds, the others wait for it. Blocks for about 15 s when it builds.
+    pub fn ensure(requirements: Requirements) -> Result<Self> {
+        let shelf = workspace::target_dir().join("venv");
+        Self::ensure_in(&shelf, requirements)
+    }
+
+    fn ensure_in(shelf: &Path, Requirements { name, lock }: Requirements) -> Result<Self> {
+        fs::create_dir_all(shelf).with_context(|| format!("cannot create `{}`", shelf.display()))?;
+        let folder = shelf.join(name);
+        let guard = File::create(shelf.join(format!("{name}.lock")))?;
+        guard.lock().with_context(|| format!("cannot lock the environment `{name}`"))?;
+        let installed = folder.join(INSTALLED);
+        if fs::read_to_string(&installed).is_ok_and(|text| text == lock) {
+            return Ok(Self { folder });
+        }
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove `{}`", folder.display()))?;
+        }
+        create(&folder)?;
+        let list = folder.join("requirements.txt");
+        fs::write(&list, lock)?;
+        let venv = Self { folder };
+        run(Command::new(venv.program("python"))
+            .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+            .args(["--require-hashes", "--requirement"])
+            .arg(&list))
+        .with_context(|| format!("cannot install the Python packages of `{name}`"))?;
+        fs::write(&installed, lock)?;
+        Ok(venv)
+    }
+
+    /// The path of one of its programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+}
+
+/// Creates an empty environment; installs `python3-venv` first where Debian left it out and we are allowed to.
+fn create(folder: &Path) -> Result<()> {
+    let make = || run(Command::new("python3").args(["-m", "venv"]).arg(folder));
+    let Err(error) = make() else { return Ok(()) };
+    if !rustix::process::geteuid().is_root() {
+        return Err(error.context("cannot create a Python environment: run `sudo apt-get install python3-venv`"));
+    }
+    let apt =
+        |arguments: &[&str]| run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments));
+    apt(&["update", "-qq"]).and_then(|()| apt(&["install", "-y", "-qq", "python3-venv"]))?;
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    make()
+}
+
+/// Runs a command to its end; its output is in the error when it fails.
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{program}`"))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        bail!("`{program}` ended with {}: {}", output.status, String::from_utf8_lossy(&said).trim());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_is_built_once_and_again_when_its_lock_changes() {
+        let shelf = tempfile::tempdir().unwrap();
+        let empty = Requirements { name: "empty", lock: "# nothing\n" };
+        let venv = Venv::ensure_in(shelf.path(), empty).unwrap();
+        let trace = venv.folder.join("trace");
+        fs::write(&trace, "").unwrap();
+        Venv::ensure_in(shelf.path(), empty).unwrap();
+        assert!(trace.exists(), "an unchanged lock must not build again");
+        Venv::ensure_in(shelf.path(), Requirements { lock: "# nothing else\n", ..empty }).unwrap();
+        assert!(!trace.exists(), "a changed lock must build again");
+    }
+
+    #[test]
+    fn a_package_whose_hash_differs_is_refused() {
+        let shelf = tempfile::tempdir().unwrap();
+        let forged = Requirements {
+            name: "forged",
+            lock: "six==1.17.0 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n",
+        };
+        let error = format!("{:#}", Venv::ensure_in(shelf.path(), forged).unwrap_err());
+        assert!(error.contains("DO NOT MATCH THE HASHES"), "{error}");
+        assert!(!shelf.path().join("forged").join(INSTALLED).exists());
+    }
+
+    #[test]
+    fn locks_pin_every_package_by_hash_and_name_no_host() {
+        for Requirements { name, lock } in [EMULATOR, LINT] {
+            let packages = lock.lines().filter(|line| line.contains("==")).count();
+            assert!(packages > 0 && lock.matches("--hash=sha256:").count() >= packages, "{name}");
+            assert!(!lock.contains("://") && !lock.contains("--index") && !lock.contains("--find-links"), "{name}");
+        }
+    }
+}

@@ -113,6 +113,9 @@ impl ObjectStore for MemoryStore {
         let mut state = self.lock();
         match (condition, state.objects.get(key)) {
             (PutCondition::CreateOnly, None) => {}
+            (PutCondition::CreateOnly, Some(found)) if found.sha256 == actual && found.mark == object.mark => {
+                return Ok(version(found.version));
+            }
             (PutCondition::CreateOnly, Some(_)) => return Err(StoreError::AlreadyExists { key: key.to_owned() }),
             (PutCondition::IfMatch(expected), Some(found)) if version(found.version) == expected => {}
             (PutCondition::IfMatch(_), Some(_)) => return Err(StoreError::VersionChanged { key: key.to_owned() }),

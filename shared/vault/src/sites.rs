@@ -15,15 +15,6 @@ pub struct SiteStore {
     store: Arc<dyn ObjectStore>,
 }
 
-/// What became of a create-only write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Created {
-    /// The object is new.
-    New(Version),
-    /// The very same bytes were there: an earlier try, or another run, had written them.
-    Same(Version),
-}
-
 impl SiteStore {
     /// Which site it is.
     pub fn site(&self) -> Site {
@@ -73,20 +64,12 @@ impl SiteStore {
         self.store.put(key, object, condition).await.map_err(VaultError::store(self.site))
     }
 
-    /// Writes create-only and takes the same bytes, already there, for success.
+    /// Writes create-only; the same bytes, already there, are success.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] when other bytes have the key.
-    pub(crate) async fn create(&self, key: &str, object: NewObject) -> Result<Created, VaultError> {
-        let sha256 = object.sha256;
-        match self.store.put(key, object, PutCondition::CreateOnly).await {
-            Ok(version) => Ok(Created::New(version)),
-            Err(StoreError::AlreadyExists { .. }) => match self.head(key).await? {
-                Some(head) if head.sha256 == Some(sha256) => Ok(Created::Same(head.version)),
-                _ => Err(self.error(StoreError::AlreadyExists { key: key.to_owned() })),
-            },
-            Err(source) => Err(self.error(source)),
-        }
+    pub(crate) async fn create(&self, key: &str, object: NewObject) -> Result<Version, VaultError> {
+        self.put(key, object, PutCondition::CreateOnly).await
     }
 }
 

@@ -54,7 +54,7 @@ pub struct NewObject {
     pub body: Bytes,
     /// Their SHA-256; the store checks it on arrival and keeps it.
     pub sha256: Sha256,
-    /// A short ASCII text kept beside the bytes: see [`ChunkMark`](crate::chunk_mark).
+    /// A short ASCII text kept beside the bytes: the word of the writer on what they are.
     pub mark: Option<String>,
 }
 
@@ -127,8 +127,9 @@ pub trait ObjectStore: Send + Sync {
     /// Writes an object and returns its new state. When it returns, the object is durable.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] and [`StoreError::VersionChanged`] when the condition does not hold; a create-only
-    /// write that is repeated after an answer was lost is told apart by its checksum and succeeds.
+    /// [`StoreError::AlreadyExists`] and [`StoreError::VersionChanged`] when the condition does not hold. A create-only
+    /// write of the very bytes and mark that are there already succeeds: an answer may have been lost and the write
+    /// repeated. A compare-and-swap in that case answers `VersionChanged`, and the caller looks again.
     /// [`StoreError::Corrupt`] when the bytes that arrived are not those of `sha256`.
     async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError>;
 

@@ -1,0 +1,257 @@
+//! The audit trail: a chain of entries that never forks, whoever writes at the same time.
+//!
+//! One object, `state/ledger-head.json`, decides. It holds the newest entry whole: its key and its exact bytes. Whoever
+//! appends first sees to it that this entry is stored as an object, then swaps the head for one that holds the next entry.
+//! So a number is given out by exactly one compare-and-swap, an entry's predecessor is always stored before its number
+//! exists, and a writer that dies between the swap and the object leaves all that the next one needs to finish its work.
+//! The entry's day is never before that of its predecessor, whatever the clocks say: the order of keys is the chain's.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lifeboat_model::{LedgerAct, LedgerEntry, Sha256};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::checksum::sha256;
+use crate::document::{Place, encode};
+use crate::error::VaultError;
+use crate::layout::{LEDGER_HEAD_KEY, LEDGER_PREFIX, ledger_key};
+use crate::repository::{Repository, random};
+use crate::sites::{SiteStore, Sites};
+use crate::store::{NewObject, PutCondition, Version};
+use crate::store_error::{Retry, StoreError};
+
+/// Longest entry or head that is read, in bytes.
+const ENTRY_LIMIT_BYTES: u64 = 256 * 1024;
+
+/// Times that an append is tried when others append too. Each round one of them succeeds.
+const APPEND_ATTEMPTS: u32 = 48;
+
+/// Longest pause between two tries: many times the round trip of a swap, so that a crowd spreads out.
+const PAUSE_LIMIT: Duration = Duration::from_millis(400);
+
+/// Pages of a listing of the ledger: ten million entries.
+const LIST_PAGES_LIMIT: usize = 10_000;
+
+/// The detail under which an entry carries its writer's random word: how a writer knows its own entry again.
+const APPEND_ID: &str = "append_id";
+
+/// Appends to and reads the audit trail.
+#[derive(Clone)]
+pub struct Ledger {
+    sites: Sites,
+}
+
+/// `state/ledger-head.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    key: String,
+    entry: Box<RawValue>,
+}
+
+struct Newest {
+    head: Head,
+    version: Version,
+    entry: LedgerEntry,
+}
+
+/// What a walk along the whole chain found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainReport {
+    /// Entries, each naming the hash of the one before.
+    pub entries: u64,
+    /// The newest one's SHA-256; absent for an empty ledger.
+    pub newest: Option<Sha256>,
+}
+
+impl Repository {
+    /// The audit trail of this repository.
+    pub fn ledger(&self) -> Ledger {
+        Ledger { sites: self.sites.clone() }
+    }
+}
+
+impl Ledger {
+    /// Puts an act on record and returns its entry. When it returns, the entry is durable on the primary, and on the other
+    /// site unless that one failed: a verification brings it over.
+    ///
+    /// A call that fails may have taken effect; repeating it then makes a second entry.
+    ///
+    /// # Errors
+    /// [`VaultError::Contended`] after many lost swaps; [`VaultError::LedgerBroken`]; [`VaultError::Store`].
+    pub async fn append(&self, act: LedgerAct, now: Timestamp) -> Result<LedgerEntry, VaultError> {
+        let append_id = hex::encode(random::<8>()?);
+        let mut tried: Option<String> = None;
+        for attempt in 0..APPEND_ATTEMPTS {
+            let newest = self.newest().await?;
+            if let Some(newest) = &newest {
+                self.store(newest).await?;
+            }
+            // A swap whose answer was lost, or that was repeated and met itself, looks like one that failed.
+            if let Some(ours) = self.written(tried.as_deref(), &append_id).await? {
+                return Ok(ours);
+            }
+            let entry = next_entry(&act, newest.as_ref(), &append_id, now);
+            tried = Some(ledger_key(entry.at, entry.number));
+            if let Some(newest) = self.swap(newest, entry).await? {
+                self.store(&newest).await?;
+                return Ok(newest.entry);
+            }
+            tokio::time::sleep(pause(attempt)?).await;
+        }
+        Err(VaultError::Contended { key: LEDGER_HEAD_KEY.to_owned(), attempts: APPEND_ATTEMPTS })
+    }
+
+    /// The newest entries, newest first, at most `limit`, from the primary or the first site there is.
+    ///
+    /// # Errors
+    /// [`VaultError::LedgerBroken`], [`VaultError::Store`].
+    pub async fn entries(&self, limit: usize) -> Result<Vec<LedgerEntry>, VaultError> {
+        let store = self.reading_site()?;
+        let keys = self.keys(store).await?;
+        let mut entries = Vec::new();
+        for key in keys.iter().rev().take(limit) {
+            entries.push(read_entry(store, key).await?.0);
+        }
+        Ok(entries)
+    }
+
+    /// Walks the whole chain on the first site there is: numbers without gaps, each entry under its own key and naming
+    /// the hash of the one before.
+    ///
+    /// # Errors
+    /// [`VaultError::LedgerBroken`] names the first entry that does not fit.
+    pub async fn verify_chain(&self) -> Result<ChainReport, VaultError> {
+        let store = self.reading_site()?;
+        let mut report = ChainReport { entries: 0, newest: None };
+        for key in self.keys(store).await? {
+            let broken = |reason| VaultError::LedgerBroken { key: key.clone(), reason };
+            let (entry, hash) = read_entry(store, &key).await?;
+            if entry.number != report.entries + 1 {
+                return Err(broken("its number does not follow"));
+            }
+            if ledger_key(entry.at, entry.number) != key {
+                return Err(broken("it is under another entry's key"));
+            }
+            if entry.previous != report.newest {
+                return Err(broken("it does not name the entry before it"));
+            }
+            report = ChainReport { entries: entry.number, newest: Some(hash) };
+        }
+        Ok(report)
+    }
+
+    fn reading_site(&self) -> Result<&SiteStore, VaultError> {
+        self.sites.iter().next().ok_or(VaultError::NoRepository)
+    }
+
+    async fn newest(&self) -> Result<Option<Newest>, VaultError> {
+        let primary = self.sites.primary()?;
+        if let Some(newest) = read_head(primary).await? {
+            return Ok(Some(newest));
+        }
+        // A ledger without a head is new, or it lost its head: then the newest entry stored becomes the head again.
+        let Some(key) = self.keys(primary).await?.pop() else { return Ok(None) };
+        let fetched = primary.get(&key, ENTRY_LIMIT_BYTES).await?;
+        let entry = Place { site: primary.site(), key: &key }.parse(&fetched.body)?;
+        let object = NewObject::new(encode(LEDGER_HEAD_KEY, &Head { key, entry })?);
+        match primary.store().put(LEDGER_HEAD_KEY, object, PutCondition::CreateOnly).await {
+            Ok(_) | Err(StoreError::AlreadyExists { .. }) => read_head(primary).await,
+            Err(source) => Err(primary.error(source)),
+        }
+    }
+
+    /// Sees to it that the head's entry is an object on the primary, and tries the same on the other site.
+    async fn store(&self, newest: &Newest) -> Result<(), VaultError> {
+        let primary = self.sites.primary()?;
+        let object = NewObject::new(newest.head.entry.get().as_bytes().to_vec());
+        let (sha256, size_bytes) = (object.sha256, object.body.len() as u64);
+        let key = newest.head.key.as_str();
+        primary.create(key, object).await.map_err(|error| match error {
+            VaultError::Store { source: StoreError::AlreadyExists { .. }, .. } => {
+                VaultError::LedgerBroken { key: key.to_owned(), reason: "another entry has its key" }
+            }
+            other => other,
+        })?;
+        if let Err(error) = self.sites.mirror(key, &sha256, size_bytes).await {
+            // The audit trail must not stop because a region is away; the copy is caught up by a verification.
+            tracing::warn!(key, error = %error, "the ledger entry did not reach the other site");
+        }
+        Ok(())
+    }
+
+    /// Our own entry under the key it was tried with, when that try had succeeded after all.
+    async fn written(&self, tried: Option<&str>, append_id: &str) -> Result<Option<LedgerEntry>, VaultError> {
+        let (Some(key), primary) = (tried, self.sites.primary()?) else { return Ok(None) };
+        let Some(fetched) = primary.find(key, ENTRY_LIMIT_BYTES).await? else { return Ok(None) };
+        let entry: LedgerEntry = Place { site: primary.site(), key }.parse(&fetched.body)?;
+        Ok((entry.detail.get(APPEND_ID).map(String::as_str) == Some(append_id)).then_some(entry))
+    }
+
+    /// Makes `entry` the newest; `None` when somebody else was faster, or nobody knows.
+    async fn swap(&self, newest: Option<Newest>, entry: LedgerEntry) -> Result<Option<Newest>, VaultError> {
+        let primary = self.sites.primary()?;
+        let encoding = |source| VaultError::Encode { key: LEDGER_HEAD_KEY.to_owned(), source };
+        let raw = serde_json::value::to_raw_value(&entry).map_err(encoding)?;
+        let head = Head { key: ledger_key(entry.at, entry.number), entry: raw };
+        let object = NewObject::new(encode(LEDGER_HEAD_KEY, &head)?);
+        let condition = newest.map_or(PutCondition::CreateOnly, |newest| PutCondition::IfMatch(newest.version));
+        match primary.store().put(LEDGER_HEAD_KEY, object, condition).await {
+            Ok(version) => Ok(Some(Newest { head, version, entry })),
+            Err(StoreError::AlreadyExists { .. }) => Ok(None),
+            Err(source) if source.retry() == Retry::Soon => Ok(None),
+            Err(source) => Err(primary.error(source)),
+        }
+    }
+
+    /// The keys of all entries in the order of the chain.
+    async fn keys(&self, store: &SiteStore) -> Result<Vec<String>, VaultError> {
+        let mut keys: Vec<String> = Vec::new();
+        for _ in 0..LIST_PAGES_LIMIT {
+            let page = store.list(LEDGER_PREFIX, keys.last().map(String::as_str)).await?;
+            let more = page.more && !page.keys.is_empty();
+            keys.extend(page.keys);
+            if !more {
+                return Ok(keys);
+            }
+        }
+        Err(VaultError::TooMany { what: "pages in the listing of the ledger", limit: LIST_PAGES_LIMIT })
+    }
+}
+
+fn next_entry(act: &LedgerAct, newest: Option<&Newest>, append_id: &str, now: Timestamp) -> LedgerEntry {
+    let LedgerAct { actor, action, subject, outcome, mut detail } = act.clone();
+    detail.insert(APPEND_ID.to_owned(), append_id.to_owned());
+    LedgerEntry {
+        number: newest.map_or(1, |newest| newest.entry.number.saturating_add(1)),
+        previous: newest.map(|newest| sha256(newest.head.entry.get().as_bytes())),
+        at: newest.map_or(now, |newest| newest.entry.at.max(now)),
+        actor,
+        action,
+        subject,
+        outcome,
+        detail,
+    }
+}
+
+async fn read_head(primary: &SiteStore) -> Result<Option<Newest>, VaultError> {
+    let Some(fetched) = primary.find(LEDGER_HEAD_KEY, ENTRY_LIMIT_BYTES).await? else { return Ok(None) };
+    let place = Place { site: primary.site(), key: LEDGER_HEAD_KEY };
+    let head: Head = place.parse(&fetched.body)?;
+    let entry = place.parse(head.entry.get().as_bytes())?;
+    Ok(Some(Newest { head, version: fetched.version, entry }))
+}
+
+async fn read_entry(store: &SiteStore, key: &str) -> Result<(LedgerEntry, Sha256), VaultError> {
+    let fetched = store.get(key, ENTRY_LIMIT_BYTES).await?;
+    Ok((Place { site: store.site(), key }.parse(&fetched.body)?, sha256(&fetched.body)))
+}
+
+/// A random pause that grows with the attempt.
+fn pause(attempt: u32) -> Result<Duration, VaultError> {
+    let ceiling = Duration::from_millis(5).saturating_mul(1 << attempt.min(10)).min(PAUSE_LIMIT);
+    let [random] = random::<1>()?;
+    Ok(ceiling.mul_f64(f64::from(random) / 255.0))
+}

@@ -1,0 +1,346 @@
+//! One S3 bucket as an [`ObjectStore`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Config;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::put_object::PutObjectError;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
+use lifeboat_model::Sha256;
+
+use crate::checksum::Sha256Sum;
+use crate::clients::{ATTEMPT_TIMEOUT, timeouts};
+use crate::store::{
+    CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, PutCondition, Version,
+    copy_through,
+};
+use crate::store_error::StoreError;
+
+/// The user metadata that carries [`NewObject::mark`].
+const MARK: &str = "lifeboat-mark";
+
+/// Tries of a write that met another write to the same key at the same moment (409).
+const CONFLICT_ATTEMPTS: u32 = 4;
+
+/// Pause before the next of them, times its number.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest silence in the middle of a body.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Tries of a body that broke off.
+const READ_ATTEMPTS: u32 = 3;
+
+/// What S3 calls bytes that arrived otherwise than their checksum says.
+const DIGEST_CODES: [&str; 4] =
+    ["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"];
+
+/// Largest object that one `CopyObject` takes.
+const COPY_LIMIT_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+
+/// Objects in one bucket.
+#[derive(Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    region: String,
+}
+
+impl S3Store {
+    /// A store on `bucket`. The client brings region, credentials and time limits: see [`s3_client`](crate::s3_client).
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        let region = client.config().region().map(ToString::to_string).unwrap_or_default();
+        Self { client, bucket: bucket.into(), region }
+    }
+
+    async fn put_once(&self, key: &str, object: &NewObject, condition: &PutCondition) -> Result<Version, PutRefusal> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .checksum_sha256(BASE64.encode(object.sha256.0))
+            .set_metadata(object.mark.clone().map(|mark| [(MARK.to_owned(), mark)].into()))
+            .body(ByteStream::from(object.body.clone()));
+        let request = match condition {
+            PutCondition::CreateOnly => request.if_none_match("*"),
+            PutCondition::IfMatch(version) => request.if_match(version.as_str()),
+        };
+        let size_bytes = object.body.len() as u64;
+        let answer = request
+            .customize()
+            // The body is hashed already, and TLS carries it: hashing it again for the signature costs a third of the CPU.
+            .disable_payload_signing()
+            .config_override(Config::builder().timeout_config(timeouts(size_bytes)))
+            .send()
+            .await
+            .map_err(|error| PutRefusal::of(key, object, error))?;
+        Ok(Version::new(answer.e_tag().unwrap_or_default()))
+    }
+
+    /// Whether the object that a create-only write met is the one it wrote itself before its answer was lost.
+    async fn is_stored(&self, key: &str, object: &NewObject) -> Result<Option<Version>, StoreError> {
+        let head = self.head(key).await?;
+        let is_ours = |head: &ObjectHead| {
+            head.sha256 == Some(object.sha256)
+                && head.size_bytes == object.body.len() as u64
+                && head.mark == object.mark
+        };
+        Ok(head.filter(is_ours).map(|head| head.version))
+    }
+
+    async fn begin_read(&self, key: &str, limit_bytes: u64) -> Result<GetObjectOutput, StoreError> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(|error| translate(key, error))?;
+        let size_bytes = length(answer.content_length());
+        if size_bytes > limit_bytes {
+            return Err(StoreError::TooLarge { key: key.to_owned(), size_bytes, limit_bytes });
+        }
+        Ok(answer)
+    }
+
+    /// Gives every piece of an object's body to `take`, and never more than `limit_bytes` in all.
+    async fn read_body(
+        &self,
+        key: &str,
+        body: &mut ByteStream,
+        limit_bytes: u64,
+        mut take: impl FnMut(&[u8]) + Send,
+    ) -> Result<u64, StoreError> {
+        let mut size_bytes = 0_u64;
+        loop {
+            let piece = tokio::time::timeout(STALL_TIMEOUT, body.try_next())
+                .await
+                .map_err(|_| StoreError::TimedOut { key: key.to_owned(), after: STALL_TIMEOUT })?
+                .map_err(|error| StoreError::Unavailable {
+                    key: key.to_owned(),
+                    retryable: true,
+                    source: Box::new(error),
+                })?;
+            let Some(piece) = piece else { return Ok(size_bytes) };
+            size_bytes = size_bytes.saturating_add(piece.len() as u64);
+            if size_bytes > limit_bytes {
+                return Err(StoreError::TooLarge { key: key.to_owned(), size_bytes, limit_bytes });
+            }
+            take(&piece);
+        }
+    }
+
+    async fn get_once(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+        let mut answer = self.begin_read(key, limit_bytes).await?;
+        let expected = usize::try_from(length(answer.content_length())).unwrap_or_default();
+        let mut body = BytesMut::with_capacity(expected);
+        let mut stream = std::mem::take(&mut answer.body);
+        self.read_body(key, &mut stream, limit_bytes, |piece| body.extend_from_slice(piece)).await?;
+        Ok(Fetched {
+            body: Bytes::from(body),
+            mark: answer.metadata().and_then(|metadata| metadata.get(MARK)).cloned(),
+            version: Version::new(answer.e_tag().unwrap_or_default()),
+        })
+    }
+
+    async fn measure_once(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
+        let mut answer = self.begin_read(key, limit_bytes).await?;
+        let mut sum = Sha256Sum::new();
+        let mut stream = std::mem::take(&mut answer.body);
+        let size_bytes = self.read_body(key, &mut stream, limit_bytes, |piece| sum.update(piece)).await?;
+        Ok(Measured { size_bytes, sha256: sum.finish(), version: Version::new(answer.e_tag().unwrap_or_default()) })
+    }
+
+    /// Whether a read that failed is worth another try here: the SDK retries only up to the first byte of a body.
+    fn broke_off(error: &StoreError, attempt: u32) -> bool {
+        attempt < READ_ATTEMPTS
+            && matches!(error, StoreError::TimedOut { .. } | StoreError::Unavailable { retryable: true, .. })
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError> {
+        let mut attempt = 1;
+        loop {
+            match self.put_once(key, &object, &condition).await {
+                Ok(version) => return Ok(version),
+                Err(PutRefusal::Conflict(_)) if attempt < CONFLICT_ATTEMPTS => {
+                    tokio::time::sleep(CONFLICT_PAUSE * attempt).await;
+                    attempt += 1;
+                }
+                Err(PutRefusal::Conflict(error) | PutRefusal::Failed(error)) => return Err(error),
+                Err(PutRefusal::Condition) if condition == PutCondition::CreateOnly => {
+                    let stored = self.is_stored(key, &object).await?;
+                    return stored.ok_or_else(|| StoreError::AlreadyExists { key: key.to_owned() });
+                }
+                Err(PutRefusal::Condition) => return Err(StoreError::VersionChanged { key: key.to_owned() }),
+            }
+        }
+    }
+
+    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+        let mut attempt = 1;
+        loop {
+            match self.get_once(key, limit_bytes).await {
+                Err(error) if Self::broke_off(&error, attempt) => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
+        let mut attempt = 1;
+        loop {
+            match self.measure_once(key, limit_bytes).await {
+                Err(error) if Self::broke_off(&error, attempt) => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
+        let answer =
+            self.client.head_object().bucket(&self.bucket).key(key).checksum_mode(ChecksumMode::Enabled).send().await;
+        let answer = match answer.map_err(|error| translate(key, error)) {
+            Ok(answer) => answer,
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(ObjectHead {
+            size_bytes: length(answer.content_length()),
+            sha256: answer.checksum_sha256().and_then(decode_sha256),
+            mark: answer.metadata().and_then(|metadata| metadata.get(MARK)).cloned(),
+            version: Version::new(answer.e_tag().unwrap_or_default()),
+        }))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_start_after(after.map(str::to_owned))
+            .max_keys(i32::try_from(PAGE_KEYS).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| translate(prefix, error))?;
+        let more = answer.is_truncated().unwrap_or(false);
+        let keys = answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect();
+        Ok(Page { keys, more })
+    }
+
+    async fn copy_from(
+        &self,
+        source: &dyn ObjectStore,
+        key: &str,
+        expected: &Sha256,
+        size_bytes: u64,
+    ) -> Result<(), StoreError> {
+        let from = match source.copy_source() {
+            Some(from) if size_bytes <= COPY_LIMIT_BYTES => from,
+            _ => return copy_through(self, source, key, expected, size_bytes).await,
+        };
+        let answer = self
+            .client
+            .copy_object()
+            .bucket(&self.bucket)
+            .key(key)
+            // Our keys are of `a-z 0-9 - _ . /` only: nothing to escape.
+            .copy_source(format!("{}/{key}", from.bucket))
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .if_none_match("*")
+            .customize()
+            .config_override(Config::builder().timeout_config(timeouts(size_bytes)))
+            .send()
+            .await
+            .map_err(|error| translate(key, error))?;
+        let told = answer.copy_object_result().and_then(|result| result.checksum_sha256()).and_then(decode_sha256);
+        let actual = match told {
+            Some(actual) => Some(actual),
+            // Older regions of S3, and emulators, compute it without saying so.
+            None => self.head(key).await?.and_then(|head| head.sha256),
+        };
+        if actual == Some(*expected) {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt { key: key.to_owned(), expected: *expected, actual })
+    }
+
+    fn copy_source(&self) -> Option<CopySource> {
+        Some(CopySource { bucket: self.bucket.clone() })
+    }
+
+    fn describe(&self) -> String {
+        format!("s3://{} ({})", self.bucket, self.region)
+    }
+}
+
+/// Why a conditional write did not happen.
+enum PutRefusal {
+    /// 412: the condition does not hold.
+    Condition,
+    /// 409: another write to the same key was on its way.
+    Conflict(StoreError),
+    Failed(StoreError),
+}
+
+impl PutRefusal {
+    fn of(key: &str, object: &NewObject, error: SdkError<PutObjectError, HttpResponse>) -> Self {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        match (status, translate(key, error)) {
+            (Some(412), _) => Self::Condition,
+            (Some(409), error) => Self::Conflict(error),
+            (_, StoreError::Rejected { key, code, .. }) if DIGEST_CODES.contains(&code.as_str()) => {
+                Self::Failed(StoreError::Corrupt { key, expected: object.sha256, actual: None })
+            }
+            (_, error) => Self::Failed(error),
+        }
+    }
+}
+
+fn length(content_length: Option<i64>) -> u64 {
+    content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default()
+}
+
+fn decode_sha256(base64: &str) -> Option<Sha256> {
+    BASE64.decode(base64).ok()?.try_into().ok().map(Sha256)
+}
+
+/// What a failed request means. The SDK has retried whatever is worth it by now.
+fn translate<E>(key: &str, error: SdkError<E, HttpResponse>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let key = key.to_owned();
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let code = error.as_service_error().and_then(|service| service.code()).unwrap_or_default().to_owned();
+    match (status, code.as_str()) {
+        (_, "NoSuchBucket") => StoreError::NoBucket { key },
+        (Some(404), _) => StoreError::NotFound { key },
+        // Only a copy comes here with it: writes tell their conditions apart themselves.
+        (Some(412), _) => StoreError::AlreadyExists { key },
+        (Some(401 | 403), _) => StoreError::Denied { key, source: Box::new(error) },
+        (Some(409 | 429 | 500..=599), _) => StoreError::Unavailable { key, retryable: true, source: Box::new(error) },
+        (Some(_), _) => StoreError::Rejected { key, code, source: Box::new(error) },
+        (None, _) => match error {
+            SdkError::TimeoutError(_) => StoreError::TimedOut { key, after: ATTEMPT_TIMEOUT },
+            SdkError::ConstructionFailure(_) => {
+                StoreError::Unavailable { key, retryable: false, source: Box::new(error) }
+            }
+            other => StoreError::Unavailable { key, retryable: true, source: Box::new(other) },
+        },
+    }
+}

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use lifeboat_seal::{
-    CONTEXT_LIMIT_BYTES, DATA_KEY_FIELD_LIMIT_BYTES, DATA_KEYS_LIMIT, DataKey, DataKeyError, EncryptedDataKey,
-    EncryptionContext, FRAME_LEN_LIMIT, GeneratedDataKey, Header, RawAesDataKeys, RawAesKey, SealError, Sealer,
+    CONTEXT_LIMIT_BYTES, CachedDataKeys, DATA_KEY_FIELD_LIMIT_BYTES, DATA_KEYS_LIMIT, DataKey, DataKeyError,
+    EncryptedDataKey, EncryptionContext, FRAME_LEN_LIMIT, GeneratedDataKey, Header, OpenStream, RawAesDataKeys,
+    RawAesKey, SealError, SealStream, Sealer, open,
 };
 
 fn generated(entries: usize, field_len: usize) -> GeneratedDataKey {
@@ -70,4 +71,17 @@ fn every_message_to_a_person_is_one_plain_clause_with_a_hint() {
         assert!(!text.ends_with('.') && text.starts_with(|c: char| c.is_lowercase() || c == '`'), "{text}");
         assert!(error.hint().ends_with('.') && error.hint().starts_with(char::is_uppercase), "{}", error.hint());
     }
+}
+
+#[test]
+fn everything_can_be_moved_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Sealer>();
+    is_send_and_sync::<CachedDataKeys<RawAesDataKeys>>();
+    is_send_and_sync::<OpenStream>();
+    is_send_and_sync::<SealStream>();
+    let keys = RawAesDataKeys::new(vec![RawAesKey::new("n", "k", &[0; 32]).unwrap()]).unwrap();
+    let mut out = Vec::new();
+    is_send(&open(b"", &keys, &mut out));
 }

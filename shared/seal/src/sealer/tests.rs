@@ -3,6 +3,7 @@ use base64::Engine;
 
 use super::*;
 use crate::data_keys::EncryptedDataKey;
+use crate::{Header, OpenStream};
 
 fn stream(sequence: u32) -> SealStream {
     let key = MessageKey::derive(&DataKey::from_slice(&[1; 32]).unwrap(), [2; 32]).unwrap();
@@ -25,6 +26,26 @@ fn the_last_frame_may_carry_the_highest_number() {
     let mut seal = stream(u32::MAX - 1);
     seal.update(b"fourend", &mut out).unwrap();
     seal.finish(&mut out).unwrap();
+}
+
+/// Other writers may end an exact multiple of the frame length so; the format allows both.
+#[test]
+fn a_last_frame_of_full_length_opens() {
+    let key = DataKey::from_slice(&[1; 32]).unwrap();
+    let entry = EncryptedDataKey { provider: "p".into(), info: vec![], ciphertext: vec![] };
+    let generated = GeneratedDataKey { key: key.clone(), encrypted: vec![entry] };
+    let sealer = Sealer::with_frame_len(generated, &EncryptionContext::new(), 4).unwrap();
+    let mut message = Vec::new();
+    let mut stream = sealer.begin(&mut message).unwrap();
+    stream.write_frame(FrameKind::Regular, b"four", &mut message).unwrap();
+    stream.write_frame(FrameKind::Last, b"more", &mut message).unwrap();
+
+    let header = Header::parse(&message).unwrap().unwrap();
+    let mut opened = Vec::new();
+    let mut stream = OpenStream::new(&header, &key).unwrap();
+    stream.update(&message[header.encoded_len()..], &mut opened).unwrap();
+    stream.finish().unwrap();
+    assert_eq!(opened, b"fourmore");
 }
 
 /// `vectors/golden` was written by another program from the documentation of the format.

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::{Capability, Parameter};
 use tokio::time::sleep;
 
 use crate::template::{Parameters, Template};
 
+/// What CloudFormation answers when a stack is as it should be already; it has no error code of its own for that.
+const NOTHING_TO_UPDATE: &str = "No updates are to be performed.";
 /// A stack of three functions takes about a second on the emulator.
 const DEPLOY_WITHIN: Duration = Duration::from_secs(120);
 /// Between two looks at the stack's state.
@@ -37,12 +40,12 @@ impl Stack {
         let capabilities = vec![Capability::CapabilityIam, Capability::CapabilityAutoExpand];
         if client.describe_stacks().stack_name(name).send().await.is_ok() {
             let update = client.update_stack().stack_name(name).template_body(body);
-            update
-                .set_parameters(Some(parameters))
-                .set_capabilities(Some(capabilities))
-                .send()
-                .await
-                .with_context(|| format!("cannot update the stack `{name}`"))?;
+            let sent = update.set_parameters(Some(parameters)).set_capabilities(Some(capabilities)).send().await;
+            if let Err(error) = sent
+                && error.message() != Some(NOTHING_TO_UPDATE)
+            {
+                return Err(error).with_context(|| format!("cannot update the stack `{name}`"));
+            }
         } else {
             let create = client.create_stack().stack_name(name).template_body(body);
             create

@@ -1,0 +1,24 @@
+//! What the demo can be asked for.
+
+use clap::Parser;
+
+/// Backs up a database on a local cloud, verifies the backup, restores it and proves it equal.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "cargo demo")]
+pub struct Options {
+    /// Back up this database instead of the sample: `postgres://user:password@host/database`. It is only read.
+    #[arg(long, value_name = "URL")]
+    pub source: Option<String>,
+
+    /// Restore into this empty database, too, and leave it there.
+    #[arg(long, value_name = "URL")]
+    pub into: Option<String>,
+
+    /// Print one line of JSON on standard output instead of a table.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Leave everything running afterwards, and say how to look around. Ctrl-C ends it.
+    #[arg(long)]
+    pub keep: bool,
+}

@@ -1,0 +1,107 @@
+//! The demo as a story: a tick, a backup, its verification, its restore; a little change, and all of it once more.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use lifeboat_local::TappedEvent;
+use serde_json::Value;
+
+use crate::options::Options;
+use crate::report::{Report, Round};
+use crate::stage::Stage;
+
+/// A schedule of one minute fires within two; then the function starts.
+const TICK_WITHIN: Duration = Duration::from_secs(150);
+/// The longest that a function may run.
+const STEP_WITHIN: Duration = Duration::from_secs(900);
+
+/// Plays the whole story and returns what it showed.
+pub async fn tell(options: &Options) -> Result<Report> {
+    let watch = Watch::new();
+    let stage = Stage::set(options, |text| watch.say(text)).await?;
+    watch.say("waiting for the schedule to fire (every minute)");
+    let first = round(&stage, &watch).await?;
+    watch.say("changing a little data; the schedule fires again within a minute");
+    stage.change_a_little().await?;
+    let second = round(&stage, &watch).await?;
+    let restored = match &options.into {
+        Some(url) => {
+            watch.say("restoring the second backup into your database");
+            let backup_id = second.backup_id()?.to_owned();
+            Some(tokio::task::block_in_place(|| stage.restore_into(&backup_id, url))?)
+        }
+        None => None,
+    };
+    watch.end();
+    let report = Report::new(first, second, restored);
+    if options.keep {
+        keep(&stage, &report).await?;
+    }
+    Ok(report)
+}
+
+/// From a tick to a proof, following the events that lead from one function to the next.
+async fn round(stage: &Stage, watch: &Watch) -> Result<Round> {
+    let overheard = |event: &TappedEvent| watch.say(&format!("  {}", event.kind));
+    let requested = stage.tap.wait_for("Backup Requested", TICK_WITHIN, overheard).await?;
+    if requested.detail.get("trigger").and_then(Value::as_str) != Some("schedule") {
+        bail!("the backup was requested by something else than the schedule: {}", requested.detail);
+    }
+    watch.say("the schedule asked for a backup");
+    let backup = stage.tap.wait_for("Backup Completed", STEP_WITHIN, overheard).await?.detail;
+    let backup_id = backup.get("backup_id").and_then(Value::as_str).context("a backup without an id")?.to_owned();
+    watch.say(&format!("backup {backup_id} is complete; verifying what it stored"));
+    let verification = stage.tap.wait_for("Verification Completed", STEP_WITHIN, overheard).await?.detail;
+    watch.say("every stored byte was read again on both sites; restoring");
+    let drill = stage.tap.wait_for("Restore Test Completed", STEP_WITHIN, overheard).await?.detail;
+    for (what, detail) in [("verification", &verification), ("drill", &drill)] {
+        if detail.get("backup_id").and_then(Value::as_str) != Some(&backup_id) {
+            bail!("the {what} was of another backup: {detail}");
+        }
+    }
+    watch.say("restored, compared, equal");
+    Ok(Round { backup, verification, drill })
+}
+
+/// Leaves everything running until Ctrl-C, which ends the process in `main`.
+async fn keep(stage: &Stage, report: &Report) -> Result<()> {
+    eprintln!("{}", report.to_table());
+    eprintln!("Everything is still running. Look around with:\n");
+    for (name, value) in stage.environment() {
+        eprintln!("  export {name}='{value}'");
+    }
+    eprintln!("  cargo run --quiet --package lifeboat-cli -- backups\n\nCtrl-C ends it.");
+    std::future::pending().await
+}
+
+/// One line of progress on a terminal, plain lines elsewhere.
+struct Watch {
+    bar: ProgressBar,
+    began: Instant,
+}
+
+impl Watch {
+    fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { bar, began: Instant::now() }
+    }
+
+    fn say(&self, text: &str) {
+        let line = format!("{:6.1} s  {text}", self.began.elapsed().as_secs_f64());
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.bar.println(line);
+            self.bar.set_message(text.to_owned());
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

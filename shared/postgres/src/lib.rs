@@ -1,1 +1,45 @@
-//! .
+//! Everything that is said to a PostgreSQL server: sessions, snapshots, rows out and in, definitions, proofs.
+//!
+//! This crate owns SQL, the COPY protocol, the driver, TLS to a server and PostgreSQL's client programs. It turns a database
+//! into plaintext chunks with counts and digests, and chunks into a database that can be compared with them. It must never
+//! know where chunks go: no repository, no store, no cloud, and of the verbs only the words in their messages.
+
+mod archive;
+mod catalog;
+mod copy_format;
+mod doctor;
+mod error;
+mod identifier;
+mod inventory;
+mod large_object;
+mod loader;
+mod proof;
+mod reader;
+mod relation;
+mod rows;
+mod scratch;
+mod sequence;
+mod session;
+mod settings;
+mod snapshot;
+mod target;
+mod tls;
+mod tools;
+mod url;
+
+pub use doctor::{Check, CheckOutcome, doctor};
+pub use error::{PostgresError, Result, Retry, ServerError};
+pub use identifier::RelationName;
+pub use large_object::LargeObjectCount;
+pub use loader::{Loader, TableTarget};
+pub use proof::Prover;
+pub use reader::SliceReader;
+pub use relation::{Disposition, Relation};
+pub use rows::{ChunkRows, RowStream, RowTotals};
+pub use scratch::{ScratchDatabase, ScratchServer};
+pub use sequence::SequenceValues;
+pub use session::Session;
+pub use settings::{ConnectionSettings, SslMode};
+pub use snapshot::{Snapshot, SnapshotOptions};
+pub use target::{RestoreTarget, Section};
+pub use tools::{ClientTools, LibpqEnvironment};

@@ -1,0 +1,133 @@
+//! What must be true before a backup can work, each as one sentence.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::catalog;
+use crate::error::{PostgresError, Result};
+use crate::relation::Disposition;
+use crate::session::Session;
+use crate::settings::ConnectionSettings;
+use crate::tools::ClientTools;
+
+/// Major versions that tests have seen.
+const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
+
+/// Unreadable relations that are named; a missing grant often hides hundreds.
+const MAX_NAMED: usize = 5;
+
+/// One thing that was looked at.
+#[derive(Debug)]
+pub struct Check {
+    /// What, in a word or two.
+    pub name: &'static str,
+    /// How it is.
+    pub outcome: CheckOutcome,
+}
+
+/// How a check ended.
+#[derive(Debug)]
+pub enum CheckOutcome {
+    /// As it should be; the text says what was seen.
+    Ok(String),
+    /// Not as it should be.
+    Failed(PostgresError),
+}
+
+impl Check {
+    /// Whether it is as it should be.
+    pub fn is_ok(&self) -> bool {
+        matches!(self.outcome, CheckOutcome::Ok(_))
+    }
+
+    fn new(name: &'static str, outcome: Result<String>) -> Self {
+        let outcome = match outcome {
+            Ok(seen) => CheckOutcome::Ok(seen),
+            Err(error) => CheckOutcome::Failed(error),
+        };
+        Self { name, outcome }
+    }
+}
+
+/// Looks at everything a backup of this database needs. Without a connection there is one check, and it failed.
+pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools) -> Vec<Check> {
+    let session = match Session::connect(settings, "lifeboat doctor").await {
+        Ok(session) => session,
+        Err(error) => return vec![Check::new("reachable", Err(error))],
+    };
+    let checks = vec![
+        Check::new("reachable", Ok(settings.endpoint())),
+        Check::new("session mode", check_session_mode(&session, settings).await),
+        Check::new("server version", check_version(&session, tools).await),
+        Check::new("privileges", check_privileges(&session, settings).await),
+        Check::new("role of the server", check_recovery(&session).await),
+    ];
+    session.close().await;
+    checks
+}
+
+/// A transaction pooler gives each transaction any server connection: a setting made in one session is then seen by another,
+/// or no longer seen by its own while the other is busy.
+async fn check_session_mode(session: &Session, settings: &ConnectionSettings) -> Result<String> {
+    const STEP: &str = "looking for a pooler";
+    const SET: &str = "SELECT pg_catalog.set_config('lifeboat.probe', $1, false)";
+    const GET: &str = "SELECT pg_catalog.current_setting('lifeboat.probe', true), pg_catalog.pg_backend_pid()";
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default();
+    let token = format!("probe-{nanos}");
+    let other = Session::connect(settings, "lifeboat doctor").await?;
+    let set = session.row(STEP, SET, &[&token]).await;
+    // The other session's open transaction keeps whatever server connection it got.
+    other.run(STEP, "BEGIN").await?;
+    let theirs = other.row(STEP, GET, &[]).await;
+    let ours = session.row(STEP, GET, &[]).await;
+    other.close().await;
+    let pooled = || PostgresError::PoolerInTransactionMode { endpoint: settings.endpoint() };
+    let refused = |error: PostgresError| match error.sqlstate() {
+        // A statement prepared on one server connection and looked for on another.
+        Some("26000" | "42P05" | "08P01") => pooled(),
+        _ => error,
+    };
+    let (_, theirs, ours) = (set.map_err(refused)?, theirs.map_err(refused)?, ours.map_err(refused)?);
+    let seen = |row: &tokio_postgres::Row| (row.get::<_, Option<String>>(0), row.get::<_, i32>(1));
+    let ((their_token, their_pid), (our_token, our_pid)) = (seen(&theirs), seen(&ours));
+    if our_token.as_ref() != Some(&token) || their_token.as_ref() == Some(&token) || their_pid == our_pid {
+        return Err(pooled());
+    }
+    Ok("a session keeps its server connection".to_owned())
+}
+
+async fn check_version(session: &Session, tools: &ClientTools) -> Result<String> {
+    const SQL: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+    let server: i32 = session.row("reading the version", SQL, &[]).await?.get(0);
+    let server = server.unsigned_abs();
+    if !SUPPORTED.contains(&server) {
+        return Err(PostgresError::UnsupportedVersion { major: server });
+    }
+    if tools.major() < server {
+        return Err(PostgresError::ToolsTooOld { tools: tools.major(), server });
+    }
+    Ok(format!("PostgreSQL {server}, {}", tools.version()))
+}
+
+async fn check_privileges(session: &Session, settings: &ConnectionSettings) -> Result<String> {
+    let relations = catalog::list_relations(session, settings.user()).await?;
+    let unreadable: Vec<(String, String)> = relations
+        .iter()
+        .filter_map(|relation| match &relation.disposition {
+            Disposition::Unreadable { reason } => Some((relation.name.to_string(), reason.clone())),
+            _ => None,
+        })
+        .collect();
+    let Some((_, reason)) = unreadable.first() else {
+        return Ok(format!("{} relations, all readable", relations.len()));
+    };
+    let named: Vec<&str> = unreadable.iter().take(MAX_NAMED).map(|(name, _)| name.as_str()).collect();
+    let more = unreadable.len().saturating_sub(named.len());
+    let and_more = if more > 0 { format!("` and {more} more, such as `") } else { String::new() };
+    let relation = named.join("`, `") + and_more.strip_suffix(", such as `").unwrap_or_default();
+    Err(PostgresError::Unreadable { relation, reason: reason.clone() })
+}
+
+async fn check_recovery(session: &Session) -> Result<String> {
+    let standby: bool = session.row("asking for the role", "SELECT pg_catalog.pg_is_in_recovery()", &[]).await?.get(0);
+    Ok(if standby { "standby".to_owned() } else { "primary".to_owned() })
+}

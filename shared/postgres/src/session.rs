@@ -1,0 +1,164 @@
+//! One connection to a server, with the session settings that make what it reads stable and honest.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{ChannelBinding, SslMode as DriverSslMode};
+use tokio_postgres::{Client, Config, Row, types::ToSql};
+
+use crate::error::{PostgresError, Result, ServerError};
+use crate::settings::{ConnectionSettings, SslMode};
+
+/// How long to wait for TCP, TLS and authentication together: a failover is over by then, a wrong security group never.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a statement waits for a lock before it gives up, so that whoever queues behind us is not held up for longer.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A silent peer is noticed after `KEEPALIVE_IDLE + KEEPALIVE_RETRIES * KEEPALIVE_INTERVAL`, by either side: a killed run's
+/// snapshot and locks are gone from the server after a minute.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// Why each is there: facts in `docs/format/copy-chunks.md`. `row_security=off` turns rows hidden by a policy into an error.
+/// The timeouts are ours to keep, by the deadline. `transaction_timeout` exists from PostgreSQL 17 on, so it is set only where it exists.
+const SESSION_SETTINGS: &str = "
+    SET row_security = off;
+    SET statement_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0;
+    SET idle_session_timeout = 0;
+    SET search_path = '';
+    SET DateStyle = 'ISO';
+    SET IntervalStyle = 'postgres';
+    SET TimeZone = 'UTC';
+    SET extra_float_digits = 3;
+    SET bytea_output = 'hex';
+    SET client_encoding = 'UTF8';
+    SET synchronize_seqscans = off;
+    SET xmloption = content;
+    SET standard_conforming_strings = on;
+    SET tcp_keepalives_idle = 30;
+    SET tcp_keepalives_interval = 10;
+    SET tcp_keepalives_count = 3;
+    SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout';
+";
+
+/// A connection that owns the task which moves its bytes; both end together.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+}
+
+impl Session {
+    /// Connects and applies the session settings.
+    ///
+    /// Errors: [`PostgresError::Unreachable`], [`ConnectTimeout`](PostgresError::ConnectTimeout),
+    /// [`TlsFailed`](PostgresError::TlsFailed), [`AuthenticationFailed`](PostgresError::AuthenticationFailed).
+    pub async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Self> {
+        let tls = settings.tls()?;
+        let config = driver_config(settings, application_name);
+        let connecting = Box::pin(config.connect(tls));
+        let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| PostgresError::ConnectTimeout {
+                endpoint: settings.endpoint(),
+                seconds: CONNECT_TIMEOUT.as_secs(),
+            })?
+            .map_err(|error| connect_error(settings, error))?;
+        let connection = tokio::spawn(async move {
+            // An error here ends the connection; the statement that was under way reports it.
+            let _ = connection.await;
+        });
+        let session = Self { client, connection };
+        session.run("applying the session settings", SESSION_SETTINGS).await?;
+        let lock_timeout = format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis());
+        session.run("applying the session settings", &lock_timeout).await?;
+        Ok(session)
+    }
+
+    /// The driver's client, for streams.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Runs statements that return nothing of interest; `step` completes "while …".
+    pub(crate) async fn run(&self, step: &str, sql: &str) -> Result<()> {
+        self.client.batch_execute(sql).await.map_err(|e| PostgresError::query(step, e))
+    }
+
+    pub(crate) async fn rows(&self, step: &str, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        self.client.query(sql, parameters).await.map_err(|e| PostgresError::query(step, e))
+    }
+
+    pub(crate) async fn row(&self, step: &str, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        self.client.query_one(sql, parameters).await.map_err(|e| PostgresError::query(step, e))
+    }
+
+    /// Ends the session and waits until the server was told so.
+    pub async fn close(mut self) {
+        const GOODBYE: Duration = Duration::from_secs(2);
+        // `Drop` aborts the handle that it finds: give it an idle one and keep the real one to wait for.
+        let connection = std::mem::replace(&mut self.connection, tokio::spawn(async {}));
+        drop(self);
+        let _ = tokio::time::timeout(GOODBYE, connection).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+fn driver_config(settings: &ConnectionSettings, application_name: &str) -> Config {
+    let mut config = Config::new();
+    config
+        .host(&settings.host)
+        .port(settings.port)
+        .user(&settings.user)
+        .password(&settings.password)
+        .dbname(&settings.database)
+        .application_name(application_name)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives(true)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_RETRIES)
+        .ssl_mode(match settings.ssl_mode {
+            SslMode::Disable => DriverSslMode::Disable,
+            SslMode::Prefer => DriverSslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
+        });
+    if settings.require_channel_binding {
+        config.channel_binding(ChannelBinding::Require);
+    }
+    if let Some(options) = &settings.options {
+        config.options(options);
+    }
+    config
+}
+
+fn connect_error(settings: &ConnectionSettings, error: tokio_postgres::Error) -> PostgresError {
+    let endpoint = settings.endpoint();
+    if let Some(source) = ServerError::of(&error) {
+        return match source.sqlstate() {
+            "28000" | "28P01" => PostgresError::AuthenticationFailed { endpoint, user: settings.user.clone(), source },
+            // Starting up, shutting down, or no connection left: it answers, but not now.
+            "57P03" | "57P01" | "57P02" | "53300" => PostgresError::Unreachable { endpoint, source: Box::new(source) },
+            _ => PostgresError::Query { step: format!("connecting to `{endpoint}`"), source },
+        };
+    }
+    // The driver's error kinds are private; its texts for them are fixed.
+    let kind = error.to_string();
+    let source: Box<dyn std::error::Error + Send + Sync> = match error.into_source() {
+        Some(cause) => cause,
+        None => kind.clone().into(),
+    };
+    if kind.contains("TLS") {
+        PostgresError::TlsFailed { endpoint, source }
+    } else {
+        PostgresError::Unreachable { endpoint, source }
+    }
+}

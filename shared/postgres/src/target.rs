@@ -1,0 +1,234 @@
+//! A database to restore into: roles, definitions, sequences, contents that are computed.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::archive;
+use crate::error::{PostgresError, Result};
+use crate::identifier::{RelationName, quote_identifier};
+use crate::loader::Loader;
+use crate::proof::Prover;
+use crate::session::Session;
+use crate::settings::ConnectionSettings;
+use crate::tools::ClientTools;
+
+/// `pg_restore` builds this many indexes at a time: the server does the work, and a drill's server is a small one.
+const RESTORE_JOBS: u32 = 2;
+
+const APPLICATION: &str = "lifeboat restore";
+
+/// The two halves of a schema archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// What rows need: schemas, types, functions, bare tables.
+    PreData,
+    /// What is proved by rows: indexes, constraints, triggers, policies.
+    PostData,
+}
+
+/// A database that receives a backup. The order: [`PreData`](Section::PreData), rows, sequences, large objects,
+/// [`PostData`](Section::PostData), materialized views. So no trigger fires and every foreign key is proved by its creation.
+#[derive(Debug, Clone)]
+pub struct RestoreTarget {
+    settings: ConnectionSettings,
+}
+
+impl RestoreTarget {
+    /// The database of these settings.
+    pub fn new(settings: ConnectionSettings) -> Self {
+        Self { settings }
+    }
+
+    /// Where it is.
+    pub fn settings(&self) -> &ConnectionSettings {
+        &self.settings
+    }
+
+    /// Fails with [`PostgresError::NotEmpty`] unless there is nothing of a user's in it.
+    pub async fn require_empty(&self) -> Result<()> {
+        const SQL: &str = "
+            SELECT what FROM (
+                SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS what FROM pg_catalog.pg_class c
+                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+                UNION ALL
+                SELECT pg_catalog.format('%I.%I()', n.nspname, p.proname) FROM pg_catalog.pg_proc p
+                JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+                UNION ALL
+                SELECT pg_catalog.format('%I.%I', n.nspname, t.typname) FROM pg_catalog.pg_type t
+                JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+                UNION ALL
+                SELECT 'schema ' || pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_namespace n
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'public') AND n.nspname !~ '^pg_(toast_)?temp_'
+                UNION ALL
+                SELECT 'large object ' || m.oid FROM pg_catalog.pg_largeobject_metadata m
+            ) AS contents LIMIT 1";
+        let session = self.connect().await?;
+        let found = session.rows("looking whether the database is empty", SQL, &[]).await?;
+        session.close().await;
+        match found.first() {
+            None => Ok(()),
+            Some(row) => {
+                Err(PostgresError::NotEmpty { database: self.settings.database().to_owned(), example: row.get(0) })
+            }
+        }
+    }
+
+    /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
+    /// Attributes and memberships are not restored: a drill needs names alone. Returns the names it created.
+    ///
+    /// A role that may create roles but is no superuser is made a member of them, so that it can give objects away.
+    pub async fn restore_roles(&self, roles_sql: &str) -> Result<Vec<String>> {
+        const STEP: &str = "creating roles";
+        const MISSING: &str = "
+            SELECT name FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS wanted (name, position)
+            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = wanted.name) ORDER BY position";
+        const FOREIGN: &str = "
+            SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name)
+            WHERE NOT pg_catalog.pg_has_role(name, 'MEMBER')";
+        let wanted = archive::role_names(roles_sql);
+        let session = self.connect().await?;
+        let missing: Vec<String> =
+            session.rows(STEP, MISSING, &[&wanted]).await?.iter().map(|row| row.get(0)).collect();
+        for name in &missing {
+            match session.run(STEP, &format!("CREATE ROLE {} NOLOGIN", quote_identifier(name))).await {
+                // Another drill was faster.
+                Err(error) if error.sqlstate() == Some("42710") => {}
+                other => other?,
+            }
+        }
+        for row in session.rows(STEP, FOREIGN, &[&wanted]).await? {
+            let name: String = row.get(0);
+            // A role that we may not join is a problem only if it owns something; `pg_restore` then names it.
+            let _ = session.run(STEP, &format!("GRANT {} TO CURRENT_USER", quote_identifier(&name))).await;
+        }
+        session.close().await;
+        Ok(missing)
+    }
+
+    /// Runs `pg_restore` for one half of a schema archive; the first error ends it.
+    pub async fn restore_section(&self, tools: &ClientTools, archive: &Path, section: Section) -> Result<()> {
+        let directory = archive.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let environment = self.settings.libpq_environment(directory)?;
+        let database = self.settings.database().replace('\\', "\\\\").replace('\'', "\\'");
+        let mut arguments: Vec<OsString> = vec![
+            "--exit-on-error".into(),
+            "--no-password".into(),
+            // As a connection string: a bare name with `=` in it would be taken for one.
+            format!("--dbname=dbname='{database}'").into(),
+        ];
+        match section {
+            Section::PreData => arguments.push("--section=pre-data".into()),
+            Section::PostData => {
+                arguments.push("--section=post-data".into());
+                arguments.push(format!("--jobs={RESTORE_JOBS}").into());
+            }
+        }
+        arguments.push(archive.into());
+        tools.run("pg_restore", &environment, &arguments).await
+    }
+
+    /// A session that loads rows and large objects. Several can load at once, large objects one at a time.
+    pub async fn loader(&self) -> Result<Loader> {
+        Loader::connect(&self.settings, APPLICATION).await
+    }
+
+    /// A session that reads back what was restored.
+    pub async fn prover(&self) -> Result<Prover> {
+        Prover::connect(&self.settings, APPLICATION).await
+    }
+
+    /// Sets the sequences: runs the lines of [`SequenceValues::sql`](crate::SequenceValues::sql), of which each must be a `setval`.
+    pub async fn set_sequences(&self, sql: &str) -> Result<()> {
+        const STEP: &str = "setting the sequences";
+        if let Some(line) = sql.lines().position(|line| !is_setval(line)) {
+            let fact = format!("line {} is not a `setval`", line + 1);
+            return Err(PostgresError::UnexpectedAnswer { step: STEP.to_owned(), fact });
+        }
+        let session = self.connect().await?;
+        session.run(STEP, sql).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Computes these materialized views, each after those it reads from.
+    pub async fn refresh_materialized_views(&self, views: &[RelationName]) -> Result<()> {
+        // The level of a view is the length of the longest path of views below it; a cycle cannot be.
+        const SQL: &str = "
+            WITH RECURSIVE reads AS (
+                SELECT DISTINCT r.ev_class AS view, d.refobjid AS source FROM pg_catalog.pg_rewrite r
+                JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
+                JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('v', 'm')
+                WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class
+            ), below (view, level) AS (
+                SELECT c.oid, 0 FROM pg_catalog.pg_class c WHERE c.relkind IN ('v', 'm')
+                UNION
+                SELECT reads.view, below.level + 1 FROM below JOIN reads ON reads.source = below.view
+            )
+            SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN below ON below.view = c.oid
+            WHERE c.relkind = 'm' GROUP BY c.oid, n.nspname, c.relname ORDER BY pg_catalog.max(below.level), 1, 2";
+        let session = self.connect().await?;
+        // A materialized view runs as its owner, to whom policies may apply as they did on the source.
+        session.run("computing materialized views", "SET row_security = on").await?;
+        for row in session.rows("ordering materialized views", SQL, &[]).await? {
+            let name = RelationName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+            if views.contains(&name) {
+                let refresh = format!("REFRESH MATERIALIZED VIEW {}", name.sql());
+                session.run(&format!("computing materialized view `{name}`"), &refresh).await?;
+            }
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// Collects the planner's statistics.
+    pub async fn analyze(&self) -> Result<()> {
+        let session = self.connect().await?;
+        session.run("collecting statistics", "ANALYZE").await?;
+        session.close().await;
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Session> {
+        Session::connect(&self.settings, APPLICATION).await
+    }
+}
+
+/// `SELECT pg_catalog.setval('…', 5, true);` and nothing behind it: the text comes out of a repository.
+fn is_setval(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("SELECT pg_catalog.setval(") else { return line.is_empty() };
+    let Some((literal, arguments)) = rest.strip_suffix(");").and_then(|rest| rest.rsplit_once("', ")) else {
+        return false;
+    };
+    let inner = literal.strip_prefix("E'").or_else(|| literal.strip_prefix('\'')).unwrap_or("'");
+    let literal_is_one = !inner.replace("''", "").replace("\\\\", "").contains(['\'', '\\']);
+    let Some((value, is_called)) = arguments.split_once(", ") else { return false };
+    literal_is_one && value.parse::<i64>().is_ok() && matches!(is_called, "true" | "false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_setval_is_run_from_a_sequences_stream() {
+        for good in [
+            "",
+            "SELECT pg_catalog.setval('public.a', 5, true);",
+            "SELECT pg_catalog.setval('s.\"it''s, b\"', -1, false);",
+        ] {
+            assert!(is_setval(good), "{good}");
+        }
+        for bad in [
+            "DROP TABLE x;",
+            "SELECT pg_catalog.setval('a', 5, true); DROP TABLE x; SELECT ('b', 5, true);",
+            "SELECT pg_catalog.setval('a', (SELECT 1), true);",
+            "SELECT pg_catalog.setval('a' || (SELECT 'b'), 5, true);",
+        ] {
+            assert!(!is_setval(bad), "{bad}");
+        }
+    }
+}

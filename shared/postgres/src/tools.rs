@@ -1,0 +1,208 @@
+//! PostgreSQL's own client programs: found, asked for their version, run with a clean environment.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use crate::error::{PostgresError, Result};
+use crate::settings::ConnectionSettings;
+
+/// What is kept of a program's standard error: the beginning names the cause, and a log entry has room for it.
+const STDERR_LIMIT_BYTES: usize = 8 * 1024;
+
+/// What is passed on from our own environment: where programs and, in a Lambda layer, their libraries are.
+const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE"];
+
+/// libpq's variables for one database. Passwords go to programs by environment: the arguments are everybody's to see.
+///
+/// `Debug` shows names only.
+#[derive(Clone)]
+pub struct LibpqEnvironment(Vec<(&'static str, OsString)>);
+
+impl LibpqEnvironment {
+    /// The variables and their values; one of them is the password.
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, &OsString)> {
+        self.0.iter().map(|(name, value)| (*name, value))
+    }
+}
+
+impl fmt::Debug for LibpqEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl ConnectionSettings {
+    /// libpq's environment for this database. Writes the trusted certificates to `lifeboat-roots.pem` in `directory`, which
+    /// must outlive the program.
+    pub fn libpq_environment(&self, directory: &Path) -> Result<LibpqEnvironment> {
+        let roots = directory.join("lifeboat-roots.pem");
+        let mut variables: Vec<(&'static str, OsString)> = vec![
+            ("PGHOST", self.host.clone().into()),
+            ("PGPORT", self.port.to_string().into()),
+            ("PGUSER", self.user.clone().into()),
+            ("PGPASSWORD", self.password.clone().into()),
+            ("PGDATABASE", self.database.clone().into()),
+            ("PGSSLMODE", self.ssl_mode.as_str().into()),
+            ("PGCONNECT_TIMEOUT", "15".into()),
+            ("PGAPPNAME", "lifeboat".into()),
+            ("PGCLIENTENCODING", "UTF8".into()),
+        ];
+        if !self.write_roots(&roots)? {
+            // A file that is not there: otherwise libpq looks for one in the home directory and changes what `require` means.
+            variables.push(("PGSSLROOTCERT", directory.join("no-roots.pem").into()));
+        } else {
+            variables.push(("PGSSLROOTCERT", roots.into()));
+        }
+        if self.require_channel_binding {
+            variables.push(("PGCHANNELBINDING", "require".into()));
+        }
+        if let Some(options) = &self.options {
+            variables.push(("PGOPTIONS", options.into()));
+        }
+        Ok(LibpqEnvironment(variables))
+    }
+}
+
+/// `pg_dump`, `pg_dumpall` and `pg_restore` of one version.
+#[derive(Debug, Clone)]
+pub struct ClientTools {
+    directory: Option<PathBuf>,
+    version: String,
+    major: u32,
+}
+
+impl ClientTools {
+    /// Looks for the programs in `directory`, or on the PATH, and asks for their version.
+    pub async fn find(directory: Option<&Path>) -> Result<Self> {
+        let mut tools = Self { directory: directory.map(Path::to_owned), version: String::new(), major: 0 };
+        for tool in ["pg_dump", "pg_dumpall", "pg_restore"] {
+            let mut command = tools.command(tool);
+            command.arg("--version").stdout(Stdio::piped()).stderr(Stdio::null());
+            let output = command.output().await.map_err(|error| tools.start_error(tool, &error))?;
+            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            let major = major_version(&text).filter(|_| output.status.success()).ok_or_else(|| {
+                PostgresError::ToolFailed { tool, status: output.status.to_string(), stderr: "no version".to_owned() }
+            })?;
+            if tool == "pg_dump" {
+                (tools.version, tools.major) = (text, major);
+            }
+        }
+        Ok(tools)
+    }
+
+    /// `pg_dump (PostgreSQL) 15.18`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The major version.
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
+    fn command(&self, tool: &str) -> Command {
+        let program = self.directory.as_ref().map_or_else(|| PathBuf::from(tool), |directory| directory.join(tool));
+        let mut command = Command::new(program);
+        command.env_clear().envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        // Messages in English, so that what can quote a row is recognised.
+        command.env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    fn start_error(&self, tool: &'static str, error: &std::io::Error) -> PostgresError {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            let directory = self.directory.as_ref().map(|directory| directory.display().to_string());
+            PostgresError::ToolMissing { tool, directory }
+        } else {
+            PostgresError::ToolFailed { tool, status: "not started".to_owned(), stderr: error.to_string() }
+        }
+    }
+
+    /// Runs a program to its end. It is killed when the returned future is dropped: the time limit is the caller's.
+    pub(crate) async fn run(
+        &self,
+        tool: &'static str,
+        environment: &LibpqEnvironment,
+        arguments: &[OsString],
+    ) -> Result<()> {
+        let mut command = self.command(tool);
+        command.envs(environment.variables()).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| self.start_error(tool, &error))?;
+        let said = match child.stderr.take() {
+            Some(stderr) => read_bounded(stderr).await,
+            None => String::new(),
+        };
+        let status = child.wait().await.map_err(|error| self.start_error(tool, &error))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(PostgresError::ToolFailed { tool, status: status.to_string(), stderr: scrub(&said, environment) })
+    }
+}
+
+/// Keeps the first [`STDERR_LIMIT_BYTES`] and reads the rest away, so that the program never blocks on a full pipe.
+async fn read_bounded(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
+        let room = STDERR_LIMIT_BYTES - kept.len();
+        kept.extend_from_slice(buffer.get(..read.min(room)).unwrap_or_default());
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Keeps the lines in which a program names an error, and of them nothing that can quote a row: PostgreSQL's messages put
+/// values at the end, as `…: "value"`, and DETAIL, CONTEXT and the command on lines of their own.
+fn scrub(stderr: &str, environment: &LibpqEnvironment) -> String {
+    let is_password = |(name, value): &(&'static str, OsString)| *name == "PGPASSWORD" && !value.is_empty();
+    let password = environment.0.iter().find(|v| is_password(v)).map(|(_, value)| value.to_string_lossy().into_owned());
+    let lines: Vec<String> = stderr
+        .lines()
+        .filter(|line| line.starts_with("pg_") && !line.contains("DETAIL:") && !line.contains("CONTEXT:"))
+        .map(|line| line.split_once(": \"").map_or(line, |(message, _)| message))
+        .map(|line| match &password {
+            Some(password) => line.replace(password.as_str(), "***"),
+            None => line.to_owned(),
+        })
+        .collect();
+    lines.join("; ")
+}
+
+/// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` → 15; `18beta1` → 18.
+fn major_version(text: &str) -> Option<u32> {
+    let version = text.split_once("(PostgreSQL) ")?.1;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_released_and_unreleased_tools() {
+        assert_eq!(major_version("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major_version("pg_dump (PostgreSQL) 18beta1"), Some(18));
+        assert_eq!(major_version("pg_dump"), None);
+    }
+
+    #[test]
+    fn what_a_tool_says_loses_rows_and_passwords_and_keeps_the_cause() {
+        let said = "pg_restore: error: could not execute query: ERROR:  could not create unique index \"patient_pkey\"\n\
+                    DETAIL:  Key (name)=(Jane Doe) is duplicated.\n\
+                    Command was: ALTER TABLE x DEFAULT 'Jane Doe';\n\
+                    pg_restore: error: ERROR:  invalid input syntax for type integer: \"Jane Doe\"\n\
+                    pg_dump: error: password hunter2 is wrong\n";
+        let environment = LibpqEnvironment(vec![("PGPASSWORD", "hunter2".into())]);
+        let kept = scrub(said, &environment);
+        assert!(kept.contains("could not create unique index \"patient_pkey\""), "{kept}");
+        assert!(kept.contains("invalid input syntax for type integer"), "{kept}");
+        assert!(!kept.contains("Jane Doe") && !kept.contains("hunter2"), "{kept}");
+        assert!(!format!("{environment:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Collects the PostgreSQL client programs and the libraries they need. Runs on Amazon Linux 2023, the base of the
+# `provided.al2023` runtime.
+#
+#   collect.sh POSTGRES_MAJOR TARGET_DIR
+#
+# OWNER, when set, gets the files: in a container everything would be root's.
+set -eu
+major=$1
+target=$2
+
+dnf install -y -q "postgresql${major}" >&2
+
+mkdir -p "$target/bin" "$target/lib"
+for program in pg_dump pg_dumpall pg_restore; do
+  cp -L "$(command -v "$program")" "$target/bin/"
+done
+
+# Lambda searches /opt/lib. The C library itself must be the runtime's own: a copy of another build would break everything.
+for program in "$target"/bin/*; do
+  ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
+done | sort -u | while read -r library; do
+  case $(basename "$library") in
+    libc.so.* | libm.so.* | libdl.so.* | librt.so.* | libpthread.so.* | libresolv.so.* | ld-linux*) ;;
+    *) cp -L "$library" "$target/lib/" ;;
+  esac
+done
+
+# The proof: the collected programs run from the collected libraries.
+for program in "$target"/bin/*; do
+  LD_LIBRARY_PATH="$target/lib" "$program" --version >&2
+done
+
+[ -z "${OWNER:-}" ] || chown -R "$OWNER" "$target"

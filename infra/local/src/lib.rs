@@ -6,12 +6,14 @@
 
 mod cloud;
 mod emulator;
+mod event_tap;
 mod functions;
 mod gaps;
 mod inbox;
 mod invocation;
 mod lint;
 mod process_group;
+mod server;
 mod stack;
 mod template;
 mod venv;
@@ -19,11 +21,13 @@ mod workspace;
 
 pub use cloud::{Cloud, CloudOptions, DeployedFunction, Deployment, OFFSITE_REGION, PRIMARY_REGION};
 pub use emulator::Emulator;
+pub use event_tap::{EventTap, TappedEvent};
 pub use functions::Functions;
 pub use inbox::{AlertInbox, ReceivedAlert};
 pub use invocation::Invocation;
 pub use lint::{TEMPLATES, lint, lint_template};
 pub use process_group::ProcessGroup;
+pub use server::{PostgresOptions, PostgresServer};
 pub use stack::Stack;
 pub use template::{Parameters, Resource, Template};
 pub use venv::{EMULATOR, LINT, Requirements, Venv};

@@ -194,7 +194,7 @@ pub(crate) async fn measure(session: &Session, relations: &mut [Relation]) -> Re
 pub(crate) async fn find_rewritten(session: &Session, locked: &[&Relation]) -> Result<Option<RelationName>> {
     // These functions look at the catalog as it is now, the snapshot notwithstanding.
     const SQL: &str = "
-        SELECT oid FROM pg_catalog.unnest($1::oid[], $2::oid[], $3::text[]) AS seen (oid, node, name)
+        SELECT oid FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[]), pg_catalog.unnest($3::text[])) AS seen (oid, node, name)
         WHERE COALESCE(pg_catalog.pg_relation_filenode(oid), 0) <> node OR pg_catalog.to_regclass(name) IS DISTINCT FROM oid
         LIMIT 1";
     let oids: Vec<u32> = locked.iter().map(|relation| relation.oid).collect();

@@ -1,5 +1,7 @@
 //! The local cloud itself, with stand-ins for the functions: what it deploys, what is delivered, and that it goes away.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test file: a panic is a failed test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,360 @@
+//! A store that fails by script: the bench on which the laws are tried.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use lifeboat_model::Sha256;
+use tokio::sync::Semaphore;
+
+use crate::checksum::sha256;
+use crate::store::{CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, PutCondition, Version};
+use crate::store_error::{Cause, StoreError};
+
+/// Requests that a script remembers: more than any test makes.
+const LOG_LIMIT: usize = 100_000;
+
+/// The verbs of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Put,
+    Get,
+    Head,
+    List,
+    Measure,
+    Copy,
+}
+
+/// Before or after a request took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    Before,
+    After,
+}
+
+/// How a store says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Denied,
+    NotFound,
+    Unavailable,
+    TimedOut,
+}
+
+impl Refusal {
+    fn error(self, key: &str) -> StoreError {
+        let key = key.to_owned();
+        let source: Cause = "refused by the script".into();
+        match self {
+            Self::Denied => StoreError::Denied { key, source },
+            Self::NotFound => StoreError::NotFound { key },
+            Self::Unavailable => StoreError::Unavailable { key, retryable: true, source },
+            Self::TimedOut => StoreError::TimedOut { key, after: Duration::from_secs(1) },
+        }
+    }
+}
+
+/// Where requests wait until the test lets them go on.
+#[derive(Clone)]
+pub struct Gate {
+    arrived: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// A closed gate.
+    pub fn new() -> Self {
+        Self { arrived: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// Returns when one more request has come to the gate.
+    pub async fn arrival(&self) {
+        if let Ok(permit) = self.arrived.acquire().await {
+            permit.forget();
+        }
+    }
+
+    /// Lets everybody go on, now and later.
+    pub fn open(&self) {
+        self.open.close();
+    }
+
+    async fn wait(&self) {
+        self.arrived.add_permits(1);
+        // Ends by `close` alone: nobody ever adds a permit.
+        let _ = self.open.acquire().await;
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What goes wrong.
+#[derive(Clone)]
+pub enum Fault {
+    /// The store says no, and nothing happens.
+    Reject(Refusal),
+    /// The request takes effect, and the answer is lost.
+    FailAfterWrite,
+    /// The request waits at the gate, before it takes effect; for ever if nobody opens it.
+    Hold(Gate),
+    /// The request takes this much longer.
+    Slow(Duration),
+    /// What is read has one bit turned over; what is written arrives so.
+    WrongBytes,
+}
+
+/// When something goes wrong: a chain of conditions, all of which must hold.
+#[derive(Clone)]
+pub struct Rule {
+    operation: Option<Operation>,
+    prefix: String,
+    first: u64,
+    times: u64,
+    fault: Fault,
+}
+
+impl Rule {
+    /// Every request meets the fault.
+    pub fn always(fault: Fault) -> Self {
+        Self { operation: None, prefix: String::new(), first: 1, times: u64::MAX, fault }
+    }
+
+    /// Only this verb.
+    pub fn on(mut self, operation: Operation) -> Self {
+        self.operation = Some(operation);
+        self
+    }
+
+    /// Only keys that begin so.
+    pub fn under(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Only the `n`-th request, from 1, that fits the rest.
+    pub fn only_nth(mut self, n: u64) -> Self {
+        (self.first, self.times) = (n, 1);
+        self
+    }
+
+    fn fits(&self, operation: Operation, key: &str) -> bool {
+        self.operation.is_none_or(|wanted| wanted == operation) && key.starts_with(&self.prefix)
+    }
+}
+
+/// What shall go wrong, shared by all the stores of one imagined process.
+#[derive(Clone, Default)]
+pub struct Script {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<(Rule, u64)>,
+    death: Option<(u64, Moment)>,
+    dead: bool,
+    requests: u64,
+    log: Vec<(Operation, String)>,
+}
+
+enum Course {
+    Go,
+    Meet(Fault),
+    DieBefore,
+    DieAfter,
+}
+
+impl Script {
+    /// Nothing goes wrong.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a rule. The first that fits decides.
+    pub fn add(&self, rule: Rule) {
+        self.lock().rules.push((rule, 0));
+    }
+
+    /// The process is killed at its `n`-th request from now, from 1: before or after that takes effect. From then on
+    /// nothing that it asks for happens, and each call fails.
+    pub fn die_at(&self, n: u64, moment: Moment) {
+        let mut state = self.lock();
+        state.death = Some((state.requests + n, moment));
+    }
+
+    /// Forgets all rules and deaths: the next process.
+    pub fn clear(&self) {
+        *self.lock() = State::default();
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.lock().requests
+    }
+
+    /// Requests so far, by verb and key.
+    pub fn log(&self) -> Vec<(Operation, String)> {
+        self.lock().log.clone()
+    }
+
+    /// Whether the process was killed.
+    pub fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
+    fn course(&self, operation: Operation, key: &str) -> Course {
+        let mut state = self.lock();
+        if state.dead {
+            return Course::DieBefore;
+        }
+        state.requests += 1;
+        if state.log.len() < LOG_LIMIT {
+            state.log.push((operation, key.to_owned()));
+        }
+        match state.death {
+            Some((n, moment)) if n <= state.requests => {
+                state.dead = true;
+                return if moment == Moment::Before { Course::DieBefore } else { Course::DieAfter };
+            }
+            _ => {}
+        }
+        for (rule, seen) in &mut state.rules {
+            if rule.fits(operation, key) {
+                *seen += 1;
+                if *seen >= rule.first && *seen - rule.first < rule.times {
+                    return Course::Meet(rule.fault.clone());
+                }
+            }
+        }
+        Course::Go
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store behind a [`Script`].
+#[derive(Clone)]
+pub struct FaultyStore<S> {
+    inner: S,
+    script: Script,
+}
+
+/// What remains to be done to the answer of a request that was let through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Answer,
+    Spoil,
+    LoseAnswer,
+}
+
+impl<S: ObjectStore> FaultyStore<S> {
+    /// Puts `inner` behind `script`.
+    pub fn new(inner: S, script: Script) -> Self {
+        Self { inner, script }
+    }
+
+    async fn before(&self, operation: Operation, key: &str) -> Result<After, StoreError> {
+        match self.script.course(operation, key) {
+            Course::Go => Ok(After::Answer),
+            Course::DieBefore => Err(killed(key)),
+            Course::DieAfter | Course::Meet(Fault::FailAfterWrite) => Ok(After::LoseAnswer),
+            Course::Meet(Fault::Reject(refusal)) => Err(refusal.error(key)),
+            Course::Meet(Fault::WrongBytes) => Ok(After::Spoil),
+            Course::Meet(Fault::Slow(delay)) => {
+                tokio::time::sleep(delay).await;
+                Ok(After::Answer)
+            }
+            Course::Meet(Fault::Hold(gate)) => {
+                gate.wait().await;
+                Ok(After::Answer)
+            }
+        }
+    }
+}
+
+fn killed(key: &str) -> StoreError {
+    StoreError::Unavailable { key: key.to_owned(), retryable: false, source: "killed by the script".into() }
+}
+
+fn lost<T>(after: After, key: &str, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    match after {
+        After::LoseAnswer => answer.and_then(|_| Err(Refusal::Unavailable.error(key))),
+        After::Answer | After::Spoil => answer,
+    }
+}
+
+fn spoiled(fetched: Fetched) -> Fetched {
+    let mut body = BytesMut::from(fetched.body.as_ref());
+    let middle = body.len() / 2;
+    if let Some(byte) = body.get_mut(middle) {
+        *byte ^= 1;
+    }
+    Fetched { body: body.freeze(), ..fetched }
+}
+
+#[async_trait]
+impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
+    async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError> {
+        let after = self.before(Operation::Put, key).await?;
+        if after == After::Spoil {
+            // The store compares what arrived with the checksum it was told.
+            return Err(StoreError::Corrupt { key: key.to_owned(), expected: object.sha256, actual: None });
+        }
+        lost(after, key, self.inner.put(key, object, condition).await)
+    }
+
+    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+        let after = self.before(Operation::Get, key).await?;
+        let answer = self.inner.get(key, limit_bytes).await;
+        lost(after, key, if after == After::Spoil { answer.map(spoiled) } else { answer })
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
+        let after = self.before(Operation::Head, key).await?;
+        lost(after, key, self.inner.head(key).await)
+    }
+
+    async fn list(&self, prefix: &str, after_key: Option<&str>) -> Result<Page, StoreError> {
+        let after = self.before(Operation::List, prefix).await?;
+        lost(after, prefix, self.inner.list(prefix, after_key).await)
+    }
+
+    async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
+        let after = self.before(Operation::Measure, key).await?;
+        if after == After::Spoil {
+            let Fetched { body, version, .. } = spoiled(self.inner.get(key, limit_bytes).await?);
+            return Ok(Measured { size_bytes: body.len() as u64, sha256: sha256(&body), version });
+        }
+        lost(after, key, self.inner.measure(key, limit_bytes).await)
+    }
+
+    async fn copy_from(
+        &self,
+        source: &dyn ObjectStore,
+        key: &str,
+        expected: &Sha256,
+        size_bytes: u64,
+    ) -> Result<(), StoreError> {
+        let after = self.before(Operation::Copy, key).await?;
+        if after == After::Spoil {
+            return Err(StoreError::Corrupt { key: key.to_owned(), expected: *expected, actual: None });
+        }
+        let answer = self.inner.copy_from(source, key, expected, size_bytes).await;
+        lost(after, key, answer)
+    }
+
+    fn copy_source(&self) -> Option<CopySource> {
+        self.inner.copy_source()
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, by script", self.inner.describe())
+    }
+}

@@ -1,0 +1,201 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use lifeboat_model::{LedgerAct, Outcome, Site};
+use lifeboat_vault::{Fault, Moment, Operation, Refusal, Repository, Rule, VaultError};
+
+use crate::bench::{Bench, now};
+
+const TTL: SignedDuration = SignedDuration::from_mins(15);
+
+fn act(actor: &str) -> LedgerAct {
+    LedgerAct {
+        actor: actor.to_owned(),
+        action: "backup".to_owned(),
+        subject: "clinic".to_owned(),
+        outcome: Outcome::Completed,
+        detail: BTreeMap::new(),
+    }
+}
+
+fn day(n: i64) -> jiff::Timestamp {
+    now() + SignedDuration::from_hours(24 * n)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn creators_at_once_end_with_one_repository() {
+    for _ in 0..20 {
+        let bench = Bench::new();
+        let creators: Vec<_> = (0..4)
+            .map(|_| {
+                let bench = bench.clone();
+                tokio::spawn(async move { bench.repository().await.id() })
+            })
+            .collect();
+        let mut ids: Vec<String> = join_all(creators).await.into_iter().map(Result::unwrap).collect();
+        ids.dedup();
+        assert_eq!(ids.len(), 1, "{ids:?}");
+        assert_eq!(bench.primary.bytes("repository.json"), bench.offsite.bytes("repository.json"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_begin_an_epoch_at_once_share_it() {
+    let bench = Bench::new();
+    bench.repository().await;
+    let later = day(91);
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let bench = bench.clone();
+            tokio::spawn(async move {
+                let writer = bench.repository().await.begin_writing(later).await.unwrap();
+                (writer.epoch(), writer.chunk_key().chunk_id(b"x"))
+            })
+        })
+        .collect();
+    let mut seen: Vec<_> = join_all(writers).await.into_iter().map(Result::unwrap).collect();
+    seen.dedup();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(bench.repository().await.document().epochs.len(), 2);
+}
+
+#[tokio::test]
+async fn of_two_takers_one_gets_the_lease_and_the_other_hears_who_has_it() {
+    let repository = Bench::new().repository().await;
+    let leases = repository.leases().unwrap();
+    let taken = join_all(["a", "b", "c", "d"].map(|holder| leases.acquire("backup-clinic", holder, TTL, now()))).await;
+    let holders: Vec<String> = taken.iter().flatten().map(|held| held.lease().holder.clone()).collect();
+    assert_eq!(holders.len(), 1, "{taken:?}");
+    for refused in taken.into_iter().filter_map(Result::err) {
+        match refused {
+            VaultError::LeaseHeld { name, holder, expires_at } => {
+                assert_eq!((name.as_str(), &holder, expires_at), ("backup-clinic", &holders[0], now() + TTL));
+            }
+            VaultError::Contended { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_by_being_given_back_and_never_before() {
+    let repository = Bench::new().repository().await;
+    let leases = repository.leases().unwrap();
+    let mut a = leases.acquire("x", "a", TTL, now()).await.unwrap();
+    let almost = now() + SignedDuration::from_secs(15 * 60 - 1);
+    assert!(matches!(leases.acquire("x", "b", TTL, almost).await, Err(VaultError::LeaseHeld { .. })));
+    leases.renew(&mut a, TTL, almost).await.unwrap();
+    assert!(matches!(leases.acquire("x", "b", TTL, now() + TTL).await, Err(VaultError::LeaseHeld { .. })));
+    let b = leases.acquire("x", "b", TTL, almost + TTL).await.unwrap();
+    assert!(matches!(leases.renew(&mut a, TTL, almost + TTL).await, Err(VaultError::LeaseLost { .. })));
+    assert!(matches!(leases.release(a, almost + TTL).await, Err(VaultError::LeaseLost { .. })));
+    leases.release(b, almost + TTL).await.unwrap();
+    assert!(!leases.look("x").await.unwrap().unwrap().is_held(almost + TTL));
+    let _c = leases.acquire("x", "c", TTL, almost + TTL).await.unwrap();
+    assert!(matches!(leases.acquire("../x", "a", TTL, now()).await, Err(VaultError::BadKey { .. })));
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_is_still_ours() {
+    let bench = Bench::new();
+    let repository = bench.repository().await;
+    let leases = repository.leases().unwrap();
+    bench.script.add(Rule::always(Fault::FailAfterWrite).on(Operation::Put).under("leases/").only_nth(1));
+    leases.acquire("x", "a", TTL, now()).await.unwrap_err();
+    let again = leases.acquire("x", "a", TTL, now()).await.unwrap();
+    leases.release(again, now()).await.unwrap();
+}
+
+async fn assert_one_chain(repository: &Repository, bench: &Bench, entries: u64) {
+    let report = repository.ledger().verify_chain().await.unwrap();
+    assert_eq!(report.entries, entries);
+    let newest_first = repository.ledger().entries(usize::MAX).await.unwrap();
+    let numbers: Vec<u64> = newest_first.iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, (1..=entries).rev().collect::<Vec<_>>());
+    assert_eq!(bench.primary.keys("ledger/"), bench.offsite.keys("ledger/"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_writers_at_once_on_two_days_make_one_chain_without_gaps() {
+    let bench = Bench::new();
+    let repository = Arc::new(bench.repository().await);
+    let writers: Vec<_> = (0..8_i64)
+        .map(|writer| {
+            let repository = Arc::clone(&repository);
+            tokio::spawn(async move {
+                for round in 0..5 {
+                    // Clocks that disagree about the day.
+                    let at = day((writer + round) % 2);
+                    repository.ledger().append(act(&format!("writer-{writer}-{round}")), at).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    join_all(writers).await.into_iter().for_each(Result::unwrap);
+    assert_one_chain(&repository, &bench, 40).await;
+    let mut actors: Vec<String> =
+        repository.ledger().entries(100).await.unwrap().into_iter().map(|entry| entry.actor).collect();
+    actors.sort();
+    actors.dedup();
+    assert_eq!(actors.len(), 40, "each act is on record once");
+}
+
+#[tokio::test]
+async fn a_writer_killed_at_any_request_leaves_a_chain_that_the_next_one_continues() {
+    for moment in [Moment::Before, Moment::After] {
+        for n in 1..=6 {
+            let bench = Bench::new();
+            let repository = bench.repository().await;
+            repository.ledger().append(act("first"), day(1)).await.unwrap();
+            bench.script.clear();
+            bench.script.die_at(n, moment);
+            let killed = repository.ledger().append(act("killed"), day(0)).await;
+            bench.script.clear();
+            repository.ledger().append(act("next"), day(0)).await.unwrap();
+            let report = repository.ledger().verify_chain().await.unwrap();
+            assert!(report.entries == 3 || (report.entries == 2 && killed.is_err()), "{n} {moment:?} {report:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_swap_whose_answer_was_lost_is_on_record_once() {
+    for fault in [Fault::FailAfterWrite, Fault::Reject(Refusal::TimedOut)] {
+        let bench = Bench::new();
+        let repository = bench.repository().await;
+        bench.script.add(Rule::always(fault).on(Operation::Put).under("state/").only_nth(1));
+        let entry = repository.ledger().append(act("once"), now()).await.unwrap();
+        assert_eq!(entry.number, 1);
+        assert_one_chain(&repository, &bench, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_head_is_found_again_and_an_altered_entry_breaks_the_chain() {
+    let bench = Bench::new();
+    let repository = bench.repository().await;
+    for actor in ["one", "two"] {
+        repository.ledger().append(act(actor), now()).await.unwrap();
+    }
+    bench.primary.remove("state/ledger-head.json");
+    repository.ledger().append(act("three"), now()).await.unwrap();
+    assert_one_chain(&repository, &bench, 3).await;
+    let second = bench.primary.keys("ledger/")[1].clone();
+    let altered = String::from_utf8(bench.primary.bytes(&second).unwrap().to_vec()).unwrap().replace("two", "owt");
+    bench.primary.replace(&second, altered);
+    let broken = repository.ledger().verify_chain().await.unwrap_err();
+    assert!(matches!(broken, VaultError::LedgerBroken { .. }), "{broken:?}");
+}
+
+#[tokio::test]
+async fn the_ledger_goes_on_when_the_other_site_is_away() {
+    let bench = Bench::new();
+    let repository = bench.repository().await;
+    bench.script.add(Rule::always(Fault::Reject(Refusal::Unavailable)).on(Operation::Copy));
+    repository.ledger().append(act("alone"), now()).await.unwrap();
+    assert_eq!(repository.ledger().verify_chain().await.unwrap().entries, 1);
+    assert!(bench.offsite.keys("ledger/").is_empty());
+    assert!(Repository::open(bench.sites(), bench.keys.clone()).await.unwrap().reader(Site::Offsite).is_ok());
+}

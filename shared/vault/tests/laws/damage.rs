@@ -1,0 +1,159 @@
+use lifeboat_model::{ChunkId, EpochNumber, Site};
+use lifeboat_vault::{Fault, Listed, ObjectState, Operation, Refusal, Repository, Rule, VaultError};
+
+use crate::bench::{Bench, assert_restores, back_up, backup_id, database};
+
+/// Every object that a backup needs, as a verification goes through them.
+async fn everything(repository: &Repository, site: Site) -> Vec<Listed> {
+    let manifest = repository.manifest(&database(), &backup_id(1), site).await.unwrap();
+    let mut listed = vec![Listed::repository(), Listed::manifest(&database(), &backup_id(1))];
+    listed.extend(Listed::chunk_list(&manifest));
+    let mut entries = repository.chunk_entries(&manifest, site).unwrap();
+    while let Some(entry) = entries.next().await.unwrap() {
+        let chunk = Listed::chunk(&entry.chunk.unwrap());
+        if !listed.contains(&chunk) {
+            listed.push(chunk);
+        }
+    }
+    listed
+}
+
+async fn backed_up() -> (Bench, Repository) {
+    let bench = Bench::new();
+    let repository = bench.repository().await;
+    back_up(&repository, &backup_id(1), None).await.unwrap();
+    (bench, repository)
+}
+
+#[tokio::test]
+async fn one_flipped_bit_of_any_byte_of_any_object_is_found_and_healed() {
+    let (bench, repository) = backed_up().await;
+    for site in [Site::Primary, Site::Offsite] {
+        for listed in everything(&repository, site).await {
+            let sound = bench.memory(site).bytes(listed.key()).unwrap();
+            // Every byte of the small ones, every 97th of the long ones.
+            let step = if sound.len() < 3000 { 1 } else { 97 };
+            for offset in (0..sound.len()).step_by(step) {
+                let bit = (offset % 8) as u32;
+                assert!(bench.memory(site).flip_bit(listed.key(), offset, bit));
+                let state = repository.inspect(site, &listed).await.unwrap();
+                assert!(
+                    matches!(state, ObjectState::Checksum { .. }),
+                    "{} byte {offset} bit {bit}: {state}",
+                    listed.key()
+                );
+                assert!(repository.inspect(site.other(), &listed).await.unwrap().is_sound());
+                repository.heal(site, &listed).await.unwrap();
+                assert_eq!(bench.memory(site).bytes(listed.key()).unwrap(), sound);
+            }
+            assert!(repository.inspect(site, &listed).await.unwrap().is_sound());
+        }
+        assert_restores(&repository, &backup_id(1), site).await;
+    }
+}
+
+#[tokio::test]
+async fn every_bit_of_a_manifest_and_of_the_repository_document_counts() {
+    let (bench, repository) = backed_up().await;
+    for listed in [Listed::manifest(&database(), &backup_id(1)), Listed::repository()] {
+        let len = bench.primary.bytes(listed.key()).unwrap().len();
+        for offset in 0..len {
+            for bit in 0..8 {
+                assert!(bench.primary.flip_bit(listed.key(), offset, bit));
+                assert!(
+                    !repository.inspect(Site::Primary, &listed).await.unwrap().is_sound(),
+                    "byte {offset} bit {bit}"
+                );
+                assert!(bench.primary.flip_bit(listed.key(), offset, bit));
+            }
+        }
+        assert!(repository.inspect(Site::Primary, &listed).await.unwrap().is_sound());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_and_a_cut_and_an_unreadable_object_are_each_called_what_they_are() {
+    let (bench, repository) = backed_up().await;
+    let chunk = everything(&repository, Site::Primary).await.pop().unwrap();
+    assert!(bench.primary.truncate(chunk.key(), 10));
+    let state = repository.inspect(Site::Primary, &chunk).await.unwrap();
+    assert!(matches!(state, ObjectState::Size { actual_bytes: 10, .. }), "{state}");
+    repository.heal(Site::Primary, &chunk).await.unwrap();
+
+    bench.primary.replace(chunk.key(), vec![0; 1 << 20]);
+    let state = repository.inspect(Site::Primary, &chunk).await.unwrap();
+    assert!(matches!(state, ObjectState::Size { actual_bytes: 1_048_576, .. }), "{state}");
+    repository.heal(Site::Primary, &chunk).await.unwrap();
+
+    assert!(bench.primary.remove(chunk.key()));
+    assert!(matches!(repository.inspect(Site::Primary, &chunk).await.unwrap(), ObjectState::Missing));
+    repository.heal(Site::Primary, &chunk).await.unwrap();
+
+    bench.script.add(Rule::always(Fault::Reject(Refusal::Denied)).on(Operation::Measure));
+    assert!(matches!(repository.inspect(Site::Primary, &chunk).await.unwrap(), ObjectState::Unreadable { .. }));
+    bench.script.clear();
+    assert!(repository.inspect(Site::Primary, &chunk).await.unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn damage_on_both_sites_is_never_called_healed_and_never_spread() {
+    let (bench, repository) = backed_up().await;
+    for listed in everything(&repository, Site::Primary).await {
+        let bytes = |site: Site| bench.memory(site).bytes(listed.key()).unwrap();
+        bench.primary.flip_bit(listed.key(), 3, 1);
+        bench.offsite.flip_bit(listed.key(), 5, 2);
+        let before = [bytes(Site::Primary), bytes(Site::Offsite)];
+        for site in [Site::Primary, Site::Offsite] {
+            let refused = repository.heal(site, &listed).await.unwrap_err();
+            assert!(matches!(refused, VaultError::NotHealed { .. }), "{refused:?}");
+        }
+        assert_eq!([bytes(Site::Primary), bytes(Site::Offsite)], before);
+    }
+}
+
+#[tokio::test]
+async fn healing_leaves_a_sound_object_sound_when_others_heal_it_too() {
+    let (bench, repository) = backed_up().await;
+    let listed = everything(&repository, Site::Primary).await.pop().unwrap();
+    bench.primary.flip_bit(listed.key(), 0, 0);
+    let healers = (0..8).map(|_| repository.heal(Site::Primary, &listed));
+    for healed in futures_util::future::join_all(healers).await {
+        healed.unwrap();
+    }
+    assert_eq!(bench.primary.bytes(listed.key()), bench.offsite.bytes(listed.key()));
+}
+
+#[tokio::test]
+async fn a_healed_chunk_keeps_its_mark_and_is_reused() {
+    let (bench, repository) = backed_up().await;
+    for listed in everything(&repository, Site::Primary).await {
+        bench.primary.flip_bit(listed.key(), 0, 0);
+        repository.heal(Site::Primary, &listed).await.unwrap();
+    }
+    bench.script.clear();
+    let second = back_up(&repository, &backup_id(2), None).await.unwrap();
+    assert_eq!(second.totals.new_chunks, 0);
+    let opened = |(operation, key): &(Operation, String)| *operation == Operation::Get && key.starts_with("chunks/");
+    assert!(!bench.script.log().iter().any(opened), "a mark spares the reading");
+}
+
+#[tokio::test]
+async fn every_stored_chunk_of_an_epoch_is_seen_page_by_page() {
+    let (bench, repository) = backed_up().await;
+    for i in 0..1500_u16 {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&i.to_be_bytes());
+        bench.primary.replace(&lifeboat_vault::chunk_key(EpochNumber(1), &ChunkId(id)), "unlisted");
+    }
+    bench.primary.replace("chunks/0002/00/foreign", "of another epoch");
+    let mut seen: Vec<ChunkId> = Vec::new();
+    loop {
+        let page = repository.stored_chunks(Site::Primary, EpochNumber(1), seen.last()).await.unwrap();
+        seen.extend(page.ids);
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 1504);
+    assert!(seen.is_sorted());
+}

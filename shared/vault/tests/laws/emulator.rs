@@ -1,0 +1,154 @@
+//! The same on the emulator's S3 and KMS, in two regions.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::config::Credentials;
+use lifeboat_local::Emulator;
+use lifeboat_model::Site;
+use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
+use lifeboat_vault::{
+    KmsDataKeys, KmsKey, Listed, ObjectState, ObjectStore, Repository, S3Store, Sites, StoreError, conformance,
+    kms_client, s3_client,
+};
+
+use crate::bench::{assert_restores, back_up, backup_id, database, now};
+
+const REGIONS: [&str; 2] = ["eu-central-1", "eu-west-1"];
+
+struct Region {
+    s3: aws_sdk_s3::Client,
+    kms: aws_sdk_kms::Client,
+    key_arn: String,
+    bucket: String,
+}
+
+impl Region {
+    async fn new(endpoint: &str, region: &'static str) -> Self {
+        let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await;
+        let (s3, kms) = (s3_client(&shared, region, Some(endpoint)), kms_client(&shared, region, Some(endpoint)));
+        let bucket = format!("vault-{region}");
+        let location =
+            aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region.into()).build();
+        s3.create_bucket().bucket(&bucket).create_bucket_configuration(location).send().await.unwrap();
+        let key = kms.create_key().send().await.unwrap();
+        let key_arn = key.key_metadata().unwrap().arn().unwrap().to_owned();
+        Self { s3, kms, key_arn, bucket }
+    }
+
+    fn store(&self) -> S3Store {
+        S3Store::new(self.s3.clone(), &self.bucket)
+    }
+
+    fn key(&self) -> KmsKey {
+        KmsKey::new(self.kms.clone(), &self.key_arn)
+    }
+}
+
+struct Cloud {
+    primary: Region,
+    offsite: Region,
+    // Dropped last: it ends the emulator.
+    _emulator: Emulator,
+}
+
+impl Cloud {
+    async fn start() -> Self {
+        let emulator = Emulator::start().await.unwrap();
+        let [near, far] = REGIONS;
+        Self {
+            primary: Region::new(emulator.endpoint(), near).await,
+            offsite: Region::new(emulator.endpoint(), far).await,
+            _emulator: emulator,
+        }
+    }
+
+    fn sites(&self) -> Sites {
+        Sites::new(Some(Arc::new(self.primary.store())), Some(Arc::new(self.offsite.store())))
+    }
+
+    fn keys(&self) -> Arc<dyn DataKeys> {
+        Arc::new(KmsDataKeys::new(self.primary.key(), Some(self.offsite.key())))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s3_keeps_every_rule_of_the_port() {
+    let cloud = Cloud::start().await;
+    conformance(&cloud.primary.store(), &cloud.offsite.store(), "suite").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_not_there_is_told_apart_from_an_object_that_is_not() {
+    let cloud = Cloud::start().await;
+    let nowhere = S3Store::new(cloud.primary.s3.clone(), "no-such-bucket-anywhere");
+    let refused = nowhere.get("x", 10).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NoBucket { .. }), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_region_with_its_key_alone() {
+    let cloud = Cloud::start().await;
+    let repository = Repository::open_or_create(cloud.sites(), cloud.keys(), now()).await.unwrap();
+    let first = back_up(&repository, &backup_id(1), None).await.unwrap();
+    // Nothing remembered: marks alone tell that everything is there.
+    let second = back_up(&repository, &backup_id(2), None).await.unwrap();
+    assert_eq!((first.totals.new_chunks, second.totals.new_chunks), (4, 0));
+
+    let mut entries = repository.chunk_entries(&first, Site::Primary).unwrap();
+    let chunk = Listed::chunk(&entries.next().await.unwrap().unwrap().chunk.unwrap());
+    let Region { s3, bucket, .. } = &cloud.primary;
+    s3.put_object().bucket(bucket).key(chunk.key()).body(b"spoiled".to_vec().into()).send().await.unwrap();
+    let state = repository.inspect(Site::Primary, &chunk).await.unwrap();
+    assert!(matches!(state, ObjectState::Size { actual_bytes: 7, .. }), "{state}");
+    repository.heal(Site::Primary, &chunk).await.unwrap();
+    let third = back_up(&repository, &backup_id(3), None).await.unwrap();
+    assert_eq!(third.totals.new_chunks, 0);
+
+    cloud.primary.kms.disable_key().key_id(&cloud.primary.key_arn).send().await.unwrap();
+    let both_configured = Repository::open(cloud.sites(), cloud.keys()).await.unwrap();
+    assert_restores(&both_configured, &backup_id(3), Site::Offsite).await;
+    let offsite = Sites::new(None, Some(Arc::new(cloud.offsite.store())));
+    let alone = Repository::open(offsite, Arc::new(KmsDataKeys::new(cloud.offsite.key(), None))).await.unwrap();
+    assert_restores(&alone, &backup_id(2), Site::Offsite).await;
+    let refused = both_configured.begin_writing(now()).await.err().unwrap();
+    assert!(refused.hint().contains("Enable the key"), "{refused:?}");
+    assert_eq!(alone.manifests(&database(), Site::Offsite).await.unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_given_by_anything_but_its_arn_is_refused_before_anything_is_sealed_under_it() {
+    let cloud = Cloud::start().await;
+    let id = cloud.primary.key_arn.rsplit('/').next().unwrap().to_owned();
+    let keys = KmsDataKeys::new(KmsKey::new(cloud.primary.kms.clone(), id), None);
+    let refused = keys.generate(&EncryptionContext::new()).await.unwrap_err();
+    assert!(matches!(refused, DataKeyError::WrappingKey { .. }), "{refused:?}");
+    let gone = KmsKey::new(cloud.primary.kms.clone(), format!("{}0", cloud.primary.key_arn));
+    let refused = KmsDataKeys::new(gone, None).generate(&EncryptionContext::new()).await.unwrap_err();
+    assert!(matches!(refused, DataKeyError::Disabled { .. }), "{refused:?}");
+}
+
+/// A server that takes connections and never answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_server_is_given_up_and_does_not_hang_the_run() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            held.push(connection);
+        }
+    });
+    let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .load()
+        .await;
+    let store = S3Store::new(s3_client(&shared, "eu-central-1", Some(&endpoint)), "bucket");
+    let began = std::time::Instant::now();
+    let refused = store.head("x").await.unwrap_err();
+    assert!(matches!(refused, StoreError::TimedOut { .. }), "{refused:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+    silent.abort();
+}

@@ -36,6 +36,8 @@ pub struct PostgresOptions {
     pub settings: Vec<(String, String)>,
     /// Whether the server speaks TLS, with a certificate for `127.0.0.1` issued by a CA of its own.
     pub tls: bool,
+    /// The server's and client's programs, when not the machine's own: another version, for compatibility tests.
+    pub bin_dir: Option<PathBuf>,
 }
 
 impl PostgresOptions {
@@ -87,7 +89,7 @@ impl PostgresServer {
     /// Starts a server with a fresh data directory on a free port of 127.0.0.1. Blocks until it answers.
     pub fn start(options: impl Into<PostgresOptions>) -> Result<Self> {
         let options = options.into();
-        let bin_dir = find_bin_dir()?;
+        let bin_dir = options.bin_dir.clone().map_or_else(find_bin_dir, Ok)?;
         sweep_abandoned_directories();
         let prefix = format!("{DIRECTORY_PREFIX}{}-{}-", std::process::id(), options.name);
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir().context("no temporary directory")?;

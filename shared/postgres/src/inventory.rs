@@ -88,7 +88,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
         concat!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname),
                pg_catalog.concat_ws('; ',
-                 'kind ' || c.relkind || ' ' || c.relpersistence,
+                 'kind ' || c.relkind::text || ' ' || c.relpersistence::text,
                  'owner ' || pg_catalog.pg_get_userbyid(c.relowner),
                  'grants ' || ", grants!("c.relacl", "r", "c.relowner"), ",
                  CASE WHEN c.relrowsecurity THEN 'row security enabled' END,
@@ -99,16 +99,16 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
                  'options ' || (SELECT pg_catalog.string_agg(o, ', ' ORDER BY o) FROM pg_catalog.unnest(c.reloptions) o),
                  CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'not populated' END,
-                 CASE WHEN c.relreplident <> 'n' THEN 'replica identity ' || c.relreplident END,
+                 CASE WHEN c.relreplident <> 'n' THEN 'replica identity ' || c.relreplident::text END,
                  'columns ' || (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(a.attname),
                       pg_catalog.format_type(a.atttypid, a.atttypmod),
                       CASE WHEN a.attnotnull THEN 'not null' END,
                       CASE WHEN a.attcollation <> ty.typcollation THEN 'collate ' || a.attcollation::pg_catalog.regcollation::text END,
-                      CASE a.attgenerated WHEN '' THEN 'default ' ELSE 'generated ' || a.attgenerated || ' ' END
+                      CASE a.attgenerated WHEN '' THEN 'default ' ELSE 'generated ' || a.attgenerated::text || ' ' END
                         || pg_catalog.pg_get_expr(ad.adbin, ad.adrelid),
-                      CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity END,
-                      CASE WHEN a.attstorage <> ty.typstorage THEN 'storage ' || a.attstorage END,
-                      CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression END,
+                      CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity::text END,
+                      CASE WHEN a.attstorage <> ty.typstorage THEN 'storage ' || a.attstorage::text END,
+                      CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression::text END,
                       'grants ' || (SELECT pg_catalog.string_agg(CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(g.grantee) END
                         || ' ' || g.privilege_type, ' ' ORDER BY CASE WHEN g.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.grantee) END, g.privilege_type)
                         FROM pg_catalog.aclexplode(a.attacl) g WHERE g.grantee <> c.relowner)),
@@ -164,7 +164,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
         ObjectKind::Policy,
         concat!(
             "SELECT pg_catalog.format('%I on %I.%I', p.polname, n.nspname, c.relname), pg_catalog.concat_ws(' ',
-                    CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for ' || p.polcmd,
+                    CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for ' || p.polcmd::text,
                     'to ' || (SELECT pg_catalog.string_agg(CASE WHEN r = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(r) END, ', '
                        ORDER BY CASE WHEN r = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(r) END) FROM pg_catalog.unnest(p.polroles) r),
                     'using ' || pg_catalog.pg_get_expr(p.polqual, p.polrelid),
@@ -181,7 +181,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
         ObjectKind::Trigger,
         concat!(
             "SELECT pg_catalog.format('%I on %I.%I', g.tgname, n.nspname, c.relname),
-                    pg_catalog.pg_get_triggerdef(g.oid) || '; enabled ' || g.tgenabled
+                    pg_catalog.pg_get_triggerdef(g.oid) || '; enabled ' || g.tgenabled::text
              FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE NOT g.tgisinternal AND g.tgrelid <> ALL ($1::oid[]) AND ",

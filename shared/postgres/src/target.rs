@@ -79,7 +79,9 @@ impl RestoreTarget {
     /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
     /// Attributes and memberships are not restored: a drill needs names alone. Returns the names it created.
     ///
-    /// A role that may create roles but is no superuser is made a member of them, so that it can give objects away.
+    /// A role that may create roles but is no superuser is made a member of them, and they may create in schema `public`:
+    /// PostgreSQL lets it give an object away only to a role that could have created it there itself. For other schemas that
+    /// stays a limit of restoring without a superuser.
     pub async fn restore_roles(&self, roles_sql: &str) -> Result<Vec<String>> {
         const STEP: &str = "creating roles";
         const MISSING: &str = "
@@ -100,9 +102,10 @@ impl RestoreTarget {
             }
         }
         for row in session.rows(STEP, FOREIGN, &[&wanted]).await? {
-            let name: String = row.get(0);
+            let name = quote_identifier(&row.get::<_, String>(0));
             // A role that we may not join is a problem only if it owns something; `pg_restore` then names it.
-            let _ = session.run(STEP, &format!("GRANT {} TO CURRENT_USER", quote_identifier(&name))).await;
+            let _ = session.run(STEP, &format!("GRANT {name} TO CURRENT_USER")).await;
+            let _ = session.run(STEP, &format!("GRANT CREATE ON SCHEMA public TO {name}")).await;
         }
         session.close().await;
         Ok(missing)

@@ -1,1 +1,47 @@
+//! The doctor says what is wrong in one sentence.
 
+use lifeboat_postgres::{Check, CheckOutcome, ConnectionSettings, PostgresError, doctor};
+
+use crate::fixture::Fixture;
+
+fn failure<'a>(checks: &'a [Check], name: &str) -> &'a PostgresError {
+    match &checks.iter().find(|check| check.name == name).unwrap().outcome {
+        CheckOutcome::Failed(error) => error,
+        CheckOutcome::Ok(seen) => panic!("{name}: {seen}"),
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_database_passes_every_check() {
+    let fixture = Fixture::new("CREATE TABLE t (a int)");
+    let checks = doctor(&fixture.settings(), &fixture.tools().await).await;
+    assert_eq!(checks.len(), 5);
+    assert!(checks.iter().all(Check::is_ok), "{checks:?}");
+}
+
+#[tokio::test]
+async fn relations_that_cannot_be_read_are_named() {
+    let fixture = Fixture::new(
+        "CREATE ROLE lifeboat_doctor LOGIN PASSWORD 'lifeboat_doctor';
+         SELECT format('CREATE TABLE t%s (a int)', i) FROM generate_series(1, 7) i \\gexec",
+    );
+    let checks = doctor(&fixture.settings_as("lifeboat_doctor"), &fixture.tools().await).await;
+    let error = failure(&checks, "privileges");
+    let text = error.to_string();
+    assert!(text.contains("public.t1") && text.contains("2 more") && text.contains("no SELECT"), "{text}");
+    assert!(error.hint().unwrap().contains("pg_read_all_data"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_and_a_wrong_password_are_told_apart() {
+    let fixture = Fixture::new("");
+    let tools = fixture.tools().await;
+    let nobody = ConnectionSettings::from_secret("postgres://u:hunter2@127.0.0.1:1/d?sslmode=disable").unwrap();
+    assert!(matches!(failure(&doctor(&nobody, &tools).await, "reachable"), PostgresError::Unreachable { .. }));
+    let url = fixture.server.url_as("postgres", "hunter2", &fixture.database);
+    let wrong = ConnectionSettings::from_secret(&url).unwrap();
+    let checks = doctor(&wrong, &tools).await;
+    let error = failure(&checks, "reachable");
+    assert!(matches!(error, PostgresError::AuthenticationFailed { user, .. } if user == "postgres"), "{error:?}");
+    assert!(!format!("{error:?}").contains("hunter2"));
+}

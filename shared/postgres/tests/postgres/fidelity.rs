@@ -29,7 +29,7 @@ const TYPES: &str = "
     INSERT INTO safe DEFAULT VALUES;
     INSERT INTO safe (g, r, ag) VALUES ('', 0.1, '1e-1000'), (repeat('x', 3000000), -0.0, 1e1000);
     CREATE TABLE text_only (a mood[], b pair, c regclass, d regtype[], e aclitem, f xml, g age[], h citext[], i regrole);
-    INSERT INTO text_only VALUES ('{glad,\"tab\\t\"}', '(1,\"a,b\")', 'safe', '{int4,mood}', 'postgres=r/postgres',
+    INSERT INTO text_only VALUES (E'{glad,\"tab\\t\"}', '(1,\"a,b\")', 'safe', '{int4,mood}', 'postgres=r/postgres',
         '<?xml version=\"1.0\"?><a>é</a>', '{1}', '{a}', 'postgres');
     INSERT INTO text_only DEFAULT VALUES;";
 
@@ -60,7 +60,8 @@ async fn each_column_type_that_is_called_safe_is_so_on_its_own() {
     );
     fixture.sql(&columns);
     let snapshot = fixture.snapshot().await;
-    let texts = snapshot.relations().iter().filter(|r| r.format == CopyFormat::Text && r.disposition == Disposition::Copy);
+    let texts =
+        snapshot.relations().iter().filter(|r| r.format == CopyFormat::Text && r.disposition == Disposition::Copy);
     let texts: Vec<String> = texts.map(|relation| relation.name.to_string()).collect();
     assert_eq!(texts, ["public.text_only"]);
 }
@@ -72,9 +73,7 @@ async fn tables_of_every_shape_come_back_with_their_rows_and_definitions() {
          CREATE TABLE \"Ünï.code\".\"select\" (\"from\" int PRIMARY KEY, \"a\"\"b\" text, \"ß é\" text);
          INSERT INTO \"Ünï.code\".\"select\" VALUES (1, 'x', NULL), (2, E'\\\\N', '\\.');
          CREATE TABLE nothing (); INSERT INTO nothing DEFAULT VALUES; INSERT INTO nothing DEFAULT VALUES;
-         CREATE TABLE empty (a int, b mood_less) ; "
-            .replace("mood_less", "text")
-            .as_str(),
+         CREATE TABLE empty (a int, b text);",
     );
     fixture.sql(
         "CREATE TABLE generated (a int, b int GENERATED ALWAYS AS (a * 2) STORED, c int GENERATED ALWAYS AS IDENTITY, d serial);
@@ -179,7 +178,14 @@ async fn an_unchanged_database_gives_the_same_bytes_twice() {
         let inventory = snapshot.inventory().await.unwrap();
         let hashes: Vec<String> = snapshot.relations().iter().map(|relation| relation.columns_hash.clone()).collect();
         snapshot.close().await.unwrap();
-        runs.push((std::fs::read(archive).unwrap(), std::fs::read(roles).unwrap(), chunks, sequences, inventory, hashes));
+        runs.push((
+            std::fs::read(archive).unwrap(),
+            std::fs::read(roles).unwrap(),
+            chunks,
+            sequences,
+            inventory,
+            hashes,
+        ));
         // The archive's own clock counts seconds.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     }

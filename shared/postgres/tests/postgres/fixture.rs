@@ -1,9 +1,10 @@
 //! A database of its own for each test, and the whole way from it into a restored one.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use lifeboat_local::PostgresServer;
+use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::{CHUNK_BYTES, ChunkKey, Difference, RowDigest, RowHasher, SLICE_BLOCKS};
 use lifeboat_postgres::{
     ClientTools, ConnectionSettings, Disposition, Prover, Relation, RelationName, ScratchDatabase, ScratchServer,
@@ -31,7 +32,7 @@ impl Fixture {
         let server = {
             let mut shared = SHARED.lock().unwrap();
             shared.upgrade().unwrap_or_else(|| {
-                let server = Arc::new(PostgresServer::start("shared").unwrap());
+                let server = Arc::new(PostgresServer::start(options()).unwrap());
                 *shared = Arc::downgrade(&server);
                 server
             })
@@ -69,6 +70,12 @@ impl Fixture {
     }
 }
 
+/// `LIFEBOAT_TEST_POSTGRES_BIN` names the programs of another version: that is the compatibility matrix.
+fn options() -> PostgresOptions {
+    let bin_dir = std::env::var_os("LIFEBOAT_TEST_POSTGRES_BIN").map(PathBuf::from);
+    PostgresOptions { bin_dir, ..PostgresOptions::named("shared") }
+}
+
 pub fn hasher() -> RowHasher {
     ChunkKey::new([3; 32]).row_hasher()
 }
@@ -83,8 +90,7 @@ pub async fn copy_all(snapshot: &Snapshot, chunk_bytes: usize) -> Vec<Copied> {
     let mut reader = snapshot.reader().await.unwrap();
     let mut copied = Vec::new();
     for relation in snapshot.relations().iter().filter(|r| r.disposition == Disposition::Copy) {
-        let mut table =
-            Copied { table: relation.into(), rows: 0, digest: RowDigest::default(), chunks: Vec::new() };
+        let mut table = Copied { table: relation.into(), rows: 0, digest: RowDigest::default(), chunks: Vec::new() };
         for slice in relation.slices(SLICE_BLOCKS) {
             let mut stream = reader.copy_slice(relation, slice).await.unwrap();
             let mut buffer = Vec::new();

@@ -1,8 +1,11 @@
 //! Everything against a real server: one binary, one server, a database per test.
 
+// clippy.toml allows these in test functions; the fixture is one, too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 mod doctor;
-mod fixture;
 mod fidelity;
+mod fixture;
 mod restore;
 mod secrecy;
 mod server;

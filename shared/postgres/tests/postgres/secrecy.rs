@@ -1,1 +1,98 @@
+//! No row value and no password in any error, whatever goes wrong.
 
+use lifeboat_model::CopyFormat;
+use lifeboat_postgres::{
+    ConnectionSettings, PostgresError, RelationName, RestoreTarget, Section, Session, TableTarget,
+};
+
+use crate::fixture::{Fixture, copy_all};
+
+/// Everything an error can show: itself, its causes, and its debug form.
+fn shown(error: &PostgresError) -> String {
+    let mut text = format!("{error:?} {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text += &format!(" {cause} {cause:?}");
+        source = cause.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_chunk_that_does_not_load_does_not_quote_its_rows() {
+    let fixture = Fixture::new(
+        "CREATE TABLE t (a int PRIMARY KEY, b text CHECK (b <> 'Jane Doe')); INSERT INTO t VALUES (1, 'x')",
+    );
+    let mut loader = RestoreTarget::new(fixture.settings()).loader().await.unwrap();
+    let table = TableTarget {
+        name: RelationName::new("public", "t"),
+        columns: vec!["a".to_owned(), "b".to_owned()],
+        format: CopyFormat::Text,
+    };
+    for rows in ["Jane Doe\t1\n", "1\tJane Doe 2\n", "2\tJane Doe\n", "3\tJane Doe\tx\n", "Jane Doe"] {
+        let error = loader.load_chunk(&table, rows.as_bytes()).await.unwrap_err();
+        assert!(matches!(error, PostgresError::Query { .. }), "{error:?}");
+        assert!(!shown(&error).contains("Jane"), "{}", shown(&error));
+    }
+    // A refused chunk leaves nothing behind, and the session goes on.
+    assert_eq!(loader.load_chunk(&table, b"4\tfour\n").await.unwrap(), 1);
+    assert_eq!(fixture.sql("SELECT count(*) FROM t"), "2");
+}
+
+#[tokio::test]
+async fn a_chunk_far_larger_than_the_socket_that_the_server_refuses_early_still_tells_why() {
+    let fixture = Fixture::new("CREATE TABLE t (a int)");
+    let mut loader = RestoreTarget::new(fixture.settings()).loader().await.unwrap();
+    let table = TableTarget {
+        name: RelationName::new("public", "t"),
+        columns: vec!["a".to_owned()],
+        format: CopyFormat::Binary,
+    };
+    let rows = vec![b'J'; 32 * 1024 * 1024];
+    let loaded =
+        tokio::time::timeout(std::time::Duration::from_secs(20), loader.load_chunk(&table, &rows)).await.unwrap();
+    assert!(matches!(loaded, Err(PostgresError::Query { .. })), "{loaded:?}");
+}
+
+#[tokio::test]
+async fn a_restore_that_fails_on_rows_names_the_object_and_not_the_rows() {
+    let fixture = Fixture::new(
+        "CREATE TABLE t (name text, n text); INSERT INTO t VALUES ('Jane Doe', 'Jane 2'); CREATE UNIQUE INDEX one_name ON t (name)",
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("schema");
+    let tools = fixture.tools().await;
+    let snapshot = fixture.snapshot().await;
+    snapshot.schema_archive(&tools, &archive).await.unwrap();
+    let copied = copy_all(&snapshot, 1 << 20).await.remove(0);
+    let scratch = fixture.scratch_server().create_database("lifeboat_secrecy", snapshot.source()).await.unwrap();
+    let target = scratch.target();
+    target.restore_section(&tools, &archive, Section::PreData).await.unwrap();
+    let mut loader = target.loader().await.unwrap();
+    for _ in 0..2 {
+        loader.load_chunk(&copied.table, &copied.chunks[0]).await.unwrap();
+    }
+    let error = target.restore_section(&tools, &archive, Section::PostData).await.unwrap_err();
+    let text = shown(&error);
+    assert!(text.contains("one_name") && !text.contains("Jane"), "{text}");
+    loader.close().await;
+    scratch.drop_database().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_appears_neither_in_our_errors_nor_in_those_of_the_tools() {
+    let fixture = Fixture::new("");
+    let url = fixture.server.url_as("postgres", "hunter2hunter2", &fixture.database);
+    let settings = ConnectionSettings::from_secret(&url).unwrap();
+    let error = Session::connect(&settings, "test").await.unwrap_err();
+    assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("archive");
+    std::fs::write(&archive, b"PGDMP").unwrap();
+    let error = RestoreTarget::new(settings)
+        .restore_section(&fixture.tools().await, &archive, Section::PreData)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PostgresError::ToolFailed { .. }));
+    assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
+}

@@ -1,1 +1,175 @@
+//! What a snapshot notices, holds and refuses.
 
+use std::time::Duration;
+
+use lifeboat_model::{RelationKind, SLICE_BLOCKS};
+use lifeboat_postgres::{Disposition, PostgresError, Retry, Snapshot, SnapshotOptions};
+
+use crate::fixture::{Fixture, copy_all, relation};
+
+/// A transaction in a session of its own that is held open.
+struct Holder(tokio_postgres::Client);
+
+impl Holder {
+    async fn begin(fixture: &Fixture, sql: &str) -> Self {
+        let url = fixture.server.url(&fixture.database);
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
+        Self(client)
+    }
+
+    /// Commits once somebody waits for a lock in the fixture's database.
+    async fn commit_when_waited_for(&self, fixture: &Fixture) {
+        const WAITING: &str = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE NOT l.granted AND d.datname = current_database()";
+        while fixture.sql(WAITING) == "0" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.0.batch_execute("COMMIT").await.unwrap();
+    }
+}
+
+/// Changes `t` in a transaction that began before the snapshot and commits after it, and gives the snapshot.
+async fn snapshot_around(change: &str) -> (Fixture, Snapshot) {
+    let fixture =
+        Fixture::new("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000); CREATE TABLE z (a int);");
+    let holder = Holder::begin(&fixture, change).await;
+    let ((), snapshot) = tokio::join!(holder.commit_when_waited_for(&fixture), fixture.snapshot());
+    (fixture, snapshot)
+}
+
+#[tokio::test]
+async fn a_truncate_between_snapshot_and_lock_never_gives_a_table_that_looks_empty_to_an_older_snapshot() {
+    let (fixture, snapshot) = snapshot_around("TRUNCATE t; INSERT INTO t VALUES (1), (2)").await;
+    let copied = copy_all(&snapshot, 1 << 20).await;
+    assert_eq!(copied[0].rows, 2, "the rows after the truncate, neither those before nor none");
+    let now: u32 = fixture.sql("SELECT relfilenode FROM pg_class WHERE relname = 't'").parse().unwrap();
+    assert_eq!(relation(&snapshot, "public.t").relfilenode, now);
+}
+
+#[tokio::test]
+async fn a_rewriting_alter_table_a_rename_and_a_drop_between_snapshot_and_lock_start_it_over() {
+    let (_fixture, snapshot) =
+        snapshot_around("ALTER TABLE t ALTER a TYPE bigint, ADD b text DEFAULT random()::text").await;
+    assert_eq!(relation(&snapshot, "public.t").columns, ["a", "b"]);
+    assert_eq!(copy_all(&snapshot, 1 << 20).await[0].rows, 1000);
+
+    let (_fixture, snapshot) = snapshot_around("ALTER TABLE t RENAME TO renamed").await;
+    assert!(snapshot.relations().iter().all(|relation| relation.name.name != "t"));
+    assert_eq!(copy_all(&snapshot, 1 << 20).await[0].rows, 1000);
+
+    let (_fixture, snapshot) = snapshot_around("DROP TABLE t").await;
+    assert_eq!(snapshot.relations().len(), 1);
+}
+
+#[tokio::test]
+async fn a_table_that_stays_locked_is_named_and_worth_another_try_later() {
+    let fixture = Fixture::new("CREATE TABLE free (a int); CREATE TABLE held (a int)");
+    let _holder = Holder::begin(&fixture, "LOCK TABLE held IN ACCESS EXCLUSIVE MODE").await;
+    let options = SnapshotOptions { lock_attempts: 1, ..SnapshotOptions::default() };
+    let error = Snapshot::take(&fixture.settings(), &options).await.unwrap_err();
+    assert!(matches!(&error, PostgresError::LockTimeout { relation } if relation == "public.held"), "{error:?}");
+    assert_eq!(error.retry(), Retry::Later);
+}
+
+#[tokio::test]
+async fn every_relation_has_a_disposition_and_one_hidden_by_row_security_is_unreadable_and_never_empty() {
+    let fixture = Fixture::new(
+        "CREATE ROLE lifeboat_plain LOGIN PASSWORD 'lifeboat_plain';
+         CREATE TABLE open (a int); INSERT INTO open VALUES (1); CREATE TABLE closed (a int);
+         CREATE TABLE hidden (a int); INSERT INTO hidden VALUES (1); ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+         CREATE SCHEMA locked; CREATE TABLE locked.t (a int);
+         CREATE TABLE part (a int) PARTITION BY LIST (a); CREATE TABLE part_1 PARTITION OF part DEFAULT;
+         CREATE VIEW v AS TABLE open; CREATE MATERIALIZED VIEW m AS TABLE open; CREATE SEQUENCE s; CREATE SEQUENCE s_closed;
+         CREATE EXTENSION pg_stat_statements; CREATE EXTENSION postgres_fdw; CREATE SERVER f FOREIGN DATA WRAPPER postgres_fdw;
+         CREATE FOREIGN TABLE f (a int) SERVER f;
+         GRANT SELECT ON open, hidden, part, part_1, v, m, s, f, locked.t TO lifeboat_plain;",
+    );
+    let settings = fixture.settings_as("lifeboat_plain");
+    let snapshot = Snapshot::take(&settings, &SnapshotOptions::default()).await.unwrap();
+    let of = |name: &str| relation(&snapshot, name).disposition.clone();
+    assert_eq!(of("public.open"), Disposition::Copy);
+    assert_eq!(of("public.part_1"), Disposition::Copy);
+    assert_eq!(of("public.part"), Disposition::Definition);
+    assert_eq!(of("public.v"), Disposition::Definition);
+    assert_eq!(of("public.f"), Disposition::Definition);
+    assert_eq!(of("public.m"), Disposition::Rebuilt);
+    assert_eq!(of("public.s"), Disposition::Carried);
+    assert!(
+        matches!(of("public.pg_stat_statements"), Disposition::LeftOut { rule } if rule.contains("`pg_stat_statements`"))
+    );
+    for (name, why) in [
+        ("public.hidden", "row level security"),
+        ("public.closed", "SELECT"),
+        ("public.s_closed", "SELECT"),
+        ("locked.t", "USAGE"),
+    ] {
+        assert!(matches!(of(name), Disposition::Unreadable { reason } if reason.contains(why)), "{name}");
+    }
+    // Reading it in spite of that is refused, here and by the server.
+    let hidden = relation(&snapshot, "public.hidden").clone();
+    let slice = hidden.slices(SLICE_BLOCKS).next().unwrap();
+    let mut reader = snapshot.reader().await.unwrap();
+    assert!(matches!(reader.copy_slice(&hidden, slice).await, Err(PostgresError::Unreadable { .. })));
+    let mut insisted = hidden;
+    (insisted.disposition, insisted.columns) = (Disposition::Copy, vec!["a".to_owned()]);
+    let refused = reader.copy_slice(&insisted, slice).await.map(|_| ());
+    assert!(matches!(refused, Err(PostgresError::Query { .. })), "{refused:?}");
+
+    // The archive and the inventory leave out the same things, so that a drill can still compare them.
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("schema");
+    snapshot.schema_archive(&fixture.tools().await, &archive).await.unwrap();
+    let inventory = snapshot.inventory().await.unwrap();
+    let names: Vec<&str> = inventory.objects.iter().map(|object| object.identity.as_str()).collect();
+    assert!(names.contains(&"public.hidden") && !names.contains(&"public.closed"), "{names:?}");
+
+    // The superuser sees everything, whatever the policies say.
+    let snapshot = fixture.snapshot().await;
+    let kinds = |kind| snapshot.relations().iter().filter(|relation| relation.kind == kind).count();
+    assert_eq!((kinds(RelationKind::Table), kinds(RelationKind::ForeignTable)), (5, 1));
+    assert!(snapshot.relations().iter().all(|r| !matches!(r.disposition, Disposition::Unreadable { .. })));
+}
+
+#[tokio::test]
+async fn the_source_tells_server_encoding_and_moment() {
+    let fixture = Fixture::new("CREATE TABLE t (a int)");
+    let snapshot = fixture.snapshot().await;
+    let source = snapshot.source();
+    assert_eq!((source.datname.as_str(), source.encoding.as_str()), (fixture.database.as_str(), "UTF8"));
+    assert!((140_000..190_000).contains(&source.server_version_num));
+    assert!(source.system_identifier.is_some() && source.timeline == Some(1) && source.lsn.is_some());
+    assert_eq!(source.snapshot.split(':').count(), 3);
+    assert!(jiff::Timestamp::now().duration_since(source.snapshot_at).as_secs().abs() < 60);
+}
+
+#[tokio::test]
+async fn a_reader_outlives_its_snapshot_and_none_joins_after_it() {
+    let fixture = Fixture::new("CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
+    let snapshot = fixture.snapshot().await;
+    let mut reader = snapshot.reader().await.unwrap();
+    let table = relation(&snapshot, "public.t").clone();
+    fixture.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_control%' AND pid <> pg_backend_pid()");
+    fixture.sql("INSERT INTO t VALUES (2)");
+    let slice = table.slices(SLICE_BLOCKS).next().unwrap();
+    let totals = reader.copy_slice(&table, slice).await.unwrap().totals(&crate::fixture::hasher()).await.unwrap();
+    assert_eq!(totals.rows, 1);
+    let leader_ended = snapshot.reader().await.is_err();
+    let close = snapshot.close().await;
+    assert_eq!(leader_ended, close.is_err(), "{close:?}");
+}
+
+#[tokio::test]
+async fn a_renamed_enum_label_changes_the_columns_hash_although_no_row_changed() {
+    let fixture =
+        Fixture::new("CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE t (m mood[]); CREATE TABLE u (a int)");
+    let before = fixture.snapshot().await;
+    let (t, u) =
+        (relation(&before, "public.t").columns_hash.clone(), relation(&before, "public.u").columns_hash.clone());
+    before.close().await.unwrap();
+    fixture.sql("ALTER TYPE mood RENAME VALUE 'a' TO 'c'");
+    let after = fixture.snapshot().await;
+    assert_ne!(relation(&after, "public.t").columns_hash, t);
+    assert_eq!(relation(&after, "public.u").columns_hash, u);
+}

@@ -1,1 +1,36 @@
-fn main() {}
+//! `lifeboat`: the operator's hand on the repository and the verbs.
+//!
+//! It reads the same settings as the functions, from the environment, and runs the same verbs in this process: on the worst
+//! day a bucket, a key and this program suffice.
+
+mod command;
+mod progress_bar;
+mod table;
+
+use clap::Parser;
+use command::Command;
+
+/// Backup and disaster recovery for PostgreSQL.
+///
+/// Settings come from the environment: the LIFEBOAT_* variables of the deployed functions, and AWS credentials.
+#[derive(Parser)]
+#[command(name = "lifeboat", version)]
+struct Arguments {
+    /// Print one JSON document on standard output instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    match command::run(arguments.command, arguments.json).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("lifeboat: {}\n  hint: {}", error.story(), error.hint());
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -36,8 +36,12 @@ impl EventTap {
         let sqs = cloud.sqs().await;
         let queue = sqs.create_queue().queue_name(NAME).send().await.context("cannot create the tap's queue")?;
         let queue_url = queue.queue_url().context("the tap's queue has no URL")?.to_owned();
-        let attributes =
-            sqs.get_queue_attributes().queue_url(&queue_url).attribute_names(QueueAttributeName::QueueArn).send().await?;
+        let attributes = sqs
+            .get_queue_attributes()
+            .queue_url(&queue_url)
+            .attribute_names(QueueAttributeName::QueueArn)
+            .send()
+            .await?;
         let arn = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::QueueArn));
         let events = cloud.events().await;
         let pattern = json!({"source": ["lifeboat"]}).to_string();

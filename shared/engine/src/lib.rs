@@ -1,1 +1,27 @@
-//! .
+//! The verbs of Lifeboat, one file each, told as stories: `backup`, `verify`, `drill`.
+//!
+//! This crate owns what happens and in which order, what counts as complete, and how an end is told. It must never know
+//! S3, KMS, SNS or SQL by name: it speaks to the repository through `lifeboat-vault`, to servers through
+//! `lifeboat-postgres`, to the world through `lifeboat-signals`.
+
+mod backup;
+mod catalog;
+mod deadline;
+mod drill;
+mod error;
+mod lifeboat;
+mod outcome;
+mod progress;
+mod request;
+mod stopwatch;
+mod verify;
+
+pub use backup::{BackupPlan, BackupRequest, backup, plan_backup};
+pub use catalog::{backups, show};
+pub use deadline::Deadline;
+pub use drill::{BackupChoice, DrillRequest, DrillTarget, drill};
+pub use error::EngineError;
+pub use lifeboat::Lifeboat;
+pub use progress::{Progress, Unwatched};
+pub use request::request_backups;
+pub use verify::{VerifyRequest, verify};

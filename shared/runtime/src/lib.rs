@@ -1,1 +1,17 @@
-//! .
+//! What every function and the CLI need before a verb can run: settings, clients, secrets, the deadline, and how an error
+//! is told to Lambda.
+//!
+//! This crate owns the names of environment variables and the wiring of AWS clients. It must never know any verb's logic.
+
+mod error;
+mod secrets;
+mod serve;
+mod services;
+mod settings;
+mod trigger;
+
+pub use error::RuntimeError;
+pub use serve::{Invocation, serve};
+pub use services::{Run, Services};
+pub use settings::{DatabaseSettings, Settings, SiteSettings};
+pub use trigger::{TickTime, Trigger, order};

@@ -82,7 +82,8 @@ impl Report {
     /// For a person.
     pub fn to_table(&self) -> String {
         let mut lines = vec![String::new()];
-        let mut row = |name: &str, first: String, second: String| lines.push(format!("{name:<22} {first:>28} {second:>28}"));
+        let mut row =
+            |name: &str, first: String, second: String| lines.push(format!("{name:<22} {first:>28} {second:>28}"));
         let rounds = [&self.first, &self.second];
         let id = |round: &Round| round.backup_id().unwrap_or_default().to_owned();
         let [first, second] = rounds;
@@ -92,7 +93,8 @@ impl Report {
         }
         let (before, after) = (first.seconds(), second.seconds());
         for name in before.keys() {
-            let seconds = |of: &Map<String, Value>| format!("{:.2} s", of.get(name).and_then(Value::as_f64).unwrap_or(0.0));
+            let seconds =
+                |of: &Map<String, Value>| format!("{:.2} s", of.get(name).and_then(Value::as_f64).unwrap_or(0.0));
             row(name, seconds(&before), seconds(&after));
         }
         let verdict = |equal: bool| if equal { "equal" } else { "NOT EQUAL" }.to_owned();

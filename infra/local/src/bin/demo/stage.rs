@@ -17,6 +17,7 @@ pub const DATABASE: &str = "clinic";
 pub struct Stage {
     cloud: Cloud,
     deployment: Deployment,
+    parameters: Parameters,
     /// The bus, overheard.
     pub tap: EventTap,
     /// Absent when the user brought a database of their own.
@@ -29,14 +30,14 @@ impl Stage {
     /// Starts servers and cloud and loads the sample. Nothing is deployed yet, so no schedule runs.
     pub async fn set(options: &Options, told: impl Fn(&str)) -> Result<Self> {
         told("starting PostgreSQL and building the functions");
-        let scratch = PostgresServer::start("scratch").await?;
+        let scratch = PostgresServer::start("scratch")?;
         let (source, source_url) = match &options.source {
             Some(url) => (None, url.clone()),
             None => {
-                let source = PostgresServer::start("source").await?;
+                let source = PostgresServer::start("source")?;
                 told("loading the sample clinics");
-                source.psql("postgres", &format!("CREATE DATABASE {DATABASE}")).await?;
-                source.psql(DATABASE, include_str!("../../../sample/clinic.sql")).await?;
+                source.psql("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
+                source.psql(DATABASE, include_str!("../../../sample/clinic.sql"))?;
                 let url = source.url(DATABASE);
                 (Some(source), url)
             }
@@ -57,7 +58,6 @@ impl Stage {
                 ("DatabaseSecretArns", &source_secret),
                 ("ScratchSecretArn", &scratch_secret),
                 ("DrillAfterVerification", "true"),
-                ("BackupSchedule", "rate(1 minute)"),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
@@ -66,13 +66,20 @@ impl Stage {
             told(&format!("  note: {gap}"));
         }
         let tap = EventTap::open(&cloud, &deployment).await?;
-        Ok(Self { cloud, deployment, tap, source, scratch, source_url })
+        Ok(Self { cloud, deployment, parameters, tap, source, scratch, source_url })
+    }
+
+    /// Deploys again with another value of the parameter `BackupSchedule`.
+    pub async fn schedule_backups(&mut self, expression: &str) -> Result<()> {
+        self.parameters.insert("BackupSchedule".to_owned(), expression.to_owned());
+        self.deployment = self.cloud.deploy(&self.parameters).await?;
+        Ok(())
     }
 
     /// A morning passes at the clinics. The user's own database is never written to.
-    pub async fn change_a_little(&self) -> Result<()> {
+    pub fn change_a_little(&self) -> Result<()> {
         if let Some(source) = &self.source {
-            source.psql(DATABASE, include_str!("../../../sample/change.sql")).await?;
+            source.psql(DATABASE, include_str!("../../../sample/change.sql"))?;
         }
         Ok(())
     }

@@ -1,0 +1,156 @@
+//! The verbs of the command line: parse, call one verb of the engine, show what it answered.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use lifeboat_engine::{
+    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, Lifeboat, Progress, Unwatched, VerifyRequest,
+    backup, backups, drill, show, verify,
+};
+use lifeboat_model::{BackupId, DatabaseName, Site, VerificationScope};
+use lifeboat_postgres::ConnectionSettings;
+use lifeboat_runtime::{Run, RuntimeError, Services};
+
+use crate::progress_bar::ProgressBar;
+use crate::table;
+
+/// What can be done.
+#[derive(Subcommand)]
+pub enum Command {
+    /// List the complete backups.
+    Backups {
+        /// The database; all when it is left out.
+        #[arg(long)]
+        database: Option<DatabaseName>,
+        /// The site to look on.
+        #[arg(long, default_value = "primary")]
+        site: Site,
+    },
+    /// Show one backup: what, when, every relation and what became of it.
+    Show {
+        /// Such as 2026-11-21T20-49-33Z-k3f9.
+        id: BackupId,
+        /// The site to look on.
+        #[arg(long, default_value = "primary")]
+        site: Site,
+    },
+    /// Take a backup now.
+    Backup {
+        /// The database; may be left out when one is configured.
+        #[arg(long)]
+        database: Option<DatabaseName>,
+        /// Its connection as a URL, instead of its secret.
+        #[arg(long, env = "LIFEBOAT_SOURCE_URL", hide_env_values = true)]
+        source: Option<String>,
+    },
+    /// Re-read stored objects on every site and heal damaged ones. Exit status 1 when damage remains.
+    Verify {
+        /// The database; all when it is left out.
+        #[arg(long)]
+        database: Option<DatabaseName>,
+        /// Only the objects that this backup added.
+        #[arg(long)]
+        backup: Option<BackupId>,
+    },
+    /// Restore a backup into a database of its own and prove it equal. Exit status 1 when a proof does not hold.
+    Drill {
+        /// The database; may be left out when one is configured.
+        #[arg(long)]
+        database: Option<DatabaseName>,
+        /// `newest`, `random` or a backup id.
+        #[arg(long, default_value = "newest")]
+        backup: BackupChoice,
+        /// The only site that is read.
+        #[arg(long, default_value = "primary")]
+        site: Site,
+        /// The server for scratch databases as a URL, instead of its secret.
+        #[arg(long, env = "LIFEBOAT_SCRATCH_URL", hide_env_values = true)]
+        scratch: Option<String>,
+        /// Restore into this empty database and leave it there.
+        #[arg(long, conflicts_with = "scratch")]
+        into: Option<String>,
+    },
+}
+
+/// Carries out `command`; the exit status says whether everything is well.
+pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError> {
+    let services = Services::from_environment().await?;
+    let lifeboat = lifeboat(&services, json);
+    match command {
+        Command::Backups { database, site } => {
+            let mut all = Vec::new();
+            for database in services.databases(database.as_ref())? {
+                all.extend(backups(&lifeboat, &database, site).await?);
+            }
+            print(json, &all, || table::of_backups(&all))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Show { id, site } => {
+            let names: Vec<DatabaseName> = services.databases(None)?;
+            let manifest = show(&lifeboat, &names, &id, site).await?;
+            print(json, &manifest, || table::of_manifest(&manifest))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Backup { database, source } => {
+            let database = services.one_database(database)?;
+            let source = match source {
+                Some(url) => connection("source", &url)?,
+                None => services.source(&database).await?,
+            };
+            let manifest = backup(&lifeboat, &BackupRequest { database, source, requested_at: None }).await?;
+            print(json, &manifest, || table::of_manifest(&manifest))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Verify { database, backup } => {
+            let mut reports = Vec::new();
+            for database in services.databases(database.as_ref())? {
+                let scope =
+                    backup.clone().map_or(VerificationScope::All, |backup_id| VerificationScope::Backup { backup_id });
+                reports.push(verify(&lifeboat, &VerifyRequest { database, scope }).await?);
+            }
+            print(json, &reports, || table::of_verifications(&reports))?;
+            Ok(exit(reports.iter().all(|report| report.is_sound())))
+        }
+        Command::Drill { database, backup, site, scratch, into } => {
+            let into = match (into, scratch) {
+                (Some(url), _) => DrillTarget::Keep(connection("into", &url)?),
+                (None, Some(url)) => DrillTarget::Scratch(connection("scratch", &url)?),
+                (None, None) => DrillTarget::Scratch(services.scratch().await?),
+            };
+            let request = DrillRequest { database: services.one_database(database)?, backup, site, into };
+            let report = drill(&lifeboat, &request).await?;
+            print(json, &report, || table::of_drill(&report))?;
+            Ok(exit(report.equal))
+        }
+    }
+}
+
+fn lifeboat(services: &Services, json: bool) -> Lifeboat {
+    let watched = !json && std::io::stderr().is_terminal();
+    let progress: Arc<dyn Progress> = if watched { Arc::new(ProgressBar::new()) } else { Unwatched::shared() };
+    let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
+    let run = Run { id: format!("cli-{}", std::process::id()), deadline: Deadline::none() };
+    Lifeboat { progress, ..services.lifeboat(run, &format!("stated by {user}")) }
+}
+
+fn connection(name: &str, url: &str) -> Result<ConnectionSettings, RuntimeError> {
+    ConnectionSettings::from_secret(url)
+        .map_err(|source| RuntimeError::Connection { name: format!("--{name}"), source })
+}
+
+fn exit(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print<T: serde::Serialize>(json: bool, document: &T, text: impl FnOnce() -> String) -> Result<(), RuntimeError> {
+    let output = if json {
+        serde_json::to_string(document).map_err(|error| RuntimeError::Input(error.to_string()))?
+    } else {
+        text()
+    };
+    // A reader that closes the pipe early (`| head`) has seen what it wanted.
+    let _ = writeln!(std::io::stdout(), "{}", output.trim_end());
+    Ok(())
+}

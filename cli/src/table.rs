@@ -1,0 +1,143 @@
+//! Documents as text for a person.
+
+use std::fmt::Write;
+
+use lifeboat_model::{DrillReport, Manifest, RelationStatus, VerificationReport};
+
+/// Backups, newest last, one a line.
+pub fn of_backups(manifests: &[Manifest]) -> String {
+    let mut text = format!(
+        "{:<26} {:<16} {:>9} {:>12} {:>10} {:>8}\n",
+        "BACKUP", "DATABASE", "RELATIONS", "ROWS", "STORED", "REUSED"
+    );
+    for manifest in manifests {
+        let totals = &manifest.totals;
+        let _ = writeln!(
+            text,
+            "{:<26} {:<16} {:>9} {:>12} {:>10} {:>8}",
+            manifest.backup_id.to_string(),
+            manifest.database.to_string(),
+            totals.relations,
+            totals.rows,
+            bytes(totals.stored_bytes),
+            bytes(totals.reused_bytes)
+        );
+    }
+    text
+}
+
+/// One backup with its coverage report.
+pub fn of_manifest(manifest: &Manifest) -> String {
+    let totals = &manifest.totals;
+    let mut text = format!(
+        "backup     {}\ndatabase   {} (`{}`, PostgreSQL {})\nsnapshot   {} at {}\nrows       {} in {} relations, {} large objects\n\
+         raw        {}\nstored     {} in {} new chunks\nreused     {} in {} chunks\nseconds    {}\n\n",
+        manifest.backup_id,
+        manifest.database,
+        manifest.source.datname,
+        manifest.source.server_version_num / 10_000,
+        manifest.source.snapshot,
+        manifest.source.snapshot_at,
+        totals.rows,
+        totals.relations,
+        manifest.large_objects,
+        bytes(totals.raw_bytes),
+        bytes(totals.stored_bytes),
+        totals.new_chunks,
+        bytes(totals.reused_bytes),
+        totals.reused_chunks,
+        seconds(&manifest.seconds),
+    );
+    for relation in &manifest.relations {
+        let rows = relation.data.as_ref().map(|data| format!("{} rows", data.rows)).unwrap_or_default();
+        let _ = writeln!(text, "  {:<12} {}.{}  {rows}", status(&relation.status), relation.schema, relation.name);
+    }
+    text
+}
+
+/// What verifications read and found.
+pub fn of_verifications(reports: &[VerificationReport]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let verdict = if report.is_sound() { "sound" } else { "DAMAGED" };
+        let _ = writeln!(
+            text,
+            "{}: {verdict}; {} objects of {} backups, {} read, {} findings",
+            report.database,
+            report.objects,
+            report.backups,
+            bytes(report.read_bytes),
+            report.findings.len() as u64 + report.more_findings
+        );
+        for finding in &report.findings {
+            let _ = writeln!(text, "  {finding}");
+        }
+    }
+    text
+}
+
+/// What a drill proved.
+pub fn of_drill(report: &DrillReport) -> String {
+    let verdict = if report.equal { "equal" } else { "NOT EQUAL" };
+    let mut text = format!(
+        "{verdict}: backup {} of {} from {}\n  {} tables, {} rows, {} schema objects, {} large objects\n  {}\n",
+        report.backup_id,
+        report.database,
+        report.site,
+        report.tables.len(),
+        report.rows,
+        report.schema_objects,
+        report.large_objects,
+        seconds(&report.seconds)
+    );
+    for finding in &report.findings {
+        let _ = writeln!(text, "  {finding}");
+    }
+    text
+}
+
+fn seconds(phases: &lifeboat_model::Phases) -> String {
+    let parts: Vec<String> = phases.iter().map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
+    format!("{:.2} ({})", phases.total(), parts.join(", "))
+}
+
+fn status(status: &RelationStatus) -> &'static str {
+    match status {
+        RelationStatus::Copied => "copied",
+        RelationStatus::Reused => "reused",
+        RelationStatus::Definition => "definition",
+        RelationStatus::Rebuilt => "rebuilt",
+        RelationStatus::Carried => "carried",
+        RelationStatus::LeftOut { .. } => "left out",
+        RelationStatus::Unreadable { .. } => "unreadable",
+    }
+}
+
+/// A length in the largest unit that leaves at least one digit before the point.
+fn bytes(length: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = length as f64;
+    let mut unit = UNITS[0];
+    for larger in UNITS.iter().skip(1) {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" { format!("{length} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn lengths_are_shown_in_the_unit_a_person_would_choose() {
+        for (length, shown) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 << 30, "5.0 GiB"), (3 << 50, "3072.0 TiB")]
+        {
+            assert_eq!(bytes(length), shown);
+        }
+    }
+}

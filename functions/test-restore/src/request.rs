@@ -1,0 +1,70 @@
+//! What can be asked of the function `test-restore`.
+
+use lifeboat_engine::BackupChoice;
+use lifeboat_model::{BackupId, DatabaseName, Site};
+use lifeboat_runtime::{RuntimeError, TickTime, Trigger, order};
+use serde::Deserialize;
+
+/// The function's inputs, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Which database; absent: every one.
+    pub database: Option<DatabaseName>,
+    /// Which backup.
+    pub backup: BackupChoice,
+    /// The only site that is read.
+    pub site: Site,
+    /// Who asked, for the ledger.
+    pub actor: String,
+}
+
+#[derive(Deserialize)]
+struct Verified {
+    database: DatabaseName,
+    backup_id: BackupId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    #[serde(rename = "trigger")]
+    _trigger: Option<String>,
+    scheduled_time: Option<TickTime>,
+    database: Option<DatabaseName>,
+    backup: Option<String>,
+    site: Option<Site>,
+    requested_by: Option<String>,
+}
+
+impl TryFrom<Trigger> for Request {
+    type Error = RuntimeError;
+
+    fn try_from(trigger: Trigger) -> Result<Self, RuntimeError> {
+        match trigger {
+            Trigger::Event { kind, detail } if kind == "Verification Completed" => {
+                let Verified { database, backup_id } = order(detail)?;
+                let backup = BackupChoice::Id(backup_id);
+                Ok(Self { database: Some(database), backup, site: Site::Primary, actor: "event".to_owned() })
+            }
+            Trigger::Event { kind, .. } => Err(RuntimeError::Input(format!("the event `{kind}` starts no drill"))),
+            Trigger::Order(value) => Self::ordered(order(value)?),
+        }
+    }
+}
+
+impl Request {
+    fn ordered(order: Order) -> Result<Self, RuntimeError> {
+        let Order { scheduled_time, database, backup, site, requested_by, .. } = order;
+        let backup = backup.as_deref().unwrap_or("newest").parse();
+        let backup = backup.map_err(|error: lifeboat_model::NameError| RuntimeError::Input(error.to_string()))?;
+        if database.is_none() && matches!(backup, BackupChoice::Id(_)) {
+            return Err(RuntimeError::Input("a backup id needs its `database`".to_owned()));
+        }
+        let actor = match (scheduled_time, requested_by) {
+            (_, Some(person)) => format!("stated by {person}"),
+            (Some(_), None) => "schedule".to_owned(),
+            (None, None) => "stated by nobody".to_owned(),
+        };
+        Ok(Self { database, backup, site: site.unwrap_or(Site::Primary), actor })
+    }
+}

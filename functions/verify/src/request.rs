@@ -1,0 +1,118 @@
+//! What can be asked of the function `verify`.
+
+use jiff::Timestamp;
+use lifeboat_model::{BackupId, DatabaseName, VerificationScope};
+use lifeboat_runtime::{RuntimeError, TickTime, Trigger, order};
+use serde::Deserialize;
+
+/// The function's inputs, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Which database; absent: every one.
+    pub database: Option<DatabaseName>,
+    /// Which objects.
+    pub scope: VerificationScope,
+    /// Who asked, for the ledger.
+    pub actor: String,
+}
+
+#[derive(Deserialize)]
+struct Completed {
+    database: DatabaseName,
+    backup_id: BackupId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    #[serde(rename = "trigger")]
+    _trigger: Option<String>,
+    scheduled_time: Option<TickTime>,
+    scope: Option<Scope>,
+    database: Option<DatabaseName>,
+    backup_id: Option<BackupId>,
+    requested_by: Option<String>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Scope {
+    Backup,
+    All,
+    Rotation,
+}
+
+impl Request {
+    /// Reads an input; a rotation reads the part of `verify_days` that the tick's day falls on.
+    pub fn read(trigger: Trigger, verify_days: u32) -> Result<Self, RuntimeError> {
+        match trigger {
+            Trigger::Event { kind, detail } if kind == "Backup Completed" => {
+                let Completed { database, backup_id } = order(detail)?;
+                let scope = VerificationScope::Backup { backup_id };
+                Ok(Self { database: Some(database), scope, actor: "event".to_owned() })
+            }
+            Trigger::Event { kind, .. } => {
+                Err(RuntimeError::Input(format!("the event `{kind}` starts no verification")))
+            }
+            Trigger::Order(value) => Self::ordered(order(value)?, verify_days),
+        }
+    }
+
+    fn ordered(order: Order, verify_days: u32) -> Result<Self, RuntimeError> {
+        let Order { scheduled_time, scope, database, backup_id, requested_by, .. } = order;
+        let scope = match (scope, backup_id) {
+            (None | Some(Scope::Backup), Some(backup_id)) if database.is_some() => {
+                VerificationScope::Backup { backup_id }
+            }
+            (Some(Scope::All), None) => VerificationScope::All,
+            (Some(Scope::Rotation), None) => {
+                let day = scheduled_time.map_or_else(Timestamp::now, |tick| tick.0).as_second().div_euclid(86_400);
+                let days = verify_days.max(1);
+                VerificationScope::Rotation { day: day.rem_euclid(i64::from(days)) as u32, days }
+            }
+            _ => {
+                let wanted = "give `database` with `backup_id`, or `scope` `all` or `rotation`";
+                return Err(RuntimeError::Input(wanted.to_owned()));
+            }
+        };
+        let actor = match (scheduled_time, requested_by) {
+            (_, Some(person)) => format!("stated by {person}"),
+            (Some(_), None) => "schedule".to_owned(),
+            (None, None) => "stated by nobody".to_owned(),
+        };
+        Ok(Self { database, scope, actor })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(payload: Value) -> Result<Request, RuntimeError> {
+        Request::read(Trigger::from(payload), 30)
+    }
+
+    #[test]
+    fn thirty_daily_ticks_cover_every_part_of_the_rotation() {
+        let mut days: Vec<u32> = (1..=30)
+            .map(|day| {
+                let time = format!("2026-11-{day:02}T03:00:00Z");
+                match read(json!({"trigger": "schedule", "scope": "rotation", "scheduled_time": time})).unwrap().scope {
+                    VerificationScope::Rotation { day, days: 30 } => day,
+                    other => panic!("{other:?}"),
+                }
+            })
+            .collect();
+        days.sort_unstable();
+        assert_eq!(days, (0..30).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn an_input_that_names_no_scope_or_an_unknown_field_is_refused() {
+        for payload in [json!({}), json!({"scope": "backup"}), json!({"scope": "all", "databse": "a"}), json!("x")] {
+            assert!(matches!(read(payload.clone()), Err(RuntimeError::Input(_))), "{payload}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `backup`: one consistent view of one database, sealed and stored on every site.
+
+mod collector;
+mod plan;
+mod rows;
+mod streams;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_model::{BackupId, BackupState, DatabaseName, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site};
+use lifeboat_postgres::{CheckOutcome, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
+use lifeboat_vault::{HeldLease, Repository, Writer};
+
+use crate::error::EngineError;
+use crate::lifeboat::{Lifeboat, newest_backup, random};
+use crate::outcome;
+use crate::stopwatch::Stopwatch;
+
+use collector::{Collector, Stored};
+pub use plan::{BackupPlan, plan_backup};
+
+/// A lease outlives the run that holds it by this much at most: clocks differ a little.
+const LEASE_GRACE: Duration = Duration::from_secs(60);
+
+/// How long a run without a deadline may hold its lease.
+const LEASE_WITHOUT_DEADLINE: Duration = Duration::from_secs(6 * 3600);
+
+/// Which database to back up, and since when that has been wanted.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    /// Its name in the repository.
+    pub database: DatabaseName,
+    /// How to reach it.
+    pub source: ConnectionSettings,
+    /// The tick or order this run answers. A complete backup that began at or after it answers it too, so that a request
+    /// delivered twice is carried out once.
+    pub requested_at: Option<Timestamp>,
+}
+
+/// Takes a backup and tells the ledger, the bus and the subscribers how it ended.
+///
+/// Returns the manifest of the complete backup: the new one, or the one that already answers the request. On any error the
+/// repository has no new backup; chunks that were stored are reused by the next run. May run twice and be killed anywhere.
+pub async fn backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Manifest, EngineError> {
+    let result = take_backup(lifeboat, request).await;
+    let told = outcome::of_backup(lifeboat, &request.database, &result).await;
+    result.and_then(|manifest| told.map(|()| manifest))
+}
+
+async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Manifest, EngineError> {
+    let mut stopwatch = Stopwatch::new(&*lifeboat.progress);
+    let started = Timestamp::now();
+
+    stopwatch.begin("doctor", None);
+    let tools = lifeboat.tools().await?;
+    require_fit(&request.source, &tools).await?;
+    let repository = Repository::open_or_create(lifeboat.sites.clone(), Arc::clone(&lifeboat.keys), started).await?;
+    if let Some(answered) = already_answered(&repository, request).await? {
+        return Ok(answered);
+    }
+    let lease = take_lease(lifeboat, &repository, &request.database).await?;
+    let taken = take_under_lease(lifeboat, request, &repository, tools, started, &mut stopwatch).await;
+    // Also when the run has failed: the next one need not wait until the lease expires.
+    if let Err(error) = repository.leases()?.release(lease, Timestamp::now()).await {
+        tracing::warn!(%error, "the lease could not be given back; it expires by itself");
+    }
+    taken
+}
+
+async fn take_under_lease(
+    lifeboat: &Lifeboat,
+    request: &BackupRequest,
+    repository: &Repository,
+    tools: ClientTools,
+    started: Timestamp,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<Manifest, EngineError> {
+    stopwatch.begin("snapshot", None);
+    let began = Instant::now();
+    let snapshot = Snapshot::take(&request.source, &SnapshotOptions::default()).await?;
+    let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
+    let writer = Arc::new(repository.begin_writing(started).await?);
+    remember_previous(repository, &writer, &request.database).await?;
+    let run = Run { lifeboat, id: BackupId::new(started, random()), started, began, tools, writer };
+
+    let stored = store_everything(&run, repository, &snapshot, plan, request, stopwatch).await;
+    // The snapshot holds back the user's vacuum: it ends before anything else is done, also when the run has failed.
+    let source = snapshot.source().clone();
+    let ended = snapshot.close().await;
+    let stored = stored?;
+    // A snapshot that had ended before its time may have shown some session another view.
+    ended?;
+
+    stopwatch.begin("publish", None);
+    let manifest = run.manifest(request, source, stored, stopwatch.phases());
+    repository.publish(&manifest, run.writer.chunk_key()).await?;
+    Ok(manifest)
+}
+
+/// What one run carries from step to step.
+struct Run<'a> {
+    lifeboat: &'a Lifeboat,
+    id: BackupId,
+    started: Timestamp,
+    began: Instant,
+    tools: ClientTools,
+    writer: Arc<Writer>,
+}
+
+async fn store_everything(
+    run: &Run<'_>,
+    repository: &Repository,
+    snapshot: &Snapshot,
+    plan: BackupPlan,
+    request: &BackupRequest,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<Stored, EngineError> {
+    let list = repository.chunk_list(&request.database, &run.id)?;
+    let mut collector = Collector::new(list, &plan);
+
+    stopwatch.begin("schema", None);
+    streams::store_schema(run, snapshot, &mut collector).await?;
+
+    stopwatch.begin("data", Some(plan.piece_count()));
+    rows::store_rows(run, snapshot, &plan, &mut collector).await?;
+    // Sequences do not obey snapshots: read last, they stand at or after every row that was copied.
+    streams::store_sequences(run, snapshot, &mut collector).await?;
+
+    collector.finish(plan).await
+}
+
+impl Run<'_> {
+    fn manifest(
+        &self,
+        request: &BackupRequest,
+        source: lifeboat_model::Source,
+        stored: Stored,
+        seconds: Phases,
+    ) -> Manifest {
+        Manifest {
+            format: MANIFEST_FORMAT,
+            backup_id: self.id.clone(),
+            database: request.database.clone(),
+            state: BackupState::Complete,
+            epoch: self.writer.epoch(),
+            started_at: self.started,
+            finished_at: Timestamp::now(),
+            source,
+            slice_blocks: SLICE_BLOCKS,
+            relations: stored.relations,
+            large_objects: stored.large_objects,
+            totals: stored.totals,
+            chunk_list: stored.chunk_list,
+            seconds,
+            tools: vec![concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(), self.tools.version().to_owned()],
+        }
+    }
+}
+
+/// The newest backup, when it began no earlier than the request was made.
+async fn already_answered(repository: &Repository, request: &BackupRequest) -> Result<Option<Manifest>, EngineError> {
+    let Some(requested_at) = request.requested_at else { return Ok(None) };
+    let Some(newest) = newest_backup(repository, &request.database, Site::Primary).await? else { return Ok(None) };
+    if newest.began_at().is_none_or(|began| began.as_second() < requested_at.as_second()) {
+        return Ok(None);
+    }
+    tracing::info!(backup_id = %newest, "the request is already answered");
+    Ok(Some(repository.authenticated_manifest(&request.database, &newest, Site::Primary).await?))
+}
+
+async fn take_lease(
+    lifeboat: &Lifeboat,
+    repository: &Repository,
+    database: &DatabaseName,
+) -> Result<HeldLease, EngineError> {
+    let time_to_live = lifeboat.deadline.remaining_or(LEASE_WITHOUT_DEADLINE) + LEASE_GRACE;
+    let time_to_live = SignedDuration::try_from(time_to_live).unwrap_or(SignedDuration::MAX);
+    let name = format!("backup-{database}");
+    Ok(repository.leases()?.acquire(&name, &lifeboat.run_id, time_to_live, Timestamp::now()).await?)
+}
+
+/// Lets the writer know the chunks of the newest backup, so that unchanged ones cost nothing but the reading.
+async fn remember_previous(
+    repository: &Repository,
+    writer: &Writer,
+    database: &DatabaseName,
+) -> Result<(), EngineError> {
+    if let Some(newest) = newest_backup(repository, database, Site::Primary).await? {
+        let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await?;
+        writer.remember_backup(&previous).await?;
+    }
+    Ok(())
+}
+
+/// Fails with the first check that failed: the others often follow from it.
+async fn require_fit(source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
+    for check in doctor(source, tools).await {
+        tracing::debug!(step = check.name, is_ok = check.is_ok(), "check");
+        if let CheckOutcome::Failed(error) = check.outcome {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}

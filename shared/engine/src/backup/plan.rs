@@ -1,0 +1,100 @@
+//! What a backup will do with each relation. Nothing is missing silently.
+
+use lifeboat_model::{RelationEntry, RelationStatus, RowDigest, SLICE_BLOCKS, TableData};
+use lifeboat_postgres::{Disposition, LargeObjectCount, Relation, RelationName};
+
+use super::rows::Piece;
+use crate::error::EngineError;
+
+/// Every relation of the catalog with its fate.
+#[derive(Debug, Clone)]
+pub struct BackupPlan {
+    /// All relations, in the catalog's order.
+    pub relations: Vec<Relation>,
+    /// Large objects to be copied.
+    pub large_objects: u64,
+}
+
+impl BackupPlan {
+    /// The relations whose rows are to be copied, with their place in `relations`.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Relation)> {
+        self.relations.iter().enumerate().filter(|(_, relation)| relation.disposition == Disposition::Copy)
+    }
+
+    /// How many pieces of work there are.
+    pub(crate) fn piece_count(&self) -> u64 {
+        let slices: u64 = self.tables().map(|(_, table)| table.slices(SLICE_BLOCKS).count() as u64).sum();
+        slices + u64::from(self.large_objects > 0)
+    }
+
+    /// The pieces of work: large objects, which cannot be divided, then every slice of every table. Made one by one: their
+    /// number grows with the database, memory does not.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + Send + use<> {
+        let large_objects = (self.large_objects > 0).then_some(Piece::LargeObjects);
+        let tables: Vec<_> = self.tables().map(|(place, table)| (place, table.slices(SLICE_BLOCKS))).collect();
+        let slices = tables.into_iter().flat_map(|(place, slices)| slices.map(move |slice| Piece::Slice(place, slice)));
+        large_objects.into_iter().chain(slices)
+    }
+
+    /// What the manifest says of a relation, of which `data` was stored.
+    pub(crate) fn entry(relation: Relation, data: Option<TableData>) -> RelationEntry {
+        let all_reused = data.as_ref().is_some_and(|data| data.chunks > 0 && data.reused_chunks == data.chunks);
+        let status = match relation.disposition {
+            Disposition::Copy if all_reused => RelationStatus::Reused,
+            Disposition::Copy => RelationStatus::Copied,
+            Disposition::Definition => RelationStatus::Definition,
+            Disposition::Rebuilt => RelationStatus::Rebuilt,
+            Disposition::Carried => RelationStatus::Carried,
+            Disposition::LeftOut { rule } => RelationStatus::LeftOut { rule },
+            Disposition::Unreadable { reason } => RelationStatus::Unreadable { reason },
+        };
+        let RelationName { schema, name } = relation.name;
+        RelationEntry { schema, name, kind: relation.kind, status, data }
+    }
+
+    /// A table before any of its rows is stored.
+    pub(crate) fn empty(relation: &Relation) -> TableData {
+        TableData {
+            oid: relation.oid,
+            relfilenode: relation.relfilenode,
+            columns: relation.columns.clone(),
+            columns_hash: relation.columns_hash.clone(),
+            format: relation.format,
+            rows: 0,
+            row_digest: RowDigest::default(),
+            raw_bytes: 0,
+            stored_bytes: 0,
+            chunks: 0,
+            reused_chunks: 0,
+        }
+    }
+}
+
+/// Decides what becomes of every relation.
+///
+/// # Errors
+/// [`EngineError::Unreadable`] when one cannot be read: a backup without it would be a partial result called complete.
+pub fn plan_backup(relations: &[Relation], large_objects: LargeObjectCount) -> Result<BackupPlan, EngineError> {
+    if large_objects.unreadable > 0 {
+        return Err(EngineError::Unreadable {
+            count: usize::try_from(large_objects.unreadable).unwrap_or(usize::MAX),
+            first: "large objects".to_owned(),
+            reason: "they belong to others who have not granted SELECT on them".to_owned(),
+        });
+    }
+    let unreadable: Vec<(&Relation, &String)> = relations
+        .iter()
+        .filter_map(|relation| match &relation.disposition {
+            Disposition::Unreadable { reason } => Some((relation, reason)),
+            _ => None,
+        })
+        .collect();
+    match unreadable.first() {
+        None => Ok(BackupPlan { relations: relations.to_vec(), large_objects: large_objects.readable }),
+        Some((first, reason)) => Err(EngineError::Unreadable {
+            count: unreadable.len(),
+            first: first.name.to_string(),
+            reason: (*reason).clone(),
+        }),
+    }
+}

@@ -1,0 +1,85 @@
+//! The streams that are not rows: schema archive, roles, inventory, sequences.
+
+use std::path::Path;
+
+use lifeboat_model::{CHUNK_BYTES, ChunkEntry, Stream};
+use lifeboat_postgres::Snapshot;
+use lifeboat_vault::Scratch;
+use tokio::io::AsyncReadExt;
+
+use super::Run;
+use super::collector::Collector;
+use crate::error::EngineError;
+
+/// Stores the schema archive, the roles and the inventory.
+pub(super) async fn store_schema(
+    run: &Run<'_>,
+    snapshot: &Snapshot,
+    collector: &mut Collector,
+) -> Result<(), EngineError> {
+    let folder = run.lifeboat.work_folder()?;
+    let archive = folder.path().join("schema.dump");
+    snapshot.schema_archive(&run.tools, &archive).await?;
+    store_file(run, Stream::Schema, &archive, collector).await?;
+
+    let roles = folder.path().join("roles.sql");
+    snapshot.roles(&run.tools, &roles).await?;
+    store_file(run, Stream::Roles, &roles, collector).await?;
+
+    let inventory = snapshot.inventory().await?;
+    let json = serde_json::to_vec(&inventory)
+        .map_err(|source| EngineError::WorkFolder { path: "inventory".to_owned(), source: source.into() })?;
+    store_bytes(run, Stream::Inventory, &json, collector).await
+}
+
+/// Stores the sequences' values.
+pub(super) async fn store_sequences(
+    run: &Run<'_>,
+    snapshot: &Snapshot,
+    collector: &mut Collector,
+) -> Result<(), EngineError> {
+    let sequences = snapshot.sequences().await?;
+    store_bytes(run, Stream::Sequences, sequences.sql.as_bytes(), collector).await
+}
+
+async fn store_file(run: &Run<'_>, stream: Stream, path: &Path, collector: &mut Collector) -> Result<(), EngineError> {
+    let unusable = |source| EngineError::WorkFolder { path: path.display().to_string(), source };
+    let mut file = tokio::fs::File::open(path).await.map_err(unusable)?;
+    let mut plaintext = Vec::new();
+    let mut scratch = Scratch::new()?;
+    for part in 0.. {
+        plaintext.clear();
+        let read = (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut plaintext).await.map_err(unusable)?;
+        if read == 0 {
+            break;
+        }
+        store_part(run, stream, part, &plaintext, &mut scratch, collector).await?;
+    }
+    Ok(())
+}
+
+async fn store_bytes(
+    run: &Run<'_>,
+    stream: Stream,
+    bytes: &[u8],
+    collector: &mut Collector,
+) -> Result<(), EngineError> {
+    let mut scratch = Scratch::new()?;
+    for (part, plaintext) in (0..).zip(bytes.chunks(CHUNK_BYTES)) {
+        store_part(run, stream, part, plaintext, &mut scratch, collector).await?;
+    }
+    Ok(())
+}
+
+async fn store_part(
+    run: &Run<'_>,
+    stream: Stream,
+    part: u32,
+    plaintext: &[u8],
+    scratch: &mut Scratch,
+    collector: &mut Collector,
+) -> Result<(), EngineError> {
+    let chunk = run.writer.store(plaintext, scratch).await?;
+    let entry = ChunkEntry { stream, part, slice: None, rows: 0, digest: Default::default(), chunk: Some(chunk) };
+    collector.add(entry).await
+}

@@ -1,0 +1,149 @@
+//! The proofs: rows, definitions, sequences and large objects of the restored database against the backup's documents.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lifeboat_model::{
+    Difference, Finding, FindingKind, InventoryObject, RelationEntry, RowHasher, TableData, TableProof,
+};
+use lifeboat_postgres::{Prover, RestoreTarget, TableTarget};
+use tokio::task::JoinSet;
+
+use super::restore::{Definitions, Way};
+use crate::error::EngineError;
+
+/// What was proved and what was not.
+pub(super) struct Proofs {
+    pub(super) tables: Vec<TableProof>,
+    pub(super) schema_objects: u64,
+    pub(super) large_objects: u64,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Reads everything back and compares it.
+pub(super) async fn prove(
+    way: &Way<'_>,
+    target: &RestoreTarget,
+    definitions: &Definitions,
+) -> Result<Proofs, EngineError> {
+    let mut findings = Vec::new();
+    let tables = prove_rows(way, target, &mut findings).await?;
+    let mut prover = target.prover().await?;
+    let schema_objects = prove_schema(&prover, definitions, &mut findings).await?;
+    prove_sequences(&prover, definitions, &mut findings).await?;
+    let large_objects = prove_large_objects(way, &mut prover, &mut findings).await?;
+    prover.close().await;
+    Ok(Proofs { tables, schema_objects, large_objects, findings })
+}
+
+/// Every table's row count and row digest against the manifest's.
+async fn prove_rows(
+    way: &Way<'_>,
+    target: &RestoreTarget,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<TableProof>, EngineError> {
+    let hasher = way.repository.chunk_key(way.manifest.epoch).await?.row_hasher();
+    let tables: Vec<(TableTarget, RelationEntry, TableData)> = way
+        .manifest
+        .tables()
+        .map(|(relation, data)| (TableTarget::new(relation, data), relation.clone(), data.clone()))
+        .collect();
+    let queue = Arc::new(Mutex::new(tables.into_iter()));
+    let mut sessions = JoinSet::new();
+    for _ in 0..way.lifeboat.sessions.max(1) {
+        let mut prover = target.prover().await?;
+        let (queue, hasher, progress) = (Arc::clone(&queue), hasher.clone(), Arc::clone(&way.lifeboat.progress));
+        sessions.spawn(async move {
+            let mut proofs = Vec::new();
+            loop {
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((table, relation, expected)) = next else { break };
+                let actual = prover.digest_table(&table, &hasher).await?;
+                proofs.push((format!("{}.{}", relation.schema, relation.name), expected, actual));
+                progress.advance(1);
+            }
+            prover.close().await;
+            Ok::<_, EngineError>(proofs)
+        });
+    }
+    let mut proofs = Vec::new();
+    while let Some(ended) = sessions.join_next().await {
+        for (table, expected, actual) in ended.map_err(EngineError::Worker)?? {
+            if actual.rows != expected.rows {
+                let detail = format!("{} rows in the backup, {} restored", expected.rows, actual.rows);
+                findings.push(finding(FindingKind::RowCount, table.clone(), detail));
+            } else if actual.digest != expected.row_digest {
+                let detail = format!("the {} restored rows are not the rows of the backup", actual.rows);
+                findings.push(finding(FindingKind::RowDigest, table.clone(), detail));
+            }
+            let equal = actual.rows == expected.rows && actual.digest == expected.row_digest;
+            proofs.push(TableProof { table, rows: actual.rows, equal });
+        }
+    }
+    proofs.sort_by(|one, other| one.table.cmp(&other.table));
+    Ok(proofs)
+}
+
+/// Every definition against the inventory taken in the backup's snapshot.
+async fn prove_schema(
+    target: &Prover,
+    definitions: &Definitions,
+    findings: &mut Vec<Finding>,
+) -> Result<u64, EngineError> {
+    let restored = target.inventory().await?;
+    for difference in definitions.inventory.differences(&restored) {
+        let (kind, object, what) = match difference {
+            Difference::Missing(object) => (FindingKind::SchemaMissing, object, "is missing"),
+            Difference::Differs(object) => (FindingKind::SchemaDiffers, object, "has another definition"),
+            Difference::Unexpected(object) => (FindingKind::SchemaUnexpected, object, "was not in the backup"),
+        };
+        let InventoryObject { kind: object_kind, identity, .. } = object;
+        findings.push(finding(kind, identity, format!("the {object_kind} {what}")));
+    }
+    Ok(definitions.inventory.objects.len() as u64)
+}
+
+/// Every sequence's value against the backup's.
+async fn prove_sequences(
+    target: &Prover,
+    definitions: &Definitions,
+    findings: &mut Vec<Finding>,
+) -> Result<(), EngineError> {
+    let restored = target.sequences().await?.sql;
+    let lines = |sql: &str| sql.lines().map(str::to_owned).collect::<std::collections::BTreeSet<String>>();
+    let (expected, actual) = (lines(&definitions.sequences), lines(&restored));
+    let differing = expected.symmetric_difference(&actual).count();
+    if differing > 0 {
+        let detail = format!("{differing} of {} sequence lines differ", expected.len());
+        findings.push(finding(FindingKind::SequenceDiffers, "sequences".to_owned(), detail));
+    }
+    Ok(())
+}
+
+/// Number and content of the large objects against the chunk list's sums.
+async fn prove_large_objects(
+    way: &Way<'_>,
+    target: &mut Prover,
+    findings: &mut Vec<Finding>,
+) -> Result<u64, EngineError> {
+    let hasher: RowHasher = way.repository.chunk_key(way.manifest.epoch).await?.row_hasher();
+    let (mut rows, mut digest) = (0, lifeboat_model::RowDigest::default());
+    let mut list = way.repository.chunk_entries(way.manifest, way.site)?;
+    while let Some(entry) = list.next().await? {
+        if entry.stream == lifeboat_model::Stream::LargeObjects {
+            rows += entry.rows;
+            digest += entry.digest;
+        }
+    }
+    let restored = target.large_objects().await?.readable;
+    let actual = target.digest_large_objects(&hasher).await?;
+    if restored != way.manifest.large_objects || (actual.rows, actual.digest) != (rows, digest) {
+        let detail =
+            format!("{} in the backup, {restored} restored, or their bytes differ", way.manifest.large_objects);
+        findings.push(finding(FindingKind::LargeObjects, "large objects".to_owned(), detail));
+    }
+    Ok(restored)
+}
+
+fn finding(kind: FindingKind, subject: String, detail: String) -> Finding {
+    Finding { kind, site: None, subject, detail, healed: false }
+}

@@ -1,0 +1,184 @@
+//! Bringing a backup back: definitions, rows, then what stands on the rows.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lifeboat_model::{ChunkEntry, Inventory, Manifest, RelationStatus, Site, Stream};
+use lifeboat_postgres::{ClientTools, Loader, RelationName, RestoreTarget, Section, TableTarget};
+use lifeboat_vault::{Reader, Repository};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use crate::error::EngineError;
+use crate::lifeboat::Lifeboat;
+use crate::progress::Progress;
+
+/// Chunk list entries that wait for a loader, for each loader: enough that none waits for the list.
+const WAITING_ENTRIES: usize = 4;
+
+/// What is restored and with what.
+pub(super) struct Way<'a> {
+    pub(super) lifeboat: &'a Lifeboat,
+    pub(super) repository: &'a Repository,
+    pub(super) site: Site,
+    pub(super) manifest: &'a Manifest,
+    pub(super) tools: &'a ClientTools,
+}
+
+/// The streams that are not rows, fetched and opened.
+pub(super) struct Definitions {
+    /// Holds `archive`.
+    _folder: tempfile::TempDir,
+    archive: PathBuf,
+    pub(super) roles: String,
+    pub(super) sequences: String,
+    pub(super) inventory: Inventory,
+}
+
+impl Way<'_> {
+    /// Fetches the schema archive, roles, sequences and inventory.
+    pub(super) async fn definitions(&self) -> Result<Definitions, EngineError> {
+        let reader = self.repository.reader(self.site)?;
+        let mut streams: HashMap<Stream, Vec<(u32, Vec<u8>)>> = HashMap::new();
+        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        while let Some(entry) = list.next().await? {
+            if let (false, Some(chunk)) = (is_rows(entry.stream), &entry.chunk) {
+                let mut plaintext = Vec::new();
+                reader.read(chunk, &mut plaintext).await?;
+                streams.entry(entry.stream).or_default().push((entry.part, plaintext));
+            }
+        }
+        let mut whole = |stream: Stream| {
+            let mut parts = streams.remove(&stream).unwrap_or_default();
+            parts.sort_by_key(|(part, _)| *part);
+            let gapless = parts.iter().zip(0..).all(|((part, _), place)| *part == place);
+            if gapless {
+                Ok(parts.into_iter().flat_map(|(_, bytes)| bytes).collect::<Vec<u8>>())
+            } else {
+                Err(self.inconsistent(format!("the stream `{stream}` has a gap")))
+            }
+        };
+        let text = |stream: Stream, bytes: Vec<u8>| {
+            String::from_utf8(bytes).map_err(|_| self.inconsistent(format!("the stream `{stream}` is not UTF-8")))
+        };
+        let folder = self.lifeboat.work_folder()?;
+        let archive = folder.path().join("schema.dump");
+        tokio::fs::write(&archive, whole(Stream::Schema)?)
+            .await
+            .map_err(|source| EngineError::WorkFolder { path: archive.display().to_string(), source })?;
+        Ok(Definitions {
+            archive,
+            _folder: folder,
+            roles: text(Stream::Roles, whole(Stream::Roles)?)?,
+            sequences: text(Stream::Sequences, whole(Stream::Sequences)?)?,
+            inventory: serde_json::from_slice(&whole(Stream::Inventory)?)
+                .map_err(|_| self.inconsistent("the inventory cannot be read".to_owned()))?,
+        })
+    }
+
+    /// Schemas, types, functions, tables without constraints: so that no trigger fires and no key is checked too early.
+    pub(super) async fn before_data(
+        &self,
+        target: &RestoreTarget,
+        definitions: &Definitions,
+    ) -> Result<(), EngineError> {
+        Ok(target.restore_section(self.tools, &definitions.archive, Section::PreData).await?)
+    }
+
+    /// Indexes, constraints, triggers, policies: creating the constraints proves the rows.
+    pub(super) async fn after_data(
+        &self,
+        target: &RestoreTarget,
+        definitions: &Definitions,
+    ) -> Result<(), EngineError> {
+        Ok(target.restore_section(self.tools, &definitions.archive, Section::PostData).await?)
+    }
+
+    /// Loads every chunk of rows with as many sessions as are allowed; the first failure ends all of them.
+    pub(super) async fn rows(&self, target: &RestoreTarget) -> Result<(), EngineError> {
+        let sessions = self.lifeboat.sessions.max(1);
+        let (sender, receiver) = mpsc::channel(sessions * WAITING_ENTRIES);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let tables = Arc::new(self.tables());
+        let mut loaders = JoinSet::new();
+        for _ in 0..sessions {
+            let session = Session {
+                loader: target.loader().await?,
+                reader: self.repository.reader(self.site)?,
+                tables: Arc::clone(&tables),
+                progress: Arc::clone(&self.lifeboat.progress),
+            };
+            loaders.spawn(session.work(Arc::clone(&receiver)));
+        }
+        // Only the loaders hold the receiver now: when the last of them has failed, the list is no longer followed.
+        drop(receiver);
+        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        while let Some(entry) = list.next().await? {
+            if sender.send(entry).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        while let Some(ended) = loaders.join_next().await {
+            ended.map_err(EngineError::Worker)??;
+        }
+        Ok(())
+    }
+
+    /// The restored tables by the oid that names their streams.
+    pub(super) fn tables(&self) -> HashMap<u32, TableTarget> {
+        let target = |(relation, data): (&lifeboat_model::RelationEntry, &lifeboat_model::TableData)| {
+            (data.oid, TableTarget::new(relation, data))
+        };
+        self.manifest.tables().map(target).collect()
+    }
+
+    /// The materialized views that the backup promised to rebuild.
+    pub(super) fn materialized_views(&self) -> Vec<RelationName> {
+        let rebuilt = self.manifest.relations.iter().filter(|relation| relation.status == RelationStatus::Rebuilt);
+        rebuilt.map(|relation| RelationName::new(&relation.schema, &relation.name)).collect()
+    }
+
+    pub(super) fn inconsistent(&self, what: String) -> EngineError {
+        EngineError::Inconsistent { backup_id: self.manifest.backup_id.clone(), what }
+    }
+}
+
+fn is_rows(stream: Stream) -> bool {
+    matches!(stream, Stream::Table(_) | Stream::LargeObjects)
+}
+
+struct Session {
+    loader: Loader,
+    reader: Reader,
+    tables: Arc<HashMap<u32, TableTarget>>,
+    progress: Arc<dyn Progress>,
+}
+
+impl Session {
+    async fn work(mut self, entries: Arc<Mutex<mpsc::Receiver<ChunkEntry>>>) -> Result<(), EngineError> {
+        let mut plaintext = Vec::new();
+        loop {
+            let next = entries.lock().await.recv().await;
+            let Some(entry) = next else { break };
+            if let (true, Some(chunk)) = (is_rows(entry.stream), &entry.chunk) {
+                self.reader.read(chunk, &mut plaintext).await?;
+                match entry.stream {
+                    Stream::Table(oid) => {
+                        // A list that names a table the manifest does not is caught by the proofs: its rows are in no sum.
+                        if let Some(table) = self.tables.get(&oid) {
+                            self.loader.load_chunk(table, &plaintext).await?;
+                        }
+                    }
+                    _ => {
+                        self.loader.load_large_objects(&plaintext).await?;
+                    }
+                }
+            }
+            self.progress.advance(1);
+        }
+        self.loader.close().await;
+        Ok(())
+    }
+}

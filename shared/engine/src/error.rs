@@ -1,0 +1,108 @@
+//! Why a verb failed, in words for the person who must act.
+
+use lifeboat_model::{BackupId, DatabaseName, Site};
+use lifeboat_postgres::PostgresError;
+use lifeboat_signals::SignalError;
+use lifeboat_vault::VaultError;
+
+/// A verb's failure. [`EngineError::hint`] says what to do; the repository is as it was before the run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The server or one of its tools.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The repository.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A relation could not be read and no rule allows to leave it out.
+    #[error("{count} object(s) of the database cannot be read, first `{first}`: {reason}")]
+    Unreadable {
+        /// How many.
+        count: usize,
+        /// The first by name.
+        first: String,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The platform would have ended the run; it ended itself.
+    #[error("the time limit came near after {done} of {total} slices; what was stored will be reused")]
+    DeadlineNear {
+        /// Slices stored.
+        done: u64,
+        /// Slices planned.
+        total: u64,
+    },
+    /// There is nothing to work on.
+    #[error("there is no complete backup of `{database}` on {site}")]
+    NoBackup {
+        /// The database.
+        database: DatabaseName,
+        /// Where was looked.
+        site: Site,
+    },
+    /// No configured database has a backup of this id.
+    #[error("there is no backup `{backup_id}` on {site}")]
+    UnknownBackup {
+        /// The id.
+        backup_id: BackupId,
+        /// Where was looked.
+        site: Site,
+    },
+    /// The site is not configured.
+    #[error("no {0} site is configured")]
+    NoSite(Site),
+    /// A backup's documents contradict each other.
+    #[error("backup `{backup_id}` is inconsistent: {what}")]
+    Inconsistent {
+        /// The backup.
+        backup_id: BackupId,
+        /// The contradiction.
+        what: String,
+    },
+    /// A file of the work folder.
+    #[error("could not use the work folder `{path}`")]
+    WorkFolder {
+        /// The folder or file.
+        path: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The run did what it was asked, and could not say so.
+    #[error("the run ended well, but could not be announced")]
+    Unannounced(#[source] SignalError),
+    /// A task of this process died.
+    #[error("a worker of this run ended unexpectedly")]
+    Worker(#[source] tokio::task::JoinError),
+}
+
+impl EngineError {
+    /// What a person can do about it: one sentence.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Postgres(error) => {
+                error.hint().unwrap_or("see the function's log for the step that failed").to_owned()
+            }
+            Self::Vault(error) => error.hint().to_owned(),
+            Self::Unreadable { .. } => {
+                "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS".to_owned()
+            }
+            Self::DeadlineNear { .. } => {
+                "the next run goes on from there; if it happens again, raise the function's memory, which raises its \
+                 share of processors, or the number of sessions"
+                    .to_owned()
+            }
+            Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
+                "run `lifeboat backups` to see what there is, or take a backup first".to_owned()
+            }
+            Self::NoSite(Site::Offsite) => {
+                "deploy infra/offsite.yaml in another region and give its outputs to the main stack".to_owned()
+            }
+            Self::NoSite(Site::Primary) => "set the primary bucket, region and key".to_owned(),
+            Self::Inconsistent { .. } => "run `lifeboat verify` on it and restore another backup meanwhile".to_owned(),
+            Self::WorkFolder { .. } => "check the size of the function's /tmp and that it can be written".to_owned(),
+            Self::Unannounced(error) => error.hint().to_owned(),
+            Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),
+        }
+    }
+}

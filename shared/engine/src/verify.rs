@@ -1,0 +1,101 @@
+//! `verify`: re-reads stored objects on every site, without needing the right to decrypt, and heals what one site lost
+//! from the other.
+
+mod objects;
+mod part;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lifeboat_model::{BackupId, DatabaseName, Finding, VerificationReport, VerificationScope};
+use lifeboat_vault::Repository;
+
+use crate::error::EngineError;
+use crate::lifeboat::Lifeboat;
+use crate::outcome;
+use crate::stopwatch::Stopwatch;
+
+use objects::Inspection;
+use part::Part;
+
+/// What to verify.
+#[derive(Debug, Clone)]
+pub struct VerifyRequest {
+    /// The database whose backups are followed.
+    pub database: DatabaseName,
+    /// Which objects.
+    pub scope: VerificationScope,
+}
+
+/// Re-reads the objects of `request.scope` and tells the ledger, the bus and the subscribers how it ended.
+///
+/// Damage is not an error: it is in the report's findings, each with whether it was healed. An error means that the
+/// verification itself could not be carried out.
+pub async fn verify(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
+    let result = inspect_scope(lifeboat, request).await;
+    let told = outcome::of_verification(lifeboat, request, &result).await;
+    result.and_then(|report| told.map(|()| report))
+}
+
+async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
+    let started_at = Timestamp::now();
+    let mut stopwatch = Stopwatch::new(&*lifeboat.progress);
+
+    stopwatch.begin("documents", None);
+    let repository = Arc::new(lifeboat.repository().await?);
+    let mut inspection = Inspection::new(lifeboat, Arc::clone(&repository));
+    let backups = backups_in_scope(&repository, request).await?;
+    let mut manifests = Vec::new();
+    for backup_id in &backups {
+        manifests.extend(inspection.documents(&request.database, backup_id).await?);
+    }
+
+    stopwatch.begin("chunks", None);
+    match &request.scope {
+        VerificationScope::Backup { .. } => {
+            for manifest in &manifests {
+                inspection.added_chunks(manifest).await?;
+            }
+        }
+        VerificationScope::All | VerificationScope::Rotation { .. } => {
+            inspection.repository_document().await?;
+            for part in Part::of(&request.scope, &manifests) {
+                inspection.part(&part, &manifests, request.scope == VerificationScope::All).await?;
+            }
+        }
+    }
+
+    stopwatch.begin("report", None);
+    let report = inspection.report(request, started_at, backups.len() as u64);
+    keep_findings(&repository, &request.database, &report.findings, started_at).await?;
+    Ok(report)
+}
+
+/// The named backup, or every one that any site still lists: a manifest lost on one site is a finding, not a blind spot.
+async fn backups_in_scope(repository: &Repository, request: &VerifyRequest) -> Result<Vec<BackupId>, EngineError> {
+    match &request.scope {
+        VerificationScope::Backup { backup_id } => Ok(vec![backup_id.clone()]),
+        VerificationScope::All | VerificationScope::Rotation { .. } => {
+            let mut backups = BTreeSet::new();
+            for site in repository.sites().names() {
+                backups.extend(repository.manifests(&request.database, site).await?);
+            }
+            Ok(backups.into_iter().collect())
+        }
+    }
+}
+
+/// Findings outlive the log: `findings/<database>/<time>.json`.
+async fn keep_findings(
+    repository: &Repository,
+    database: &DatabaseName,
+    findings: &[Finding],
+    at: Timestamp,
+) -> Result<(), EngineError> {
+    if !findings.is_empty() {
+        let key = format!("findings/{database}/{}.json", at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ"));
+        repository.put_document(&key, &findings).await?;
+    }
+    Ok(())
+}

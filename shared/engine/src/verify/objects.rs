@@ -1,0 +1,224 @@
+//! Inspecting objects site by site and healing the damaged ones.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use lifeboat_model::{
+    BackupId, ChunkId, DatabaseName, Finding, FindingKind, Manifest, Origin, Site, VerificationReport,
+};
+use lifeboat_vault::{Listed, ObjectState, Repository, chunk_key};
+
+use super::VerifyRequest;
+use super::part::Part;
+use crate::error::EngineError;
+use crate::lifeboat::Lifeboat;
+
+/// Objects read at the same time: enough to hide the store's latency. What is in memory at one time is a buffer for each.
+const READS_AT_ONCE: usize = 8;
+
+/// Chunks gathered from lists before they are read.
+const BATCH: usize = 256;
+
+/// What has been read and found so far.
+pub(super) struct Inspection<'a> {
+    lifeboat: &'a Lifeboat,
+    repository: Arc<Repository>,
+    objects: u64,
+    read_bytes: u64,
+    findings: Vec<Finding>,
+    more_findings: u64,
+}
+
+/// One object on one site, after it was looked at.
+struct Looked {
+    size_bytes: u64,
+    finding: Option<Finding>,
+}
+
+impl<'a> Inspection<'a> {
+    pub(super) fn new(lifeboat: &'a Lifeboat, repository: Arc<Repository>) -> Self {
+        Self { lifeboat, repository, objects: 0, read_bytes: 0, findings: Vec::new(), more_findings: 0 }
+    }
+
+    /// Reads the manifest of a backup and the parts of its chunk list, on every site. Returns the manifest, when after that
+    /// any site has a sound one.
+    pub(super) async fn documents(
+        &mut self,
+        database: &DatabaseName,
+        backup_id: &BackupId,
+    ) -> Result<Option<Manifest>, EngineError> {
+        self.look_at(vec![Listed::manifest(database, backup_id)]).await?;
+        let manifest = any_manifest(&self.repository, database, backup_id).await;
+        if let Some(manifest) = &manifest {
+            self.look_at(Listed::chunk_list(manifest).collect()).await?;
+        }
+        Ok(manifest)
+    }
+
+    /// Reads the chunks that a backup added: those it stored and those it found without a list that names them.
+    pub(super) async fn added_chunks(&mut self, manifest: &Manifest) -> Result<(), EngineError> {
+        let mut seen = HashSet::new();
+        self.chunks_where(manifest, |id, origin| origin != Origin::Listed && seen.insert(*id)).await
+    }
+
+    /// Reads the chunks of a part, each once however many backups list it. With `unlisted`, names those that none does.
+    pub(super) async fn part(
+        &mut self,
+        part: &Part,
+        manifests: &[Manifest],
+        unlisted: bool,
+    ) -> Result<(), EngineError> {
+        let mut seen = HashSet::new();
+        for manifest in manifests {
+            self.chunks_where(manifest, |id, _| part.contains(id) && seen.insert(*id)).await?;
+        }
+        if unlisted {
+            self.name_unlisted(part, &seen).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads `repository.json` on every site.
+    pub(super) async fn repository_document(&mut self) -> Result<(), EngineError> {
+        self.look_at(vec![Listed::repository()]).await
+    }
+
+    /// The report of all that was seen.
+    pub(super) fn report(self, request: &VerifyRequest, started_at: Timestamp, backups: u64) -> VerificationReport {
+        VerificationReport {
+            database: request.database.clone(),
+            scope: request.scope.clone(),
+            started_at,
+            finished_at: Timestamp::now(),
+            backups,
+            objects: self.objects,
+            read_bytes: self.read_bytes,
+            findings: self.findings,
+            more_findings: self.more_findings,
+        }
+    }
+
+    async fn chunks_where(
+        &mut self,
+        manifest: &Manifest,
+        mut wanted: impl FnMut(&ChunkId, Origin) -> bool,
+    ) -> Result<(), EngineError> {
+        // A site whose list is damaged and was not healed is passed over for the other one's.
+        for site in self.repository.sites().names() {
+            let mut list = self.repository.chunk_entries(manifest, site)?;
+            let mut batch = Vec::with_capacity(BATCH);
+            let complete = loop {
+                match list.next().await {
+                    Ok(Some(entry)) => batch
+                        .extend(entry.chunk.iter().filter(|chunk| wanted(&chunk.id, chunk.origin)).map(Listed::chunk)),
+                    Ok(None) => break true,
+                    Err(error) => {
+                        tracing::warn!(%site, backup_id = %manifest.backup_id, %error, "a chunk list cannot be followed");
+                        break false;
+                    }
+                }
+                if batch.len() >= BATCH {
+                    self.look_at(std::mem::take(&mut batch)).await?;
+                }
+            };
+            self.look_at(batch).await?;
+            if complete {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names stored chunks that no backup lists: left by runs that did not finish, and reused by the next that needs them.
+    async fn name_unlisted(&mut self, part: &Part, listed: &HashSet<ChunkId>) -> Result<(), EngineError> {
+        for epoch in self.repository.document().epochs {
+            for site in self.repository.sites().names() {
+                let mut after = None;
+                loop {
+                    let page = self.repository.stored_chunks(site, epoch.number, after.as_ref()).await?;
+                    for id in page.ids.iter().filter(|id| part.contains(id) && !listed.contains(*id)) {
+                        self.found(Finding {
+                            kind: FindingKind::Unlisted,
+                            site: Some(site),
+                            subject: chunk_key(epoch.number, id),
+                            detail: "no manifest of this database lists it".to_owned(),
+                            healed: false,
+                        });
+                    }
+                    after = page.ids.last().copied();
+                    if !page.more {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at objects on every site, several at a time, and heals what it can.
+    async fn look_at(&mut self, objects: Vec<Listed>) -> Result<(), EngineError> {
+        let sites = self.repository.sites().names();
+        let tasks: Vec<(Listed, Site)> =
+            objects.into_iter().flat_map(|listed| sites.iter().map(move |site| (listed.clone(), *site))).collect();
+        let repository = Arc::clone(&self.repository);
+        let mut looks = futures_util::stream::iter(tasks)
+            .map(|(listed, site)| look(Arc::clone(&repository), listed, site))
+            .buffer_unordered(READS_AT_ONCE);
+        while let Some(looked) = looks.next().await {
+            let Looked { size_bytes, finding } = looked?;
+            self.objects += 1;
+            self.read_bytes += size_bytes;
+            self.lifeboat.progress.advance(1);
+            if let Some(finding) = finding {
+                self.found(finding);
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, finding: Finding) {
+        if self.findings.len() < VerificationReport::MAX_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.more_findings += 1;
+        }
+    }
+}
+
+/// The manifest from any site that has a sound one.
+pub(super) async fn any_manifest(
+    repository: &Repository,
+    database: &DatabaseName,
+    backup_id: &BackupId,
+) -> Option<Manifest> {
+    for site in repository.sites().names() {
+        if let Ok(manifest) = repository.manifest(database, backup_id, site).await {
+            return Some(manifest);
+        }
+    }
+    None
+}
+
+async fn look(repository: Arc<Repository>, listed: Listed, site: Site) -> Result<Looked, EngineError> {
+    let state = repository.inspect(site, &listed).await?;
+    let kind = match &state {
+        ObjectState::Sound { size_bytes } => return Ok(Looked { size_bytes: *size_bytes, finding: None }),
+        ObjectState::Missing => FindingKind::Missing,
+        ObjectState::Size { .. } => FindingKind::Size,
+        ObjectState::Checksum { .. } => FindingKind::Checksum,
+        ObjectState::Unreadable { .. } => FindingKind::Unreadable,
+    };
+    // What cannot be read may be sound: it is not overwritten because a network failed.
+    let (healed, detail) = match kind {
+        FindingKind::Unreadable => (false, state.to_string()),
+        _ => match repository.heal(site, &listed).await {
+            Ok(_) => (true, format!("{state}; healed from {}", site.other())),
+            Err(error) => (false, format!("{state}; not healed: {error}")),
+        },
+    };
+    let finding = Finding { kind, site: Some(site), subject: listed.key().to_owned(), detail, healed };
+    tracing::warn!(finding = %finding, "verification found damage");
+    Ok(Looked { size_bytes: 0, finding: Some(finding) })
+}

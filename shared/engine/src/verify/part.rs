@@ -1,0 +1,65 @@
+//! Which chunks a verification reads, divided so that what must be remembered at one time is bounded.
+
+use lifeboat_model::{ChunkId, Manifest, VerificationScope};
+
+/// Chunk ids remembered at one time, so that a chunk listed by many backups is read once: about 64 MB of them.
+const REMEMBERED_CHUNKS: u64 = 1_000_000;
+
+/// A share of all chunk ids: those whose first four bytes, as a number, leave `remainder` when divided by `divisor`.
+///
+/// Ids are uniformly distributed, so equal shares hold about equally many chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    remainder: u32,
+    divisor: u32,
+}
+
+impl Part {
+    /// The parts that together make up `scope`, given the manifests whose lists are followed.
+    pub(super) fn of(scope: &VerificationScope, manifests: &[Manifest]) -> Vec<Self> {
+        let (day, days) = match scope {
+            VerificationScope::Rotation { day, days } => (*day, (*days).max(1)),
+            VerificationScope::All | VerificationScope::Backup { .. } => (0, 1),
+        };
+        // Every chunk is new in one of the backups, or was reused by the oldest one that is still listed.
+        let new: u64 = manifests.iter().map(|manifest| manifest.totals.new_chunks).sum();
+        let reused = manifests.iter().map(|manifest| manifest.totals.reused_chunks).max().unwrap_or(0);
+        let passes = (new + reused).div_ceil(u64::from(days) * REMEMBERED_CHUNKS);
+        Self::split(day % days, days, u32::try_from(passes).unwrap_or(u32::MAX).max(1))
+    }
+
+    /// The share `remainder` of `divisor`, cut into `passes` parts.
+    fn split(remainder: u32, divisor: u32, passes: u32) -> Vec<Self> {
+        let whole = divisor.saturating_mul(passes);
+        (0..passes).map(|pass| Self { remainder: remainder + pass * divisor, divisor: whole }).collect()
+    }
+
+    pub(super) fn contains(&self, id: &ChunkId) -> bool {
+        let [a, b, c, d, ..] = id.0;
+        u32::from_be_bytes([a, b, c, d]) % self.divisor == self.remainder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> ChunkId {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        ChunkId(bytes)
+    }
+
+    #[test]
+    fn the_days_of_a_rotation_read_every_chunk_exactly_once_however_many_passes_each_takes() {
+        for (days, passes) in [(1, 1), (7, 1), (7, 3), (30, 4)] {
+            for number in (0..5000).chain([u32::MAX, u32::MAX - 1]) {
+                let readings = (0..days)
+                    .flat_map(|day| Part::split(day, days, passes))
+                    .filter(|part| part.contains(&id(number)))
+                    .count();
+                assert_eq!(readings, 1, "chunk {number} with {days} days of {passes} passes");
+            }
+        }
+    }
+}

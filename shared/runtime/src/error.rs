@@ -1,0 +1,92 @@
+//! Why an invocation failed before or in its verb, and how Lambda is told.
+
+use lambda_runtime::Diagnostic;
+use lifeboat_engine::EngineError;
+use lifeboat_model::DatabaseName;
+use lifeboat_postgres::PostgresError;
+
+/// An invocation's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Environment variables are missing or unreadable: all of them, at once.
+    #[error("settings are incomplete: {}", .0.join("; "))]
+    Settings(Vec<String>),
+    /// The event is none that this function knows.
+    #[error("the input is not one of this function's: {0}")]
+    Input(String),
+    /// No such database is configured.
+    #[error("no database `{0}` is configured")]
+    UnknownDatabase(DatabaseName),
+    /// A secret could not be fetched.
+    #[error("the secret of `{name}` could not be fetched")]
+    Secret {
+        /// What the secret is for.
+        name: String,
+        /// What the client said; it never has the secret's value.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A secret is not a connection.
+    #[error("the secret of `{name}` is not a connection: {source}")]
+    Connection {
+        /// What the secret is for.
+        name: String,
+        /// What is wrong with it, without its value.
+        #[source]
+        source: PostgresError,
+    },
+    /// The verb failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl RuntimeError {
+    /// What a person can do about it: one sentence.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Settings(_) => "set them through the template's parameters and deploy again".to_owned(),
+            Self::Input(_) => "see events/ for an input of each kind".to_owned(),
+            Self::UnknownDatabase(_) => "see the parameter `DatabaseNames`".to_owned(),
+            Self::Secret { .. } => {
+                "check that the secret exists and that the function may read it and reach Secrets Manager".to_owned()
+            }
+            Self::Connection { source, .. } => {
+                source.hint().unwrap_or("see docs for the two forms of a connection secret").to_owned()
+            }
+            Self::Engine(error) => error.hint(),
+        }
+    }
+
+    /// A word for dashboards: Lambda's `errorType`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "Settings",
+            Self::Input(_) => "Input",
+            Self::UnknownDatabase(_) => "UnknownDatabase",
+            Self::Secret { .. } | Self::Connection { .. } => "Secret",
+            Self::Engine(EngineError::Postgres(_)) => "Postgres",
+            Self::Engine(EngineError::Vault(_)) => "Vault",
+            Self::Engine(EngineError::DeadlineNear { .. }) => "DeadlineNear",
+            Self::Engine(_) => "Engine",
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub fn story(&self) -> String {
+        let mut story = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        // Chains are short; the limit guards against one that leads back to itself.
+        for _ in 0..8 {
+            let Some(error) = cause else { break };
+            story.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        story
+    }
+}
+
+impl From<RuntimeError> for Diagnostic {
+    fn from(error: RuntimeError) -> Self {
+        Self { error_type: error.name().to_owned(), error_message: format!("{}. {}.", error.story(), error.hint()) }
+    }
+}

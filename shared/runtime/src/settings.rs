@@ -1,0 +1,247 @@
+//! Settings from the environment, read once and as a whole.
+
+use std::path::PathBuf;
+
+use lifeboat_model::DatabaseName;
+
+use crate::error::RuntimeError;
+
+/// Sessions that copy at the same time, where nothing else is said: a managed server of the smallest size stands four.
+const SESSIONS: usize = 4;
+
+/// Sessions allowed at most: more would take a small server's connections away from its users.
+const MOST_SESSIONS: usize = 32;
+
+/// Days in which a rotation reads every object once, where nothing else is said.
+const VERIFY_DAYS: u32 = 30;
+
+/// A database and where its connection is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseSettings {
+    /// Its name in the repository.
+    pub name: DatabaseName,
+    /// ARN of the Secrets Manager secret with its connection.
+    pub secret: String,
+}
+
+/// A bucket, its region and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteSettings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its region and its key's.
+    pub region: String,
+    /// ARN of the KMS key. A function that opens nothing is told none.
+    pub key_arn: Option<String>,
+}
+
+/// What a function is told by its environment. `template.yaml` sets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `LIFEBOAT_DATABASES` with `LIFEBOAT_DATABASE_SECRETS`: comma-separated, in the same order. A function that connects to none
+    /// has no secrets.
+    pub databases: Vec<DatabaseSettings>,
+    /// `LIFEBOAT_SCRATCH_SECRET`: the server that drills restore to.
+    pub scratch_secret: Option<String>,
+    /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION` and, for a function that seals or opens, `_KEY`.
+    pub primary: SiteSettings,
+    /// `LIFEBOAT_OFFSITE_BUCKET`, `_REGION`, `_KEY`: the same, or none of them.
+    pub offsite: Option<SiteSettings>,
+    /// `LIFEBOAT_BUS`: where events go.
+    pub bus: Option<String>,
+    /// `LIFEBOAT_TOPIC`: where alerts go.
+    pub topic: Option<String>,
+    /// `LIFEBOAT_SESSIONS`, 1 to 32.
+    pub sessions: usize,
+    /// `LIFEBOAT_PG_BIN`: the folder of `pg_dump` and its kin; absent: on the search path.
+    pub tools_dir: Option<PathBuf>,
+    /// `LIFEBOAT_VERIFY_DAYS`, at least 1.
+    pub verify_days: u32,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Settings`] names everything that is missing or unreadable, not only the first.
+    pub fn from_environment() -> Result<Self, RuntimeError> {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables through `variable`. An empty variable counts as absent: CloudFormation cannot leave one out.
+    ///
+    /// # Errors
+    /// As [`Settings::from_environment`].
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, RuntimeError> {
+        let mut reading = Reading { variable, faults: Vec::new() };
+        let databases = reading.databases();
+        let primary = reading.site("PRIMARY", true);
+        let offsite = reading.site("OFFSITE", false);
+        let settings = Self {
+            databases,
+            scratch_secret: reading.optional("LIFEBOAT_SCRATCH_SECRET"),
+            primary: primary.unwrap_or_else(SiteSettings::nowhere),
+            offsite,
+            bus: reading.optional("LIFEBOAT_BUS"),
+            topic: reading.optional("LIFEBOAT_TOPIC"),
+            sessions: reading.number("LIFEBOAT_SESSIONS", SESSIONS, 1..=MOST_SESSIONS),
+            tools_dir: reading.optional("LIFEBOAT_PG_BIN").map(PathBuf::from),
+            verify_days: reading.number("LIFEBOAT_VERIFY_DAYS", VERIFY_DAYS, 1..=3650),
+        };
+        if reading.faults.is_empty() { Ok(settings) } else { Err(RuntimeError::Settings(reading.faults)) }
+    }
+
+    /// The settings of a database.
+    ///
+    /// # Errors
+    /// [`RuntimeError::UnknownDatabase`].
+    pub fn database(&self, name: &DatabaseName) -> Result<&DatabaseSettings, RuntimeError> {
+        self.databases
+            .iter()
+            .find(|database| database.name == *name)
+            .ok_or_else(|| RuntimeError::UnknownDatabase(name.clone()))
+    }
+}
+
+impl SiteSettings {
+    /// Stands in while the remaining settings are read, so that all faults are named together; it never leaves this file.
+    fn nowhere() -> Self {
+        Self { bucket: String::new(), region: String::new(), key_arn: None }
+    }
+}
+
+struct Reading<F> {
+    variable: F,
+    faults: Vec<String>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Reading<F> {
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    fn required(&mut self, name: &str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.faults.push(format!("`{name}` is missing"));
+            String::new()
+        })
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = self.optional(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display + Copy>(
+        &mut self,
+        name: &str,
+        otherwise: N,
+        range: std::ops::RangeInclusive<N>,
+    ) -> N {
+        let Some(text) = self.optional(name) else { return otherwise };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                self.faults.push(format!("`{name}` is not a number from {} to {}", range.start(), range.end()));
+                otherwise
+            }
+        }
+    }
+
+    fn databases(&mut self) -> Vec<DatabaseSettings> {
+        let names = self.list("LIFEBOAT_DATABASES");
+        let secrets = self.list("LIFEBOAT_DATABASE_SECRETS");
+        if names.is_empty() {
+            self.faults.push("`LIFEBOAT_DATABASES` is missing".to_owned());
+        }
+        if !secrets.is_empty() && secrets.len() != names.len() {
+            self.faults.push(format!(
+                "`LIFEBOAT_DATABASES` has {} names and `LIFEBOAT_DATABASE_SECRETS` {} secrets",
+                names.len(),
+                secrets.len()
+            ));
+        }
+        let mut databases: Vec<DatabaseSettings> = Vec::new();
+        for (place, name) in names.iter().enumerate() {
+            match name.parse::<DatabaseName>() {
+                Ok(name) if databases.iter().any(|database| database.name == name) => {
+                    self.faults.push(format!("`LIFEBOAT_DATABASES` names `{name}` twice"));
+                }
+                Ok(name) => {
+                    let secret = secrets.get(place).cloned().unwrap_or_default();
+                    databases.push(DatabaseSettings { name, secret });
+                }
+                Err(error) => self.faults.push(error.to_string()),
+            }
+        }
+        databases
+    }
+
+    fn site(&mut self, site: &str, is_required: bool) -> Option<SiteSettings> {
+        let [bucket, region, key] = ["BUCKET", "REGION", "KEY"].map(|part| format!("LIFEBOAT_{site}_{part}"));
+        if !is_required && [&bucket, &region, &key].iter().all(|name| self.optional(name).is_none()) {
+            return None;
+        }
+        Some(SiteSettings {
+            bucket: self.required(&bucket),
+            region: self.required(&region),
+            key_arn: self.optional(&key),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, RuntimeError> {
+        let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+        Settings::from_variables(|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    const PRIMARY: [(&str, &str); 3] = [
+        ("LIFEBOAT_PRIMARY_BUCKET", "bucket"),
+        ("LIFEBOAT_PRIMARY_REGION", "eu-central-1"),
+        ("LIFEBOAT_PRIMARY_KEY", "arn:key"),
+    ];
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once() {
+        let story = read(&[("LIFEBOAT_OFFSITE_BUCKET", "b"), ("LIFEBOAT_SESSIONS", "0")]).unwrap_err().story();
+        for name in [
+            "LIFEBOAT_DATABASES",
+            "LIFEBOAT_PRIMARY_BUCKET",
+            "LIFEBOAT_PRIMARY_REGION",
+            "LIFEBOAT_OFFSITE_REGION",
+            "LIFEBOAT_SESSIONS",
+        ] {
+            assert!(story.contains(name), "{name} is not in: {story}");
+        }
+    }
+
+    #[test]
+    fn several_databases_find_their_own_secrets_and_empty_variables_count_as_absent() {
+        let mut variables = PRIMARY.to_vec();
+        variables.extend([
+            ("LIFEBOAT_DATABASES", "clinic, billing"),
+            ("LIFEBOAT_DATABASE_SECRETS", "arn:1,arn:2"),
+            ("LIFEBOAT_OFFSITE_BUCKET", ""),
+            ("LIFEBOAT_SCRATCH_SECRET", " "),
+        ]);
+        let settings = read(&variables).unwrap();
+        assert_eq!(settings.database(&"billing".parse().unwrap()).unwrap().secret, "arn:2");
+        assert!(settings.offsite.is_none() && settings.scratch_secret.is_none());
+        assert!(matches!(settings.database(&"other".parse().unwrap()), Err(RuntimeError::UnknownDatabase(_))));
+    }
+
+    #[test]
+    fn names_without_as_many_secrets_and_names_given_twice_are_refused() {
+        for (names, secrets) in [("a,b", "arn:1"), ("a,a", "arn:1,arn:2"), ("A", "arn:1"), ("../a", "arn:1")] {
+            let mut variables = PRIMARY.to_vec();
+            variables.extend([("LIFEBOAT_DATABASES", names), ("LIFEBOAT_DATABASE_SECRETS", secrets)]);
+            assert!(matches!(read(&variables), Err(RuntimeError::Settings(_))), "{names} {secrets}");
+        }
+    }
+}

@@ -11,10 +11,10 @@ use aws_sdk_s3::config::Region;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// For one try of a small request.
-pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For all tries of a small request and the pauses between them.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(45);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Tries of a request: with pauses of up to 5 s they bridge a throttled moment, not an outage.
 pub(crate) const ATTEMPTS: u32 = 4;

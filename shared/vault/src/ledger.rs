@@ -6,6 +6,7 @@
 //! exists, and a writer that dies between the swap and the object leaves all that the next one needs to finish its work.
 //! The entry's day is never before that of its predecessor, whatever the clocks say: the order of keys is the chain's.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use crate::document::{Place, encode};
 use crate::error::VaultError;
 use crate::layout::{LEDGER_HEAD_KEY, LEDGER_PREFIX, ledger_key};
 use crate::repository::{Repository, random};
-use crate::sites::{SiteStore, Sites};
+use crate::sites::{Mirrored, SiteStore, Sites};
 use crate::store::{NewObject, PutCondition, Version};
 use crate::store_error::{Retry, StoreError};
 
@@ -75,7 +76,7 @@ impl Repository {
 
 impl Ledger {
     /// Puts an act on record and returns its entry. When it returns, the entry is durable on the primary, and on the other
-    /// site unless that one failed: a verification brings it over.
+    /// site unless that one failed: see [`Ledger::copy_to_other_site`].
     ///
     /// A call that fails may have taken effect; repeating it then makes a second entry.
     ///
@@ -143,6 +144,27 @@ impl Ledger {
         Ok(report)
     }
 
+    /// Brings entries to the other site that did not reach it when they were written. Returns how many.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`]; [`VaultError::LedgerBroken`] when the sites differ on an entry.
+    pub async fn copy_to_other_site(&self) -> Result<usize, VaultError> {
+        let (primary, Some(offsite)) = (self.sites.primary()?, self.sites.offsite()) else { return Ok(0) };
+        let there: HashSet<String> = self.keys(offsite).await?.into_iter().collect();
+        let mut copied = 0;
+        for key in self.keys(primary).await?.into_iter().filter(|key| !there.contains(key)) {
+            let fetched = primary.get(&key, ENTRY_LIMIT_BYTES).await?;
+            let size_bytes = fetched.body.len() as u64;
+            match self.sites.mirror(&key, &sha256(&fetched.body), size_bytes).await? {
+                Mirrored::Same => copied += 1,
+                Mirrored::Differs(_) => {
+                    return Err(VaultError::LedgerBroken { key, reason: "the other site has another entry" });
+                }
+            }
+        }
+        Ok(copied)
+    }
+
     fn reading_site(&self) -> Result<&SiteStore, VaultError> {
         self.sites.iter().next().ok_or(VaultError::NoRepository)
     }
@@ -176,7 +198,7 @@ impl Ledger {
             other => other,
         })?;
         if let Err(error) = self.sites.mirror(key, &sha256, size_bytes).await {
-            // The audit trail must not stop because a region is away; the copy is caught up by a verification.
+            // The audit trail must not stop because a region is away: `copy_to_other_site` catches up.
             tracing::warn!(key, error = %error, "the ledger entry did not reach the other site");
         }
         Ok(())

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use lifeboat_model::{LedgerAct, Outcome, Site};
+use lifeboat_model::{LedgerAct, Outcome};
 use lifeboat_vault::{Fault, Moment, Operation, Refusal, Repository, Rule, VaultError};
 
 use crate::bench::{Bench, now};
@@ -197,5 +197,8 @@ async fn the_ledger_goes_on_when_the_other_site_is_away() {
     repository.ledger().append(act("alone"), now()).await.unwrap();
     assert_eq!(repository.ledger().verify_chain().await.unwrap().entries, 1);
     assert!(bench.offsite.keys("ledger/").is_empty());
-    assert!(Repository::open(bench.sites(), bench.keys.clone()).await.unwrap().reader(Site::Offsite).is_ok());
+    bench.script.clear();
+    assert_eq!(repository.ledger().copy_to_other_site().await.unwrap(), 1);
+    assert_eq!(repository.ledger().copy_to_other_site().await.unwrap(), 0);
+    assert_one_chain(&repository, &bench, 1).await;
 }

@@ -149,6 +149,6 @@ async fn a_silent_server_is_given_up_and_does_not_hang_the_run() {
     let began = std::time::Instant::now();
     let refused = store.head("x").await.unwrap_err();
     assert!(matches!(refused, StoreError::TimedOut { .. }), "{refused:?}");
-    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(began.elapsed() < std::time::Duration::from_secs(40), "{:?}", began.elapsed());
     silent.abort();
 }

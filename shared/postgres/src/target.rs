@@ -87,9 +87,10 @@ impl RestoreTarget {
         const MISSING: &str = "
             SELECT name FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS wanted (name, position)
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = wanted.name) ORDER BY position";
-        const FOREIGN: &str = "
-            SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name)
-            WHERE NOT pg_catalog.pg_has_role(name, 'MEMBER')";
+        // Not asked for: whether we are a member. From version 16 on the creator of a role is one, but without SET.
+        const TO_JOIN: &str = "
+            SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name), pg_catalog.pg_roles me
+            WHERE me.rolname = CURRENT_USER AND NOT me.rolsuper AND me.rolname <> name";
         let wanted = archive::role_names(roles_sql);
         let session = self.connect().await?;
         let missing: Vec<String> =
@@ -101,7 +102,7 @@ impl RestoreTarget {
                 other => other?,
             }
         }
-        for row in session.rows(STEP, FOREIGN, &[&wanted]).await? {
+        for row in session.rows(STEP, TO_JOIN, &[&wanted]).await? {
             let name = quote_identifier(&row.get::<_, String>(0));
             // A role that we may not join is a problem only if it owns something; `pg_restore` then names it.
             let _ = session.run(STEP, &format!("GRANT {name} TO CURRENT_USER")).await;

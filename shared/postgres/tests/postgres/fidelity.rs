@@ -7,7 +7,7 @@ use crate::fixture::{Fixture, copy_all, copy_large_objects, hasher, relation, re
 
 /// A value and an extreme of everything that has a type, and a null.
 const TYPES: &str = "
-    CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION pgcrypto;
+    CREATE EXTENSION citext; CREATE EXTENSION hstore;
     CREATE TYPE mood AS ENUM ('glad', 'so, \"so\"', E'tab\\t');
     CREATE DOMAIN age AS int CHECK (VALUE >= 0);
     CREATE DOMAIN tags AS text[];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::Region;
+use aws_sdk_s3::config::{Region, ResponseChecksumValidation};
 
 /// To reach a service within a region or from one to the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -32,7 +32,9 @@ pub fn s3_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>) -> aw
     let mut config = aws_sdk_s3::config::Builder::from(shared)
         .region(Region::new(region.to_owned()))
         .timeout_config(timeouts(0))
-        .retry_config(retries());
+        .retry_config(retries())
+        // Whoever reads here compares the SHA-256 itself, and a damaged object must be called damaged, not unreadable.
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = endpoint {
         // Local clouds have no wildcard DNS for buckets.
         config = config.endpoint_url(endpoint).force_path_style(true);

@@ -314,7 +314,16 @@ impl Writer {
     ) -> Result<SoundObject, VaultError> {
         let Fetched { body, mark, .. } = copy;
         let (stored_bytes, sha256) = (body.len() as u64, on_cpu(|| sha256(&body)));
-        let version = store.put(key, NewObject { body, sha256, mark }, PutCondition::IfMatch(version)).await?;
+        let object = NewObject { body, sha256, mark };
+        let version = match store.store().put(key, object, PutCondition::IfMatch(version)).await {
+            Ok(version) => version,
+            // Another session may have done the very same, or an answer was lost and the write repeated.
+            Err(refused @ StoreError::VersionChanged { .. }) => match store.head(key).await? {
+                Some(head) if head.sha256 == Some(sha256) => head.version,
+                _ => return Err(store.error(refused)),
+            },
+            Err(source) => return Err(store.error(source)),
+        };
         Ok(SoundObject { stored_bytes, sha256, version })
     }
 

@@ -153,6 +153,38 @@ async fn an_object_that_somebody_put_in_a_chunks_place_is_not_reused() {
 }
 
 #[tokio::test]
+async fn sessions_that_meet_the_same_spoiled_object_all_end_with_the_sound_one() {
+    let bench = Bench::new();
+    let first = bench.writer().await.store(b"content", &mut Scratch::new().unwrap()).await.unwrap();
+    let key = chunk_key(first.epoch, &first.id);
+    for spoiled in [vec![Site::Primary], vec![Site::Offsite], vec![Site::Primary, Site::Offsite]] {
+        for site in &spoiled {
+            bench.memory(*site).replace(&key, "rubbish");
+        }
+        let writer = bench.writer().await;
+        let gate = Gate::new();
+        bench.script.clear();
+        // All have seen the spoiled object before any of them replaces it.
+        bench.script.add(Rule::always(Fault::Hold(gate.clone())).on(Operation::Put));
+        let sessions = futures_util::future::join_all(
+            (0..4).map(|_| async { writer.store(b"content", &mut Scratch::new().unwrap()).await.unwrap() }),
+        );
+        let release = async {
+            for _ in 0..4 {
+                gate.arrival().await;
+            }
+            gate.open();
+        };
+        let (chunks, ()) = futures_util::future::join(sessions, release).await;
+        assert!(chunks.iter().all(|chunk| chunk.sha256 == chunks[0].sha256));
+        assert_eq!(bench.primary.bytes(&key), bench.offsite.bytes(&key));
+        for site in [Site::Primary, Site::Offsite] {
+            assert_eq!(read(&bench.repository().await, site, &chunks[0]).await.unwrap(), b"content");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_chunk_that_lost_its_mark_is_opened_and_reused() {
     use lifeboat_vault::{NewObject, ObjectStore, PutCondition};
     let bench = Bench::new();

@@ -8,9 +8,9 @@ use lifeboat_vault::{Fault, Moment, Operation, Refusal, Repository, Rule, VaultE
 
 use crate::bench::{Bench, now};
 
-const TTL: SignedDuration = SignedDuration::from_mins(15);
+pub const TTL: SignedDuration = SignedDuration::from_mins(15);
 
-fn act(actor: &str) -> LedgerAct {
+pub fn act(actor: &str) -> LedgerAct {
     LedgerAct {
         actor: actor.to_owned(),
         action: "backup".to_owned(),

@@ -47,6 +47,11 @@ impl Region {
     }
 }
 
+async fn bucket_bytes(region: &Region, key: &str) -> Vec<u8> {
+    let object = region.s3.get_object().bucket(&region.bucket).key(key).send().await.unwrap();
+    object.body.collect().await.unwrap().to_vec()
+}
+
 struct Cloud {
     primary: Region,
     offsite: Region,
@@ -106,6 +111,22 @@ async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_reg
     repository.heal(Site::Primary, &chunk).await.unwrap();
     let third = back_up(&repository, &backup_id(3), None).await.unwrap();
     assert_eq!(third.totals.new_chunks, 0);
+
+    let mut spoiled = bucket_bytes(&cloud.primary, chunk.key()).await;
+    spoiled[100] ^= 1;
+    s3.put_object().bucket(bucket).key(chunk.key()).body(spoiled.into()).send().await.unwrap();
+    assert!(matches!(repository.inspect(Site::Primary, &chunk).await.unwrap(), ObjectState::Checksum { .. }));
+    repository.heal(Site::Primary, &chunk).await.unwrap();
+
+    for actor in ["one", "two"] {
+        repository.ledger().append(crate::crowds::act(actor), now()).await.unwrap();
+    }
+    assert_eq!(repository.ledger().verify_chain().await.unwrap().entries, 2);
+    let leases = repository.leases().unwrap();
+    let mut held = leases.acquire("backup-clinic", "a", crate::crowds::TTL, now()).await.unwrap();
+    assert!(leases.acquire("backup-clinic", "b", crate::crowds::TTL, now()).await.is_err());
+    leases.renew(&mut held, crate::crowds::TTL, now()).await.unwrap();
+    leases.release(held, now()).await.unwrap();
 
     cloud.primary.kms.disable_key().key_id(&cloud.primary.key_arn).send().await.unwrap();
     let both_configured = Repository::open(cloud.sites(), cloud.keys()).await.unwrap();

@@ -77,6 +77,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// The error and its causes in one line, for logs and messages.
+    pub fn story(&self) -> String {
+        story(self)
+    }
+
     /// What a person can do about it: one sentence.
     pub fn hint(&self) -> String {
         match self {
@@ -105,4 +110,22 @@ impl EngineError {
             Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),
         }
     }
+}
+
+/// Causes that are told at most: chains are short, and one that leads back to itself must end.
+const MOST_CAUSES: usize = 8;
+
+/// An error and its causes in one line. A cause that its error has quoted already is not repeated.
+pub fn story(error: &dyn std::error::Error) -> String {
+    let mut story = error.to_string();
+    let mut cause = error.source();
+    for _ in 0..MOST_CAUSES {
+        let Some(error) = cause else { break };
+        let text = error.to_string();
+        if !story.ends_with(&text) {
+            story.push_str(&format!(": {text}"));
+        }
+        cause = error.source();
+    }
+    story
 }

@@ -20,7 +20,7 @@ pub use backup::{BackupPlan, BackupRequest, backup, plan_backup};
 pub use catalog::{backups, show};
 pub use deadline::Deadline;
 pub use drill::{BackupChoice, DrillRequest, DrillTarget, drill};
-pub use error::EngineError;
+pub use error::{EngineError, story};
 pub use lifeboat::Lifeboat;
 pub use progress::{Progress, Unwatched};
 pub use request::request_backups;

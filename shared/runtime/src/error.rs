@@ -73,15 +73,7 @@ impl RuntimeError {
 
     /// The error and its causes in one line.
     pub fn story(&self) -> String {
-        let mut story = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        // Chains are short; the limit guards against one that leads back to itself.
-        for _ in 0..8 {
-            let Some(error) = cause else { break };
-            story.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        story
+        lifeboat_engine::story(self)
     }
 }
 

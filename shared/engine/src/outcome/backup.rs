@@ -1,0 +1,75 @@
+//! What is said about the end of a backup.
+
+use lifeboat_model::{AlertKind, DatabaseName, Event, Manifest, Outcome, Severity};
+use lifeboat_signals::{MetricsLine, Unit};
+
+use super::{Telling, failure_facts};
+use crate::error::EngineError;
+use crate::lifeboat::Lifeboat;
+
+/// Tells how a backup ended.
+pub(crate) async fn of_backup(
+    lifeboat: &Lifeboat,
+    database: &DatabaseName,
+    result: &Result<Manifest, EngineError>,
+) -> Result<(), EngineError> {
+    let telling = match result {
+        Ok(manifest) => completed(lifeboat, manifest),
+        Err(error) => failed(database, error),
+    };
+    telling.tell(lifeboat).await
+}
+
+fn completed(lifeboat: &Lifeboat, manifest: &Manifest) -> Telling {
+    let totals = &manifest.totals;
+    let seconds = manifest.seconds.total();
+    Telling {
+        action: "backup",
+        database: manifest.database.clone(),
+        subject: manifest.backup_id.to_string(),
+        outcome: Outcome::Completed,
+        facts: vec![
+            ("relations", totals.relations.to_string()),
+            ("rows", totals.rows.to_string()),
+            ("raw_bytes", totals.raw_bytes.to_string()),
+            ("stored_bytes", totals.stored_bytes.to_string()),
+            ("reused_chunks", totals.reused_chunks.to_string()),
+            ("seconds", format!("{seconds:.3}")),
+        ],
+        event: Event::BackupCompleted {
+            database: manifest.database.clone(),
+            backup_id: manifest.backup_id.clone(),
+            sites: lifeboat.sites.names(),
+            relations: totals.relations,
+            rows: totals.rows,
+            raw_bytes: totals.raw_bytes,
+            stored_bytes: totals.stored_bytes,
+            new_chunks: totals.new_chunks,
+            reused_chunks: totals.reused_chunks,
+            seconds: manifest.seconds.clone(),
+        },
+        severity: Severity::Info,
+        kind: AlertKind::BackupCompleted,
+        metrics: MetricsLine::new(manifest.database.as_str())
+            .with("backup_completed", Unit::Count, 1.0)
+            .with("backup_seconds", Unit::Seconds, seconds)
+            .with("backup_rows", Unit::Count, totals.rows as f64)
+            .with("backup_raw_bytes", Unit::Bytes, totals.raw_bytes as f64)
+            .with("backup_stored_bytes", Unit::Bytes, totals.stored_bytes as f64)
+            .with("backup_reused_chunks", Unit::Count, totals.reused_chunks as f64),
+    }
+}
+
+fn failed(database: &DatabaseName, error: &EngineError) -> Telling {
+    Telling {
+        action: "backup",
+        database: database.clone(),
+        subject: database.to_string(),
+        outcome: Outcome::Failed,
+        facts: failure_facts(error),
+        event: Event::BackupFailed { database: database.clone(), error: error.story(), hint: error.hint() },
+        severity: Severity::Critical,
+        kind: AlertKind::BackupFailed,
+        metrics: MetricsLine::new(database.as_str()).with("backup_failed", Unit::Count, 1.0),
+    }
+}

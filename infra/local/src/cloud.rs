@@ -15,6 +15,7 @@ use crate::emulator::Emulator;
 use crate::functions::{self, Functions};
 use crate::gaps;
 use crate::lint::TEMPLATES;
+use crate::plain_http;
 use crate::stack::Stack;
 use crate::template::{Parameters, Template};
 use crate::workspace;
@@ -175,6 +176,7 @@ impl Cloud {
         let config = self.config(region).await;
         let stack = Stack::deploy(&aws_sdk_cloudformation::Client::new(&config), name, template, given).await?;
         gaps::close(&self.s3(region).await, template, given, &stack).await?;
+        plain_http::allow(&config, template, &stack).await?;
         Ok(stack)
     }
 

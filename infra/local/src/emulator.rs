@@ -64,6 +64,8 @@ impl Emulator {
             // The address in queue URLs. An IP address also keeps bucket names out of host names.
             .env("MINISTACK_HOST", "127.0.0.1")
             .env("IOT_MTLS_ENABLED", "0")
+            // Signatures are checked, each function has the credentials of its own role, and policies are enforced.
+            .env("AUTH", "true")
             .env("STATE_DIR", scratch.path().join("state"))
             .env("S3_DATA_DIR", scratch.path().join("s3"))
             .current_dir(scratch.path())

@@ -34,10 +34,10 @@ const DIFFERENCES: &[Difference] = &[
         "An invocation by a schedule or a rule is never repeated when it fails, and reaches no failure queue; an \
          asynchronous invocation by the Lambda API does both.",
     ),
-    (|template| has(template, "AWS::IAM::Role"), "IAM is stored, not enforced: any function may do anything."),
     (
-        |template| has(template, "AWS::S3::BucketPolicy"),
-        "Bucket, queue and topic policies are stored, not enforced; everything goes over plain HTTP.",
+        |template| template.to_json().contains("aws:SecureTransport"),
+        "Everything goes over plain HTTP, so the statements that deny it are taken out of the deployed policies. All other \
+         statements, and the functions' roles, are enforced.",
     ),
     (
         |template| has(template, "AWS::KMS::Key"),
@@ -46,7 +46,7 @@ const DIFFERENCES: &[Difference] = &[
     ),
     (
         |template| has(template, "AWS::S3::Bucket"),
-        "Buckets answer in every region, are not encrypted at rest, and CopyObject ignores If-None-Match.",
+        "Buckets are not encrypted at rest, and CopyObject ignores If-None-Match.",
     ),
     (
         |template| template.to_json().contains("\"DeletionPolicy\":\"Retain\""),

@@ -12,6 +12,7 @@ mod gaps;
 mod inbox;
 mod invocation;
 mod lint;
+mod plain_http;
 mod process_group;
 mod server;
 mod stack;

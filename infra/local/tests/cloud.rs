@@ -1,6 +1,11 @@
 //! The local cloud itself, with stand-ins for the functions: what it deploys, what is delivered, and that it goes away.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test file: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test file: a panic is a failed test"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{LambdaEvent, service_fn};
 use lifeboat_local::{
     AlertInbox, Cloud, CloudOptions, DeployedFunction, Deployment, Functions, OFFSITE_REGION, PRIMARY_REGION,
@@ -125,7 +132,7 @@ async fn both_stacks_deploy_and_nothing_is_left_when_the_cloud_goes() {
     }
 
     // What stays different is said.
-    for word in ["layer", "IAM", "KMS", "scheduled-time", "never repeated"] {
+    for word in ["layer", "HTTP", "KMS", "scheduled-time", "never repeated"] {
         assert!(at.gaps.iter().any(|gap| gap.contains(word)), "no gap speaks of {word}: {:#?}", at.gaps);
     }
 
@@ -173,6 +180,125 @@ async fn each_function_gets_what_it_uses_and_nothing_else() {
     for (environment, name) in withheld {
         assert!(environment.get(name).is_none(), "`{name}` is given to a function that does not use it");
     }
+}
+
+/// A client configuration with the credentials of a function's own role.
+async fn as_function(cloud: &Cloud, function: &DeployedFunction, region: &'static str) -> SdkConfig {
+    let environment = cloud.invoke(function, &json!({})).await.unwrap().payload["environment"].clone();
+    let text = |name: &str| environment[name].as_str().unwrap().to_owned();
+    let token = Some(text("AWS_SESSION_TOKEN"));
+    let role = Credentials::new(text("AWS_ACCESS_KEY_ID"), text("AWS_SECRET_ACCESS_KEY"), token, None, "role");
+    cloud.config(region).await.to_builder().credentials_provider(SharedCredentialsProvider::new(role)).build()
+}
+
+/// What a role may do, each thing tried for real.
+async fn rights(cloud: &Cloud, at: &Deployment, function: &DeployedFunction, secrets: [&str; 2]) -> Vec<&'static str> {
+    let mut rights = Vec::new();
+    let mut note = |right: &'static str, allowed: bool| rights.extend(allowed.then_some(right));
+    let (offsite_bucket, offsite_key) = at.offsite.clone().unwrap();
+    let near = as_function(cloud, function, PRIMARY_REGION).await;
+    let far = as_function(cloud, function, OFFSITE_REGION).await;
+    for (config, bucket, words) in [
+        (&near, at.primary_bucket.as_str(), ["store near", "report near", "read near", "list near", "delete near"]),
+        (&far, offsite_bucket.as_str(), ["store far", "report far", "read far", "list far", "delete far"]),
+    ] {
+        let s3 = aws_sdk_s3::Client::new(config);
+        let put = async |key: &str| {
+            let put = s3.put_object().bucket(bucket).key(key).body(b"x".to_vec().into());
+            put.send().await.is_ok()
+        };
+        note(words[0], put("chunks/0/x").await);
+        note(words[1], put("drills/x").await);
+        // Somebody else has put it there, so that reading cannot fail for want of an object.
+        let root = cloud.s3(if bucket == at.primary_bucket { PRIMARY_REGION } else { OFFSITE_REGION }).await;
+        root.put_object().bucket(bucket).key("chunks/0/seen").body(b"x".to_vec().into()).send().await.unwrap();
+        note(words[2], s3.get_object().bucket(bucket).key("chunks/0/seen").send().await.is_ok());
+        note(words[3], s3.list_objects_v2().bucket(bucket).send().await.is_ok());
+        note(words[4], s3.delete_object().bucket(bucket).key("chunks/0/seen").send().await.is_ok());
+    }
+    for (config, region, key, words) in [
+        (&near, PRIMARY_REGION, &at.primary_key_arn, ["generate near", "encrypt near", "open near"]),
+        (&far, OFFSITE_REGION, &offsite_key, ["generate far", "encrypt far", "open far"]),
+    ] {
+        let kms = aws_sdk_kms::Client::new(config);
+        let generate = kms.generate_data_key().key_id(key).key_spec(aws_sdk_kms::types::DataKeySpec::Aes256);
+        note(words[0], generate.send().await.is_ok());
+        let plaintext = aws_sdk_kms::primitives::Blob::new("x");
+        note(words[1], kms.encrypt().key_id(key).plaintext(plaintext.clone()).send().await.is_ok());
+        let sealed = cloud.kms(region).await.encrypt().key_id(key).plaintext(plaintext).send().await.unwrap();
+        let sealed = sealed.ciphertext_blob().unwrap().clone();
+        note(words[2], kms.decrypt().key_id(key).ciphertext_blob(sealed).send().await.is_ok());
+    }
+    let manager = aws_sdk_secretsmanager::Client::new(&near);
+    for (secret, word) in secrets.into_iter().zip(["source secret", "scratch secret"]) {
+        note(word, manager.get_secret_value().secret_id(secret).send().await.is_ok());
+    }
+    let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder().event_bus_name(&at.bus).source("test");
+    let entry = entry.detail_type("nothing").detail("{}").build();
+    note("signal", aws_sdk_eventbridge::Client::new(&near).put_events().entries(entry).send().await.is_ok());
+    let sns = aws_sdk_sns::Client::new(&near);
+    note("alert", sns.publish().topic_arn(&at.topic_arn).message("x").send().await.is_ok());
+    rights
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_function_may_do_what_it_must_and_nothing_else() {
+    let (options, _bootstrap) = stand_ins();
+    let cloud = Cloud::start(options).await.unwrap();
+    let parameters = basic_parameters(&cloud, &[]).await;
+    let at = cloud.deploy(&parameters).await.unwrap();
+    let source = parameters["DatabaseSecretArns"].split(',').next().unwrap();
+    let secrets = [source, parameters["ScratchSecretArn"].as_str()];
+    assert_eq!(
+        rights(&cloud, &at, &at.backup, secrets).await,
+        [
+            "store near",
+            "report near",
+            "read near",
+            "list near",
+            "store far",
+            "report far",
+            "read far",
+            "list far",
+            "generate near",
+            "open near",
+            "encrypt far",
+            "source secret",
+            "signal",
+            "alert"
+        ]
+    );
+    assert_eq!(
+        rights(&cloud, &at, &at.verify, secrets).await,
+        [
+            "store near",
+            "report near",
+            "read near",
+            "list near",
+            "store far",
+            "report far",
+            "read far",
+            "list far",
+            "signal",
+            "alert"
+        ]
+    );
+    assert_eq!(
+        rights(&cloud, &at, &at.test_restore, secrets).await,
+        [
+            "report near",
+            "read near",
+            "list near",
+            "report far",
+            "read far",
+            "list far",
+            "open near",
+            "open far",
+            "scratch secret",
+            "signal",
+            "alert"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,3 +156,25 @@ async fn a_site_that_denies_is_named_in_the_error_with_key_and_hint() {
     assert!(refused.hint().contains("role"));
     assert_eq!(refused.retry(), lifeboat_vault::Retry::No);
 }
+
+#[tokio::test]
+async fn a_long_chunk_list_comes_in_parts_and_reads_back_in_order() {
+    let bench = Bench::new();
+    let repository = bench.repository().await;
+    let writer = repository.begin_writing(now()).await.unwrap();
+    let chunk = writer.store(b"x", &mut lifeboat_vault::Scratch::new().unwrap()).await.unwrap();
+    let mut list = repository.chunk_list(&database(), &backup_id(1)).unwrap();
+    let lines = lifeboat_vault::PART_ENTRIES as u32 + 1;
+    for part in 0..lines {
+        list.push(&entry(part, chunk.clone())).await.unwrap();
+    }
+    let list = list.finish().await.unwrap();
+    assert_eq!((list.entries, list.parts.len()), (u64::from(lines), 2));
+    let manifest = manifest(&backup_id(1), writer.epoch(), list);
+    repository.publish(&manifest, writer.chunk_key()).await.unwrap();
+    let mut entries = repository.chunk_entries(&manifest, Site::Offsite).unwrap();
+    for part in 0..lines {
+        assert_eq!(entries.next().await.unwrap().unwrap().part, part);
+    }
+    assert!(entries.next().await.unwrap().is_none());
+}

@@ -7,7 +7,6 @@ mod restore;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{DatabaseName, DrillReport, Manifest, Phases, Site};
 use lifeboat_postgres::{ConnectionSettings, RestoreTarget, ScratchDatabase, ScratchServer};
-use lifeboat_vault::Repository;
 
 use crate::error::EngineError;
 use crate::lifeboat::{Lifeboat, random};
@@ -72,7 +71,7 @@ async fn restore_and_prove(lifeboat: &Lifeboat, request: &DrillRequest) -> Resul
     stopwatch.begin("drop", None);
     place.clear_away().await;
     let report = proven?.report(request, &manifest, started_at, stopwatch.phases());
-    keep_report(&repository, &report).await?;
+    keep_report(lifeboat, &report).await;
     Ok(report)
 }
 
@@ -140,11 +139,17 @@ impl Place {
     }
 }
 
-/// The report outlives the log: `drills/<database>/<time>.json`.
-async fn keep_report(repository: &Repository, report: &DrillReport) -> Result<(), EngineError> {
+/// The report outlives the log: `drills/<database>/<time>.json`, on every site and not only the one that was read.
+///
+/// Like a ledger entry that cannot be written, a report that cannot be kept is an error in the log and no failure of the
+/// drill: with the primary gone, a drill from the off-site still counts, and its event and alert tell the same.
+async fn keep_report(lifeboat: &Lifeboat, report: &DrillReport) {
     let at = report.started_at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
-    repository.put_document(&format!("drills/{}/{at}.json", report.database), report).await?;
-    Ok(())
+    let key = format!("drills/{}/{at}.json", report.database);
+    let kept = async { Ok::<_, EngineError>(lifeboat.repository().await?.put_document(&key, report).await?) };
+    if let Err(error) = kept.await {
+        tracing::error!(key, error = %error, hint = error.hint(), "the report of the drill could not be kept");
+    }
 }
 
 impl Proofs {

@@ -193,6 +193,11 @@ impl Cloud {
         created.arn().map(str::to_owned).with_context(|| format!("the secret `{name}` got no ARN"))
     }
 
+    /// The executable of a binary of the workspace.
+    pub fn executable(&self, binary: &str) -> Option<&Path> {
+        self.executables.get(binary).map(PathBuf::as_path)
+    }
+
     /// The address of every service in every region.
     pub fn endpoint(&self) -> &str {
         self.emulator.endpoint()

@@ -2,7 +2,6 @@
 
 mod options;
 mod report;
-mod stage;
 mod story;
 
 use std::io::Write;

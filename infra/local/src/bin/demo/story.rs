@@ -2,17 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use lifeboat_local::TappedEvent;
+use lifeboat_local::{DATABASE, Stage, StageSource, TappedEvent};
 use serde_json::Value;
 
 use crate::options::Options;
 use crate::report::{Report, Round};
-use crate::stage::Stage;
 
 /// A schedule fires somewhere within its minute; then the function starts.
 const TICK_WITHIN: Duration = Duration::from_secs(120);
+/// The first tick: an `at()` that is past fires at the emulator's next look, within ten seconds.
+const AT_ONCE: &str = "at(2026-01-01T00:00:00)";
 /// Between the rounds, so that no further tick mixes with what is watched.
 const CALM: &str = "rate(1 day)";
 /// The longest that a function may run.
@@ -21,17 +22,21 @@ const STEP_WITHIN: Duration = Duration::from_secs(900);
 /// Plays the whole story and returns what it showed.
 pub async fn tell(options: &Options) -> Result<Report> {
     let watch = Watch::new();
-    let mut stage = Stage::set(options, |text| watch.say(text)).await?;
-    let now = jiff::Timestamp::now().strftime("at(%Y-%m-%dT%H:%M:%S)").to_string();
-    let first = round(&mut stage, &watch, &now).await?;
-    watch.say("changing a little data, for a second backup");
-    stage.change_a_little()?;
+    let source = options.source.clone().map_or(StageSource::Sample, StageSource::Url);
+    let mut stage = Stage::set(source, &[("DrillAfterVerification", "true")], |text| watch.say(text)).await?;
+    for gap in &stage.deployment().gaps {
+        watch.say(&format!("  unlike AWS: {gap}"));
+    }
+    let first = round(&mut stage, &watch, AT_ONCE).await?;
+    if let Some(server) = stage.source() {
+        watch.say("a morning passes at the clinics");
+        server.psql(DATABASE, include_str!("../../../sample/change.sql"))?;
+    }
     let second = round(&mut stage, &watch, "rate(1 minute)").await?;
     let restored = match &options.into {
         Some(url) => {
             watch.say("restoring the second backup into your database");
-            let backup_id = second.backup_id()?.to_owned();
-            Some(tokio::task::block_in_place(|| stage.restore_into(&backup_id, url))?)
+            Some(restore_into(&stage, second.backup_id()?, url)?)
         }
         None => None,
     };
@@ -46,20 +51,20 @@ pub async fn tell(options: &Options) -> Result<Report> {
 /// From a tick to a proof, following the events that lead from one function to the next.
 async fn round(stage: &mut Stage, watch: &Watch, schedule: &str) -> Result<Round> {
     watch.say(&format!("setting BackupSchedule to {schedule} and waiting for it to fire"));
-    stage.schedule_backups(schedule).await?;
+    stage.change(&[("BackupSchedule", schedule)]).await?;
     let overheard = |event: &TappedEvent| watch.say(&format!("  {}", event.kind));
-    let requested = stage.tap.wait_for("Backup Requested", TICK_WITHIN, overheard).await?;
+    let requested = stage.tap().wait_for("Backup Requested", TICK_WITHIN, overheard).await?;
     if requested.detail.get("trigger").and_then(Value::as_str) != Some("schedule") {
         bail!("the backup was requested by something else than the schedule: {}", requested.detail);
     }
     watch.say("the schedule asked for a backup");
-    stage.schedule_backups(CALM).await?;
-    let backup = stage.tap.wait_for("Backup Completed", STEP_WITHIN, overheard).await?.detail;
+    stage.change(&[("BackupSchedule", CALM)]).await?;
+    let backup = stage.tap().wait_for("Backup Completed", STEP_WITHIN, overheard).await?.detail;
     let backup_id = backup.get("backup_id").and_then(Value::as_str).context("a backup without an id")?.to_owned();
     watch.say(&format!("backup {backup_id} is complete; verifying what it stored"));
-    let verification = stage.tap.wait_for("Verification Completed", STEP_WITHIN, overheard).await?.detail;
+    let verification = stage.tap().wait_for("Verification Completed", STEP_WITHIN, overheard).await?.detail;
     watch.say("every stored byte was read again on both sites; restoring");
-    let drill = stage.tap.wait_for("Restore Test Completed", STEP_WITHIN, overheard).await?.detail;
+    let drill = stage.tap().wait_for("Restore Test Completed", STEP_WITHIN, overheard).await?.detail;
     for (what, detail) in [("verification", &verification), ("drill", &drill)] {
         if detail.get("backup_id").and_then(Value::as_str) != Some(&backup_id) {
             bail!("the {what} was of another backup: {detail}");
@@ -67,6 +72,15 @@ async fn round(stage: &mut Stage, watch: &Watch, schedule: &str) -> Result<Round
     }
     watch.say("restored, compared, equal");
     Ok(Round { backup, verification, drill })
+}
+
+/// Restores a backup with the command line tool into the user's empty database. Whether every proof held.
+fn restore_into(stage: &Stage, backup_id: &str, url: &str) -> Result<bool> {
+    let run = stage.lifeboat(&["drill", "--json", "--backup", backup_id, "--into", url])?;
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&run.stderr);
+    ensure!(report.is_object(), "the restore failed: {}", said.trim());
+    Ok(run.status.success() && report.get("equal") == Some(&Value::Bool(true)))
 }
 
 /// Leaves everything running until Ctrl-C, which ends the process in `main`.

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
 use lifeboat_engine::{
@@ -15,6 +16,9 @@ use lifeboat_runtime::{Run, RuntimeError, Services};
 
 use crate::progress_bar::ProgressBar;
 use crate::table;
+
+/// A run of a person's own ends after this time at the latest: its snapshot holds back the server's vacuum.
+const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 
 /// What can be done.
 #[derive(Subcommand)]
@@ -131,7 +135,7 @@ fn lifeboat(services: &Services, json: bool) -> Lifeboat {
     let watched = !json && std::io::stderr().is_terminal();
     let progress: Arc<dyn Progress> = if watched { Arc::new(ProgressBar::new()) } else { Unwatched::shared() };
     let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
-    let run = Run { id: format!("cli-{}", std::process::id()), deadline: Deadline::none() };
+    let run = Run { id: format!("cli-{}", std::process::id()), deadline: Deadline::after(LONGEST_RUN) };
     Lifeboat { progress, ..services.lifeboat(run, &format!("stated by {user}")) }
 }
 

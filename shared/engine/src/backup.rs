@@ -93,8 +93,8 @@ async fn take_under_lease(
     // A snapshot that had ended before its time may have shown some session another view.
     ended?;
 
-    stopwatch.begin("publish", None);
     let manifest = run.manifest(request, source, stored, stopwatch.phases());
+    stopwatch.begin("publish", None);
     repository.publish(&manifest, run.writer.chunk_key()).await?;
     Ok(manifest)
 }

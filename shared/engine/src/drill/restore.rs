@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lifeboat_model::{ChunkEntry, Inventory, Manifest, RelationStatus, Site, Stream};
 use lifeboat_postgres::{ClientTools, Loader, RelationName, RestoreTarget, Section, TableTarget};
-use lifeboat_vault::{Reader, Repository};
+use lifeboat_vault::{ChunkEntries, Reader, Repository};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
@@ -95,32 +95,26 @@ impl Way<'_> {
         Ok(target.restore_section(self.tools, &definitions.archive, Section::PostData).await?)
     }
 
-    /// Loads every chunk of rows with as many sessions as are allowed; the first failure ends all of them.
+    /// Loads every chunk of rows with as many sessions as are allowed, and the large objects, whose pages must come in
+    /// order, with one of their own. The first failure ends all of them.
     pub(super) async fn rows(&self, target: &RestoreTarget) -> Result<(), EngineError> {
         let sessions = self.lifeboat.sessions.max(1);
-        let (sender, receiver) = mpsc::channel(sessions * WAITING_ENTRIES);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (rows, waiting_rows) = mpsc::channel(sessions * WAITING_ENTRIES);
+        let (pages, waiting_pages) = mpsc::channel(WAITING_ENTRIES);
+        let (waiting_rows, waiting_pages) = (Arc::new(Mutex::new(waiting_rows)), Arc::new(Mutex::new(waiting_pages)));
         let tables = Arc::new(self.tables());
-        let mut loaders = JoinSet::new();
-        for _ in 0..sessions {
+        let mut tasks = JoinSet::new();
+        for waiting in std::iter::repeat_n(&waiting_rows, sessions).chain([&waiting_pages]) {
             let session = Session {
                 loader: target.loader().await?,
                 reader: self.repository.reader(self.site)?,
                 tables: Arc::clone(&tables),
                 progress: Arc::clone(&self.lifeboat.progress),
             };
-            loaders.spawn(session.work(Arc::clone(&receiver)));
+            tasks.spawn(session.work(Arc::clone(waiting)));
         }
-        // Only the loaders hold the receiver now: when the last of them has failed, the list is no longer followed.
-        drop(receiver);
-        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
-        while let Some(entry) = list.next().await? {
-            if sender.send(entry).await.is_err() {
-                break;
-            }
-        }
-        drop(sender);
-        while let Some(ended) = loaders.join_next().await {
+        tasks.spawn(follow(self.repository.chunk_entries(self.manifest, self.site)?, rows, pages));
+        while let Some(ended) = tasks.join_next().await {
             ended.map_err(EngineError::Worker)??;
         }
         Ok(())
@@ -149,6 +143,26 @@ fn is_rows(stream: Stream) -> bool {
     matches!(stream, Stream::Table(_) | Stream::LargeObjects)
 }
 
+/// Hands the entries of a chunk list to the sessions, in the list's order.
+async fn follow(
+    mut list: ChunkEntries,
+    rows: mpsc::Sender<ChunkEntry>,
+    pages: mpsc::Sender<ChunkEntry>,
+) -> Result<(), EngineError> {
+    while let Some(entry) = list.next().await? {
+        let sessions = match entry.stream {
+            Stream::Table(_) => &rows,
+            Stream::LargeObjects => &pages,
+            Stream::Schema | Stream::Roles | Stream::Sequences | Stream::Inventory => continue,
+        };
+        if sessions.send(entry).await.is_err() {
+            // Its sessions have failed, and their error is the one to be told.
+            break;
+        }
+    }
+    Ok(())
+}
+
 struct Session {
     loader: Loader,
     reader: Reader,
@@ -161,20 +175,17 @@ impl Session {
         let mut plaintext = Vec::new();
         loop {
             let next = entries.lock().await.recv().await;
-            let Some(entry) = next else { break };
-            if let (true, Some(chunk)) = (is_rows(entry.stream), &entry.chunk) {
+            let Some(ChunkEntry { stream, chunk, .. }) = next else { break };
+            if let Some(chunk) = &chunk {
                 self.reader.read(chunk, &mut plaintext).await?;
-                match entry.stream {
-                    Stream::Table(oid) => {
-                        // A list that names a table the manifest does not is caught by the proofs: its rows are in no sum.
-                        if let Some(table) = self.tables.get(&oid) {
-                            self.loader.load_chunk(table, &plaintext).await?;
-                        }
-                    }
-                    _ => {
-                        self.loader.load_large_objects(&plaintext).await?;
-                    }
-                }
+                // Rows of a table that the manifest does not name are in none of its sums, and the proofs say so.
+                match stream {
+                    Stream::Table(oid) => match self.tables.get(&oid) {
+                        Some(table) => self.loader.load_chunk(table, &plaintext).await?,
+                        None => 0,
+                    },
+                    _ => self.loader.load_large_objects(&plaintext).await?,
+                };
             }
             self.progress.advance(1);
         }

@@ -1,0 +1,146 @@
+//! A source database on a server of its own, and the processes that run verbs on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use lifeboat_engine::{
+    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Unwatched, VerifyRequest,
+    backup, drill, verify,
+};
+use lifeboat_local::PostgresServer;
+use lifeboat_model::{DatabaseName, DrillReport, Event, Manifest, Severity, Site, VerificationReport, VerificationScope};
+use lifeboat_postgres::ConnectionSettings;
+use lifeboat_signals::RecordingOutbox;
+use lifeboat_vault::Sites;
+
+use crate::log;
+use crate::stores::{BOTH, Stores, keys_of};
+
+/// The source database's name on its server; its name in the repository is [`database`].
+const SOURCE: &str = "clinic_source";
+
+pub fn database() -> DatabaseName {
+    "clinic".parse().unwrap()
+}
+
+/// A server with one database that is backed up, and an empty repository.
+pub struct Bench {
+    pub server: PostgresServer,
+    pub stores: Stores,
+}
+
+impl Bench {
+    /// Starts a server and fills the source database.
+    pub fn with(name: &str, sql: &str) -> Self {
+        log::start();
+        let server = PostgresServer::start(name).unwrap();
+        server.psql("postgres", &format!("CREATE DATABASE {SOURCE}")).unwrap();
+        let bench = Self { server, stores: Stores::default() };
+        bench.sql(sql);
+        bench
+    }
+
+    /// Runs SQL in the source database.
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.psql(SOURCE, sql).unwrap()
+    }
+
+    /// A fresh and empty database to restore into.
+    pub fn empty_database(&self, name: &str) -> ConnectionSettings {
+        self.server.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0")).unwrap();
+        self.settings(name)
+    }
+
+    /// The superuser's settings of a database.
+    pub fn settings(&self, name: &str) -> ConnectionSettings {
+        ConnectionSettings::from_secret(&self.server.url(name)).unwrap()
+    }
+
+    pub fn request(&self) -> BackupRequest {
+        BackupRequest { database: database(), source: self.settings(SOURCE), requested_at: None }
+    }
+
+    /// The same request as another role.
+    pub fn request_as(&self, role: &str, password: &str) -> BackupRequest {
+        let source = ConnectionSettings::from_secret(&self.server.url_as(role, password, SOURCE)).unwrap();
+        BackupRequest { source, ..self.request() }
+    }
+
+    pub fn drill_request(&self, site: Site) -> DrillRequest {
+        let into = DrillTarget::Scratch(self.settings("postgres"));
+        DrillRequest { database: database(), backup: BackupChoice::Newest, site, into }
+    }
+
+    /// A process that works on both sites and holds both keys.
+    pub fn process(&self) -> Process {
+        self.process_on(self.stores.sites())
+    }
+
+    pub fn process_on(&self, sites: Sites) -> Process {
+        static RUNS: AtomicU32 = AtomicU32::new(1);
+        let outbox = Arc::new(RecordingOutbox::default());
+        let lifeboat = Lifeboat {
+            sites,
+            keys: keys_of(&BOTH),
+            outbox: outbox.clone(),
+            tools_dir: Some(self.server.bin_dir().to_owned()),
+            sessions: 2,
+            deadline: Deadline::none(),
+            run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
+            actor: "schedule".to_owned(),
+            progress: Unwatched::shared(),
+        };
+        Process { lifeboat, outbox }
+    }
+
+    /// A backup that nothing disturbs.
+    pub async fn back_up(&self) -> Manifest {
+        self.process().back_up(&self.request()).await.unwrap()
+    }
+
+    /// A drill of the newest backup that nothing disturbs.
+    pub async fn drill(&self, site: Site) -> DrillReport {
+        self.process().drill(&self.drill_request(site)).await.unwrap()
+    }
+
+    /// Verifies everything; nothing disturbs it.
+    pub async fn verify_all(&self) -> VerificationReport {
+        self.process().verify(VerificationScope::All).await.unwrap()
+    }
+
+    /// The scratch databases on the server.
+    pub fn scratch_databases(&self) -> Vec<String> {
+        let names = "SELECT datname FROM pg_database WHERE starts_with(datname, 'lifeboat_drill') ORDER BY 1";
+        self.server.psql("postgres", names).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+/// One invocation: it has an id, and what it said is kept.
+pub struct Process {
+    pub lifeboat: Lifeboat,
+    pub outbox: Arc<RecordingOutbox>,
+}
+
+impl Process {
+    pub async fn back_up(&self, request: &BackupRequest) -> Result<Manifest, EngineError> {
+        backup(&self.lifeboat, request).await
+    }
+
+    pub async fn drill(&self, request: &DrillRequest) -> Result<DrillReport, EngineError> {
+        drill(&self.lifeboat, request).await
+    }
+
+    pub async fn verify(&self, scope: VerificationScope) -> Result<VerificationReport, EngineError> {
+        verify(&self.lifeboat, &VerifyRequest { database: database(), scope }).await
+    }
+
+    /// The types of the events so far, in order.
+    pub fn said(&self) -> Vec<&'static str> {
+        self.outbox.events().iter().map(Event::detail_type).collect()
+    }
+
+    /// The severities of the alerts so far, in order.
+    pub fn alerted(&self) -> Vec<Severity> {
+        self.outbox.alerts().iter().map(|alert| alert.severity).collect()
+    }
+}

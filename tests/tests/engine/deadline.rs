@@ -1,0 +1,69 @@
+//! Runs whose time is up.
+
+use std::time::Duration;
+
+use lifeboat_engine::{Deadline, EngineError};
+use lifeboat_model::{Event, Origin, Outcome, Severity, Site, Stream};
+use lifeboat_vault::{Fault, Operation, Rule, Script};
+
+use crate::bench::Bench;
+use crate::stores::BOTH;
+
+const TABLES: u64 = 60;
+
+/// Sixty tables of one slice each, all different.
+const MANY_TABLES: &str = "
+DO $$ BEGIN FOR t IN 1..60 LOOP
+  EXECUTE format('CREATE TABLE t%s AS SELECT i, md5((%s * i)::text) AS word FROM generate_series(1, 200) i', t, t);
+END LOOP; END $$";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_whose_deadline_comes_near_ends_cleanly_and_the_next_run_goes_on_from_there() {
+    let bench = Bench::with("deadline", MANY_TABLES);
+    // Half a minute of storing, and four seconds of life.
+    let script = Script::new();
+    script.add(Rule::always(Fault::Slow(Duration::from_millis(250))).on(Operation::Put).under("chunks/"));
+    let mut process = bench.process_on(bench.stores.behind(&script, &script));
+    process.lifeboat.deadline = Deadline::after(Duration::from_secs(6));
+    let began = std::time::Instant::now();
+    let error = process.back_up(&bench.request()).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(6), "it ended itself: {:?}", began.elapsed());
+    let EngineError::DeadlineNear { done, total } = error else { panic!("{error:?}") };
+    assert_eq!(total, TABLES);
+    assert!(done > 0 && done < total, "{done} of {total}");
+    assert!(error.to_string().contains(&format!("{done} of {total}")), "{error}");
+
+    for site in BOTH {
+        assert_eq!(bench.stores.backups(site).await, []);
+        assert_eq!(bench.stores.of(site).keys("backups/"), Vec::<String>::new());
+    }
+    assert!(bench.stores.lease().unwrap().released);
+    assert_eq!((process.said(), process.alerted()), (vec!["Backup Failed"], vec![Severity::Critical]));
+    let Event::BackupFailed { hint, .. } = &process.outbox.events()[0] else { panic!("not a failure") };
+    assert!(hint.contains("goes on from there"), "{hint}");
+    assert_eq!(bench.stores.acts().await, [("backup".to_owned(), Outcome::Failed)]);
+    let stored = bench.stores.primary.keys("chunks/").len();
+
+    let manifest = bench.back_up().await;
+    let entries = bench.stores.chunk_entries(&manifest, Site::Primary).await;
+    let of = |origin| entries.iter().filter(move |entry| entry.chunk.as_ref().is_some_and(|c| c.origin == origin));
+    assert_eq!(of(Origin::Found).count(), stored, "every chunk that was stored, and no other");
+    let tables = of(Origin::Found).filter(|entry| matches!(entry.stream, Stream::Table(_))).count() as u64;
+    assert!(tables >= done, "{tables} of {done}");
+    assert_eq!(of(Origin::Listed).count(), 0);
+    assert_eq!(manifest.totals.reused_chunks, stored as u64);
+    assert_eq!(manifest.totals.rows, TABLES * 200);
+    assert!(bench.drill(Site::Offsite).await.equal);
+    println!("{done} of {total} slices before the deadline, {stored} chunks found again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_without_any_time_left_says_so_and_holds_no_lease() {
+    let bench = Bench::with("no-time", "CREATE TABLE t AS SELECT 1 AS a");
+    let mut process = bench.process();
+    process.lifeboat.deadline = Deadline::after(Duration::ZERO);
+    let error = process.back_up(&bench.request()).await.unwrap_err();
+    assert!(matches!(error, EngineError::DeadlineNear { done: 0, total: 1 }), "{error:?}");
+    assert!(bench.stores.lease().unwrap().released);
+    assert_eq!(bench.stores.backups(Site::Primary).await, []);
+}

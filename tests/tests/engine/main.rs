@@ -1,0 +1,22 @@
+//! The verbs on a real PostgreSQL and a repository on two stores in memory: what they do, what they must never do, and
+//! what becomes of them when something fails.
+
+// Clippy takes only functions marked as tests for tests; the bench beside them is one too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::large_futures)]
+
+mod bench;
+mod damage;
+mod deadline;
+mod failures;
+mod killed;
+mod large_objects;
+mod log;
+mod proofs;
+mod reuse;
+mod sample;
+mod secrets;
+mod stores;
+mod twice;
+mod way;
+mod wrapped_tools;
+mod writers;

@@ -1,0 +1,99 @@
+//! Each proof of a drill can fail: a restored database that differs is not called equal, and what differs is named.
+
+use lifeboat_model::{FindingKind, Severity, Site};
+use lifeboat_postgres::PostgresError;
+
+use crate::bench::Bench;
+use crate::sample::CLINIC;
+use crate::wrapped_tools::{Moment, tools_with};
+
+/// What is done to the restored database, and the findings that must come of it: kind, and what the subject ends with.
+type Case = (&'static str, &'static [(FindingKind, &'static str)]);
+
+const CASES: [Case; 17] = [
+    ("UPDATE clinic.account SET note = 'another' WHERE id = 7", &[(FindingKind::RowDigest, "clinic.account")]),
+    // Count and sum stay what they were: only the rows are others.
+    (
+        "ALTER TABLE clinic.account DISABLE TRIGGER stamp;
+         UPDATE clinic.account SET balance = CASE id WHEN 1 THEN 21.00 ELSE 10.50 END WHERE id IN (1, 2);
+         ALTER TABLE clinic.account ENABLE TRIGGER stamp",
+        &[(FindingKind::RowDigest, "clinic.account")],
+    ),
+    ("DELETE FROM clinic.remark WHERE text = 'once'", &[(FindingKind::RowCount, "clinic.remark")]),
+    ("INSERT INTO clinic.remark VALUES ('twice')", &[(FindingKind::RowCount, "clinic.remark")]),
+    ("INSERT INTO clinic.nothing_yet VALUES (NULL)", &[(FindingKind::RowCount, "clinic.nothing_yet")]),
+    // The sum of two digests must not hide that one row stands twice and another is missing.
+    ("UPDATE clinic.remark SET text = 'twice'", &[(FindingKind::RowDigest, "clinic.remark")]),
+    ("DROP INDEX clinic.patient_name", &[(FindingKind::SchemaMissing, "clinic.patient_name")]),
+    (
+        "ALTER TABLE clinic.account DROP CONSTRAINT account_pkey",
+        &[
+            (FindingKind::SchemaMissing, "account_pkey on clinic.account"),
+            (FindingKind::SchemaMissing, "clinic.account_pkey"),
+        ],
+    ),
+    ("DROP POLICY own ON clinic.patient", &[(FindingKind::SchemaMissing, "own on clinic.patient")]),
+    ("ALTER POLICY own ON clinic.patient USING (true)", &[(FindingKind::SchemaDiffers, "own on clinic.patient")]),
+    ("ALTER TABLE clinic.patient DISABLE ROW LEVEL SECURITY", &[(FindingKind::SchemaDiffers, "clinic.patient")]),
+    (
+        "ALTER TABLE clinic.account DISABLE TRIGGER stamp",
+        &[(FindingKind::SchemaDiffers, "stamp on clinic.account")],
+    ),
+    ("DROP EXTENSION pgcrypto", &[(FindingKind::SchemaMissing, "pgcrypto")]),
+    ("CREATE TABLE clinic.more (id int)", &[(FindingKind::SchemaUnexpected, "clinic.more")]),
+    ("SELECT setval('clinic.invoice', 1020)", &[(FindingKind::SequenceDiffers, "sequences")]),
+    ("SELECT lo_put(50001, 2, 'S')", &[(FindingKind::LargeObjects, "large objects")]),
+    ("SELECT lo_unlink(50003)", &[(FindingKind::LargeObjects, "large objects")]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_difference_is_named() {
+    let bench = Bench::with("proofs", CLINIC);
+    let manifest = bench.back_up().await;
+    for (sql, expected) in CASES {
+        let tools = tools_with(&bench, Moment::AfterPostData, sql);
+        let mut process = bench.process();
+        process.lifeboat.tools_dir = Some(tools.path().to_owned());
+        let report = process.drill(&bench.drill_request(Site::Primary)).await.unwrap();
+        assert!(!report.equal, "{sql}");
+        let mut found: Vec<(FindingKind, String)> =
+            report.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
+        for (kind, subject) in expected {
+            let place = found.iter().position(|(k, s)| k == kind && s.ends_with(subject));
+            found.remove(place.unwrap_or_else(|| panic!("{sql}: no {kind} of {subject} in {:?}", report.findings)));
+        }
+        assert!(found.is_empty(), "{sql}: {found:?}");
+        let is_rows = |kind: &FindingKind| matches!(kind, FindingKind::RowCount | FindingKind::RowDigest);
+        for table in &report.tables {
+            let differs = expected.iter().any(|(kind, subject)| is_rows(kind) && *subject == table.table);
+            assert_eq!(table.equal, !differs, "{sql}: {}", table.table);
+        }
+        assert_eq!(process.said(), ["Restore Test Failed"], "{sql}");
+        assert_eq!(process.alerted(), [Severity::Critical], "{sql}");
+    }
+    assert_eq!(bench.scratch_databases(), Vec::<String>::new(), "a drill that fails clears away, too");
+
+    // And with nothing done to it, the same backup by the same way is equal.
+    let tools = tools_with(&bench, Moment::AfterPostData, "SELECT 1");
+    let mut process = bench.process();
+    process.lifeboat.tools_dir = Some(tools.path().to_owned());
+    let report = process.drill(&bench.drill_request(Site::Primary)).await.unwrap();
+    assert!(report.equal, "{:?}", report.findings);
+    assert_eq!(report.backup_id, manifest.backup_id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_empty_is_never_restored_into() {
+    let bench = Bench::with("not-empty", CLINIC);
+    bench.back_up().await;
+    let mut request = bench.drill_request(Site::Primary);
+    let kept = bench.empty_database("kept");
+    bench.server.psql("kept", "CREATE TABLE mine AS SELECT 42 AS answer").unwrap();
+    request.into = lifeboat_engine::DrillTarget::Keep(kept);
+    let process = bench.process();
+    let error = process.drill(&request).await.unwrap_err();
+    let expected = |error: &PostgresError| matches!(error, PostgresError::NotEmpty { example, .. } if example == "public.mine");
+    assert!(matches!(&error, lifeboat_engine::EngineError::Postgres(error) if expected(error)), "{error:?}");
+    assert_eq!(bench.server.psql("kept", "SELECT answer FROM mine").unwrap(), "42");
+    assert_eq!(process.said(), ["Restore Test Failed"]);
+}

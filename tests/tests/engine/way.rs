@@ -1,0 +1,166 @@
+//! The whole way: backup, verify, drill; from each site; with one site gone.
+
+use lifeboat_engine::EngineError;
+use lifeboat_model::{
+    AlertKind, CopyFormat, Event, Manifest, Outcome, RelationKind, RelationStatus, Severity, Site, VerificationScope,
+};
+use lifeboat_vault::{Fault, Refusal, Rule, Script, Sites};
+
+use crate::bench::{Bench, database};
+use crate::sample::{CLINIC, LARGE_OBJECTS, RELATIONS, ROWS};
+use crate::stores::{BOTH, keys_of, stranger_s_key};
+
+fn relation_lines(manifest: &Manifest) -> String {
+    let letter = |kind| match kind {
+        RelationKind::Table => 'r',
+        RelationKind::PartitionedTable => 'p',
+        RelationKind::View => 'v',
+        RelationKind::MaterializedView => 'm',
+        RelationKind::ForeignTable => 'f',
+        RelationKind::Sequence => 'S',
+    };
+    let line = |r: &lifeboat_model::RelationEntry| format!("{}.{}|{}", r.schema, r.name, letter(r.kind));
+    manifest.relations.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn status<'a>(manifest: &'a Manifest, name: &str) -> &'a RelationStatus {
+    &manifest.relations.iter().find(|relation| relation.name == name).unwrap().status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_verified_and_proved_from_each_site_and_each_act_is_on_record_once_and_in_order() {
+    let bench = Bench::with("way", CLINIC);
+    let process = bench.process();
+    let manifest = process.back_up(&bench.request()).await.unwrap();
+
+    assert_eq!(relation_lines(&manifest), bench.sql(RELATIONS), "every relation of the catalog, and no other");
+    assert_eq!(*status(&manifest, "patient"), RelationStatus::Copied);
+    assert_eq!(*status(&manifest, "nothing_yet"), RelationStatus::Copied);
+    assert_eq!(*status(&manifest, "visit"), RelationStatus::Definition);
+    assert_eq!(*status(&manifest, "tense"), RelationStatus::Definition);
+    assert_eq!(*status(&manifest, "by_town"), RelationStatus::Rebuilt);
+    assert_eq!(*status(&manifest, "invoice"), RelationStatus::Carried);
+    assert_eq!((manifest.totals.rows, manifest.large_objects), (ROWS, LARGE_OBJECTS));
+    assert_eq!(manifest.totals.relations, manifest.relations.len() as u64);
+    assert_eq!(manifest.totals.reused_chunks, 0);
+    let formats: Vec<_> = manifest.tables().map(|(relation, data)| (relation.name.as_str(), data.format)).collect();
+    assert!(formats.contains(&("account", CopyFormat::Binary)), "{formats:?}");
+    assert!(formats.contains(&("patient", CopyFormat::Text)), "a composite's binary form holds oids: {formats:?}");
+
+    // Published on both sites, and nothing of it on one alone.
+    for site in BOTH {
+        assert_eq!(bench.stores.backups(site).await, [manifest.backup_id.clone()]);
+        assert_eq!(bench.stores.manifest(&manifest.backup_id, site).await, manifest);
+        bench.stores.assert_whole(&manifest.backup_id, site).await;
+    }
+    assert_eq!(bench.stores.backup_objects(Site::Primary), bench.stores.backup_objects(Site::Offsite));
+    let chunks = bench.stores.primary.keys("chunks/").len() as u64;
+    assert_eq!(chunks, manifest.totals.new_chunks);
+
+    let scope = VerificationScope::Backup { backup_id: manifest.backup_id.clone() };
+    let one = process.verify(scope).await.unwrap();
+    let all = process.verify(VerificationScope::All).await.unwrap();
+    assert!(one.is_sound() && one.findings.is_empty(), "{:?}", one.findings);
+    assert!(all.is_sound() && all.findings.is_empty(), "{:?}", all.findings);
+    assert_eq!(one.objects, 2 * (chunks + 2), "on both sites: the chunks, the manifest, the one part of the list");
+    assert_eq!(all.objects, one.objects + 2, "and repository.json");
+
+    for site in BOTH {
+        let report = process.drill(&bench.drill_request(site)).await.unwrap();
+        assert!(report.equal && report.findings.is_empty(), "{:?}", report.findings);
+        assert_eq!((report.site, &report.backup_id), (site, &manifest.backup_id));
+        assert_eq!((report.rows, report.large_objects), (ROWS, LARGE_OBJECTS));
+        assert_eq!(report.tables.len(), manifest.tables().count());
+        assert!(report.tables.iter().all(|table| table.equal));
+        assert!(report.schema_objects > 30, "{}", report.schema_objects);
+        let phases: Vec<&str> = report.seconds.iter().map(|(phase, _)| phase).collect();
+        assert_eq!(phases, ["choose", "create", "schema", "data", "indexes", "prove", "drop"]);
+        assert!(report.seconds.total() > 0.0);
+    }
+    assert_eq!(bench.scratch_databases(), Vec::<String>::new());
+    assert_eq!(bench.stores.primary.keys("drills/clinic/").len(), 2);
+    assert_eq!(bench.stores.offsite.keys("drills/clinic/").len(), 2);
+    assert_eq!(bench.stores.primary.keys("findings/"), Vec::<String>::new());
+
+    assert_eq!(process.said(), [
+        "Backup Completed",
+        "Verification Completed",
+        "Verification Completed",
+        "Restore Test Completed",
+        "Restore Test Completed",
+    ]);
+    assert_eq!(process.alerted(), [Severity::Info; 5]);
+    let kinds: Vec<AlertKind> = process.outbox.alerts().iter().map(|alert| alert.kind).collect();
+    assert_eq!(kinds[0], AlertKind::BackupCompleted);
+    assert!(process.outbox.alerts().iter().all(|alert| alert.subject.is_ascii() && alert.subject.len() <= 100));
+    let Event::BackupCompleted { rows, new_chunks, sites, backup_id, .. } = &process.outbox.events()[0] else {
+        panic!("the first event is of the backup");
+    };
+    assert_eq!((*rows, *new_chunks, backup_id), (ROWS, chunks, &manifest.backup_id));
+    assert_eq!(sites, &BOTH);
+
+    let acts = bench.stores.acts().await;
+    let done = |action: &str| (action.to_owned(), Outcome::Completed);
+    assert_eq!(acts, [done("backup"), done("verify"), done("verify"), done("test-restore"), done("test-restore")]);
+    assert!(bench.stores.ledger().await.iter().all(|entry| entry.actor == "schedule"));
+    assert_eq!(bench.stores.primary.keys("ledger/"), bench.stores.offsite.keys("ledger/"));
+    assert!(bench.stores.lease().unwrap().released, "the next run need not wait");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_primary_gone_a_drill_from_the_offsite_with_its_key_alone_is_equal_and_is_announced() {
+    let bench = Bench::with("offsite", CLINIC);
+    let manifest = bench.back_up().await;
+    let broken = Script::new();
+    broken.add(Rule::always(Fault::Reject(Refusal::Unavailable)));
+    let ways: [(&str, Sites); 2] = [
+        ("not configured", bench.stores.offsite_alone()),
+        ("out of reach", bench.stores.behind(&broken, &Script::new())),
+    ];
+    for (primary, sites) in ways {
+        let mut process = bench.process_on(sites);
+        process.lifeboat.keys = keys_of(&[Site::Offsite]);
+        let report = process.drill(&bench.drill_request(Site::Offsite)).await.unwrap();
+        assert!(report.equal, "primary {primary}: {:?}", report.findings);
+        assert_eq!((report.rows, report.large_objects), (ROWS, LARGE_OBJECTS));
+        assert_eq!(report.backup_id, manifest.backup_id);
+        assert_eq!(process.said(), ["Restore Test Completed"], "primary {primary}");
+        assert_eq!(process.alerted(), [Severity::Info], "primary {primary}");
+    }
+    assert_eq!(bench.scratch_databases(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_primary_restores_with_its_own_key_alone_and_neither_with_a_stranger_s() {
+    let bench = Bench::with("keys", CLINIC);
+    bench.back_up().await;
+    let mut process = bench.process();
+    process.lifeboat.keys = keys_of(&[Site::Primary]);
+    assert!(process.drill(&bench.drill_request(Site::Primary)).await.unwrap().equal);
+
+    process.lifeboat.keys = stranger_s_key();
+    for site in BOTH {
+        let error = process.drill(&bench.drill_request(site)).await.unwrap_err();
+        assert!(matches!(error, EngineError::Vault(_)), "{error:?}");
+    }
+    assert_eq!(process.said()[1..], ["Restore Test Failed", "Restore Test Failed"]);
+    assert_eq!(bench.scratch_databases(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_there_is_can_be_listed_and_shown_from_each_site_without_a_key() {
+    let bench = Bench::with("listing", "CREATE TABLE t AS SELECT 1 AS a");
+    let (one, two) = (bench.back_up().await, bench.back_up().await);
+    let mut process = bench.process();
+    process.lifeboat.keys = stranger_s_key();
+    for site in BOTH {
+        let mut listed = lifeboat_engine::backups(&process.lifeboat, &database(), site).await.unwrap();
+        listed.sort_by_key(|manifest| manifest.started_at);
+        assert_eq!(listed, [one.clone(), two.clone()]);
+        let shown = lifeboat_engine::show(&process.lifeboat, &[database()], &two.backup_id, site).await.unwrap();
+        assert_eq!(shown, two);
+    }
+    let unknown = "2020-01-01T00-00-00Z-aaaa".parse().unwrap();
+    let error = lifeboat_engine::show(&process.lifeboat, &[database()], &unknown, Site::Primary).await.unwrap_err();
+    assert!(matches!(error, EngineError::UnknownBackup { .. }), "{error:?}");
+}

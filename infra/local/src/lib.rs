@@ -5,6 +5,7 @@
 //! does differently. Development only: nothing that runs in AWS may use this crate, and it must not know what a backup is.
 
 mod cloud;
+mod debian;
 mod emulator;
 mod event_tap;
 mod functions;
@@ -22,6 +23,7 @@ mod venv;
 mod workspace;
 
 pub use cloud::{Cloud, CloudOptions, DeployedFunction, Deployment, OFFSITE_REGION, PRIMARY_REGION};
+pub use debian::install;
 pub use emulator::Emulator;
 pub use event_tap::{EventTap, TappedEvent};
 pub use functions::Functions;
@@ -33,5 +35,5 @@ pub use server::{PostgresOptions, PostgresServer};
 pub use stack::Stack;
 pub use stage::{DATABASE, Stage, StageSource};
 pub use template::{Parameters, Resource, Template};
-pub use venv::{EMULATOR, LINT, Requirements, Venv};
+pub use venv::{EMULATOR, LINT, Requirements, STOCK, Venv};
 pub use workspace::{root, target_dir};

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::debian;
+
 /// The role that every server begins with, and its password. The server listens on 127.0.0.1 alone and holds no real data.
 const SUPERUSER: &str = "postgres";
 const PASSWORD: &str = "lifeboat-local";
@@ -370,20 +372,8 @@ fn find_bin_dir() -> Result<PathBuf> {
     if let Some(found) = look_for_bin_dir() {
         return Ok(found);
     }
-    if is_root()? && Command::new("apt-get").arg("--version").output().is_ok() {
-        for arguments in
-            [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", "postgresql"][..]]
-        {
-            let mut apt = Command::new("apt-get");
-            // The output stays out of the way: the demo's own goes to a machine.
-            apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()).stderr(Stdio::null());
-            apt.status().context("apt-get did not start")?;
-        }
-        if let Some(found) = look_for_bin_dir() {
-            return Ok(found);
-        }
-    }
-    bail!("no PostgreSQL server found: install the Debian package `postgresql` (14 to 18)")
+    debian::install("postgresql")?;
+    look_for_bin_dir().context("the Debian package `postgresql` brought no server")
 }
 
 fn look_for_bin_dir() -> Option<PathBuf> {

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::debian;
 use crate::workspace;
 
 /// The file whose presence, with the same text as the lock, says that an environment is whole. Written last.
@@ -26,6 +27,9 @@ pub const EMULATOR: Requirements =
 
 /// cfn-lint.
 pub const LINT: Requirements = Requirements { name: "lint", lock: include_str!("../requirements/lint.txt") };
+
+/// The stock AWS Encryption SDK for Python and the AWS clients: what `docs/format/without-lifeboat.md` says to install.
+pub const STOCK: Requirements = Requirements { name: "stock", lock: include_str!("../requirements/stock.txt") };
 
 /// A Python virtual environment that holds exactly what its lock says.
 #[derive(Debug, Clone)]
@@ -77,12 +81,7 @@ impl Venv {
 fn create(folder: &Path) -> Result<()> {
     let make = || run(Command::new("python3").args(["-m", "venv"]).arg(folder));
     let Err(error) = make() else { return Ok(()) };
-    if !rustix::process::geteuid().is_root() {
-        return Err(error.context("cannot create a Python environment: run `sudo apt-get install python3-venv`"));
-    }
-    let apt =
-        |arguments: &[&str]| run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments));
-    apt(&["update", "-qq"]).and_then(|()| apt(&["install", "-y", "-qq", "python3-venv"]))?;
+    debian::install("python3-venv").with_context(|| format!("{error:#}"))?;
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
@@ -131,7 +130,7 @@ mod tests {
 
     #[test]
     fn locks_pin_every_package_by_hash_and_name_no_host() {
-        for Requirements { name, lock } in [EMULATOR, LINT] {
+        for Requirements { name, lock } in [EMULATOR, LINT, STOCK] {
             let packages = lock.lines().filter(|line| line.contains("==")).count();
             assert!(packages > 0 && lock.matches("--hash=sha256:").count() >= packages, "{name}");
             assert!(!lock.contains("://") && !lock.contains("--index") && !lock.contains("--find-links"), "{name}");

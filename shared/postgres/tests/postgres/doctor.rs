@@ -1,7 +1,7 @@
 //! The doctor says what is wrong in one sentence.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -60,9 +60,12 @@ struct Pooler {
 }
 
 impl Pooler {
-    /// `None` where the program is not installed.
-    fn start(fixture: &Fixture, mode: &str) -> Option<Self> {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|p| Path::new(p).exists())?;
+    fn start(fixture: &Fixture, mode: &str) -> Self {
+        let find = || ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
+        let program = find().unwrap_or_else(|| {
+            lifeboat_local::install("pgbouncer").unwrap();
+            find().unwrap()
+        });
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let configuration = directory.path().join("pgbouncer.ini");
@@ -73,20 +76,20 @@ impl Pooler {
         );
         std::fs::write(&configuration, text).unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        // It refuses root, as the server does.
-        let process = Command::new("setpriv")
-            .args(["--reuid=65534", "--pdeathsig=KILL", program])
-            .arg(&configuration)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new("setpriv");
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            // It refuses root, as the server does.
+            command.arg("--reuid=65534");
+        }
+        let process =
+            command.args(["--pdeathsig=KILL", program]).arg(&configuration).stderr(Stdio::null()).spawn().unwrap();
         for _ in 0..500 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(Self { process, port, _directory: directory })
+        Self { process, port, _directory: directory }
     }
 
     fn settings(&self, fixture: &Fixture) -> ConnectionSettings {
@@ -106,7 +109,7 @@ impl Drop for Pooler {
 async fn a_pooler_in_transaction_mode_is_recognised_and_one_in_session_mode_is_not_in_the_way() {
     let fixture = Fixture::new("CREATE TABLE t (a int)");
     let tools = fixture.tools().await;
-    let Some(pooler) = Pooler::start(&fixture, "transaction") else { return };
+    let pooler = Pooler::start(&fixture, "transaction");
     let checks = doctor(&pooler.settings(&fixture), &tools).await;
     let mode = checks.iter().find(|check| !check.is_ok()).unwrap();
     assert_eq!(mode.name, "session mode", "{checks:?}");
@@ -115,7 +118,7 @@ async fn a_pooler_in_transaction_mode_is_recognised_and_one_in_session_mode_is_n
     assert!(error.hint().unwrap().contains("session mode"));
     drop(pooler);
 
-    let pooler = Pooler::start(&fixture, "session").unwrap();
+    let pooler = Pooler::start(&fixture, "session");
     let checks = doctor(&pooler.settings(&fixture), &tools).await;
     assert!(checks.iter().all(Check::is_ok), "{checks:?}");
 }

@@ -1,7 +1,7 @@
 //! Everything against a real server: one binary, one server, a database per test.
 
 // clippy.toml allows these in test functions; the fixture is one, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod doctor;
 mod fidelity;
@@ -11,5 +11,4 @@ mod secrecy;
 mod server;
 mod slices;
 mod snapshot;
-mod speed;
 mod tls;

@@ -61,7 +61,7 @@ async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Man
         return Ok(answered);
     }
     let lease = take_lease(lifeboat, &repository, &request.database).await?;
-    let taken = take_under_lease(lifeboat, request, &repository, tools, started, &mut stopwatch).await;
+    let taken = answer_under_lease(lifeboat, request, &repository, tools, started, &mut stopwatch).await;
     // Also when the run has failed: the next one need not wait until the lease expires.
     if let Err(error) = repository.leases()?.release(lease, Timestamp::now()).await {
         tracing::warn!(%error, "the lease could not be given back; it expires by itself");
@@ -69,7 +69,7 @@ async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Man
     taken
 }
 
-async fn take_under_lease(
+async fn answer_under_lease(
     lifeboat: &Lifeboat,
     request: &BackupRequest,
     repository: &Repository,
@@ -77,6 +77,10 @@ async fn take_under_lease(
     started: Timestamp,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<Manifest, EngineError> {
+    // Looked at again: another delivery of the same request may have ended between the first look and the lease.
+    if let Some(answered) = already_answered(repository, request).await? {
+        return Ok(answered);
+    }
     stopwatch.begin("snapshot", None);
     let began = Instant::now();
     let snapshot = Snapshot::take(&request.source, &SnapshotOptions::default()).await?;

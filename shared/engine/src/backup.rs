@@ -6,26 +6,21 @@ mod rows;
 mod streams;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lifeboat_model::{BackupId, BackupState, DatabaseName, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site};
 use lifeboat_postgres::{CheckOutcome, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
-use lifeboat_vault::{HeldLease, Repository, Writer};
+use lifeboat_vault::{Repository, VaultError, Writer};
 
 use crate::error::EngineError;
+use crate::lease::under_lease;
 use crate::lifeboat::{Lifeboat, newest_backup, random};
 use crate::outcome;
 use crate::stopwatch::Stopwatch;
 
 use collector::{Collector, Stored};
 pub use plan::{BackupPlan, plan_backup};
-
-/// A lease outlives the run that holds it by this much at most: clocks differ a little.
-const LEASE_GRACE: Duration = Duration::from_secs(60);
-
-/// How long a run without a deadline may hold its lease.
-const LEASE_WITHOUT_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
 /// Which database to back up, and since when that has been wanted.
 #[derive(Debug, Clone)]
@@ -60,13 +55,9 @@ async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Man
     if let Some(answered) = already_answered(&repository, request).await? {
         return Ok(answered);
     }
-    let lease = take_lease(lifeboat, &repository, &request.database).await?;
-    let taken = answer_under_lease(lifeboat, request, &repository, tools, started, &mut stopwatch).await;
-    // Also when the run has failed: the next one need not wait until the lease expires.
-    if let Err(error) = repository.leases()?.release(lease, Timestamp::now()).await {
-        tracing::warn!(%error, "the lease could not be given back; it expires by itself");
-    }
-    taken
+    let lease = format!("backup-{}", request.database);
+    let work = answer_under_lease(lifeboat, request, &repository, tools, started, &mut stopwatch);
+    under_lease(&repository, &lease, &lifeboat.run_id, work).await
 }
 
 async fn answer_under_lease(
@@ -170,32 +161,44 @@ async fn already_answered(repository: &Repository, request: &BackupRequest) -> R
     if newest.began_at().is_none_or(|began| began.as_second() < requested_at.as_second()) {
         return Ok(None);
     }
-    tracing::info!(backup_id = %newest, "the request is already answered");
-    Ok(Some(repository.authenticated_manifest(&request.database, &newest, Site::Primary).await?))
+    match repository.authenticated_manifest(&request.database, &newest, Site::Primary).await {
+        Ok(manifest) => {
+            tracing::info!(backup_id = %newest, "the request is already answered");
+            Ok(Some(manifest))
+        }
+        Err(error) => {
+            warn_of_unreadable(&newest, error);
+            Ok(None)
+        }
+    }
 }
 
-async fn take_lease(
-    lifeboat: &Lifeboat,
-    repository: &Repository,
-    database: &DatabaseName,
-) -> Result<HeldLease, EngineError> {
-    let time_to_live = lifeboat.deadline.remaining_or(LEASE_WITHOUT_DEADLINE) + LEASE_GRACE;
-    let time_to_live = SignedDuration::try_from(time_to_live).unwrap_or(SignedDuration::MAX);
-    let name = format!("backup-{database}");
-    Ok(repository.leases()?.acquire(&name, &lifeboat.run_id, time_to_live, Timestamp::now()).await?)
-}
-
-/// Lets the writer know the chunks of the newest backup, so that unchanged ones cost nothing but the reading.
+/// Lets the writer know the chunks of the newest backup, so that unchanged ones cost nothing but the reading. When that
+/// backup cannot be read, each chunk costs a request and is reused all the same.
 async fn remember_previous(
     repository: &Repository,
     writer: &Writer,
     database: &DatabaseName,
 ) -> Result<(), EngineError> {
     if let Some(newest) = newest_backup(repository, database, Site::Primary).await? {
-        let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await?;
-        writer.remember_backup(&previous).await?;
+        let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await;
+        let remembered = match previous {
+            Ok(previous) => writer.remember_backup(&previous).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = remembered {
+            warn_of_unreadable(&newest, error);
+        }
     }
     Ok(())
+}
+
+/// Damage to an older backup must not be the end of new ones: nothing in the repository can be deleted to get it out of
+/// the way, and with both copies damaged nothing can heal it.
+fn warn_of_unreadable(backup_id: &BackupId, error: VaultError) {
+    let error = EngineError::from(error);
+    let (error, hint) = (error.story(), error.hint());
+    tracing::error!(%backup_id, error, hint, "the newest backup cannot be read; this one is taken without it");
 }
 
 /// Fails with the first check that failed: the others often follow from it.

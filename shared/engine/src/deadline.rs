@@ -27,11 +27,6 @@ impl Deadline {
             Instant::now() + margin >= end
         })
     }
-
-    /// Time left, or `otherwise` where there is no end.
-    pub fn remaining_or(&self, otherwise: Duration) -> Duration {
-        self.0.map_or(otherwise, |end| end.saturating_duration_since(Instant::now()))
-    }
 }
 
 #[cfg(test)]

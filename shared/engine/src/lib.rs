@@ -9,6 +9,7 @@ mod catalog;
 mod deadline;
 mod drill;
 mod error;
+mod lease;
 mod lifeboat;
 mod outcome;
 mod progress;

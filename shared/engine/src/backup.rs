@@ -164,6 +164,8 @@ async fn already_answered(repository: &Repository, request: &BackupRequest) -> R
     match repository.authenticated_manifest(&request.database, &newest, Site::Primary).await {
         Ok(manifest) => {
             tracing::info!(backup_id = %newest, "the request is already answered");
+            // Once more, so that a publication that was cut off between the sites is completed.
+            repository.publish(&manifest, &repository.chunk_key(manifest.epoch).await?).await?;
             Ok(Some(manifest))
         }
         Err(error) => {

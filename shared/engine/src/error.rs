@@ -32,6 +32,12 @@ pub enum EngineError {
         /// Slices planned.
         total: u64,
     },
+    /// The platform would have ended the verification; it ended itself.
+    #[error("the time limit came near after {objects} objects; the others were not read")]
+    VerificationUnfinished {
+        /// Objects read.
+        objects: u64,
+    },
     /// There is nothing to work on.
     #[error("there is no complete backup of `{database}` on {site}")]
     NoBackup {
@@ -82,19 +88,24 @@ impl EngineError {
         story(self)
     }
 
-    /// What a person can do about it: one sentence.
+    /// What a person can do about it: one sentence, without its full stop.
     pub fn hint(&self) -> String {
         match self {
             Self::Postgres(error) => {
                 error.hint().unwrap_or("see the function's log for the step that failed").to_owned()
             }
-            Self::Vault(error) => error.hint().to_owned(),
+            Self::Vault(error) => error.hint().trim_end_matches('.').to_owned(),
             Self::Unreadable { .. } => {
                 "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS".to_owned()
             }
             Self::DeadlineNear { .. } => {
                 "the next run goes on from there; if it happens again, raise the function's memory, which raises its \
                  share of processors, or the number of sessions"
+                    .to_owned()
+            }
+            Self::VerificationUnfinished { .. } => {
+                "raise `VerifyRotationDays`, so that each day reads less, or the function's memory, which raises its share of \
+                 processors"
                     .to_owned()
             }
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {

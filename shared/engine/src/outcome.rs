@@ -15,6 +15,10 @@ pub(crate) use backup::of_backup;
 pub(crate) use drill::of_drill;
 pub(crate) use verification::of_verification;
 
+/// What a subscriber reads about damage that is no more.
+const HEALED: &str = "replaced by the sound copy of the other site; every backup is whole again";
+const LOOK: &str = "read what was damaged under findings/ in the bucket, and who wrote to it in the bucket's access log";
+
 /// Everything that is said about one end of one verb.
 struct Telling {
     action: &'static str,
@@ -73,6 +77,11 @@ impl Telling {
         | Event::RestoreTestFailed { error, hint, .. } = &self.event
         {
             text.push_str(&format!("\nWhat happened: {error}.\nWhat to do: {hint}.\n"));
+        }
+        if let Event::VerificationCompleted { healed, .. } = &self.event
+            && *healed > 0
+        {
+            text.push_str(&format!("\nWhat happened: {healed} damaged object(s) were {HEALED}.\nWhat to do: {LOOK}.\n"));
         }
         text.push('\n');
         for (name, value) in self.facts.iter().filter(|(name, _)| !matches!(*name, "error" | "hint")) {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DatabaseName, Finding, VerificationReport, VerificationScope};
+use lifeboat_model::{DatabaseName, Finding, VerificationReport, VerificationScope};
 use lifeboat_vault::Repository;
 
 use crate::error::EngineError;
@@ -16,8 +16,8 @@ use crate::lifeboat::Lifeboat;
 use crate::outcome;
 use crate::stopwatch::Stopwatch;
 
-use objects::Inspection;
-use part::Part;
+use objects::{Backup, Inspection};
+use part::{ChunkCount, Part};
 
 /// What to verify.
 #[derive(Debug, Clone)]
@@ -46,22 +46,33 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
     let repository = Arc::new(lifeboat.repository().await?);
     let mut inspection = Inspection::new(lifeboat, Arc::clone(&repository));
     let backups = backups_in_scope(&repository, request).await?;
-    let mut manifests = Vec::new();
-    for backup_id in &backups {
-        manifests.extend(inspection.documents(&request.database, backup_id).await?);
+    let mut chunks = ChunkCount::default();
+    for backup in &backups {
+        chunks += inspection.documents(backup).await?;
     }
 
     stopwatch.begin("chunks", None);
     match &request.scope {
         VerificationScope::Backup { .. } => {
-            for manifest in &manifests {
-                inspection.added_chunks(manifest).await?;
+            for backup in &backups {
+                inspection.added_chunks(backup).await?;
             }
         }
-        VerificationScope::All | VerificationScope::Rotation { .. } => {
+        VerificationScope::Rotation { .. } => {
+            for part in Part::of(&request.scope, chunks) {
+                inspection.part(&part, &backups).await?;
+            }
+        }
+        VerificationScope::All => {
             inspection.repository_document().await?;
-            for part in Part::of(&request.scope, &manifests) {
-                inspection.part(&part, &manifests, request.scope == VerificationScope::All).await?;
+            // What no backup lists can only be told when the lists of every database are known.
+            let others = backups_of_others(&repository, &request.database).await?;
+            for backup in &others {
+                chunks += inspection.chunk_count(backup).await;
+            }
+            for part in Part::of(&request.scope, chunks) {
+                let listed = inspection.part(&part, &backups).await?;
+                inspection.unlisted(&part, &others, listed).await?;
             }
         }
     }
@@ -73,17 +84,33 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
 }
 
 /// The named backup, or every one that any site still lists: a manifest lost on one site is a finding, not a blind spot.
-async fn backups_in_scope(repository: &Repository, request: &VerifyRequest) -> Result<Vec<BackupId>, EngineError> {
+async fn backups_in_scope(repository: &Repository, request: &VerifyRequest) -> Result<Vec<Backup>, EngineError> {
     match &request.scope {
-        VerificationScope::Backup { backup_id } => Ok(vec![backup_id.clone()]),
-        VerificationScope::All | VerificationScope::Rotation { .. } => {
-            let mut backups = BTreeSet::new();
-            for site in repository.sites().names() {
-                backups.extend(repository.manifests(&request.database, site).await?);
-            }
-            Ok(backups.into_iter().collect())
-        }
+        VerificationScope::Backup { backup_id } => Ok(vec![Backup::new(&request.database, backup_id)]),
+        VerificationScope::All | VerificationScope::Rotation { .. } => listed(repository, &request.database).await,
     }
+}
+
+/// Every backup of the repository's other databases: they share its chunks.
+async fn backups_of_others(repository: &Repository, database: &DatabaseName) -> Result<Vec<Backup>, EngineError> {
+    let mut others = BTreeSet::new();
+    for site in repository.sites().names() {
+        others.extend(repository.databases(site).await?);
+    }
+    others.remove(database);
+    let mut backups = Vec::new();
+    for other in &others {
+        backups.extend(listed(repository, other).await?);
+    }
+    Ok(backups)
+}
+
+async fn listed(repository: &Repository, database: &DatabaseName) -> Result<Vec<Backup>, EngineError> {
+    let mut ids = BTreeSet::new();
+    for site in repository.sites().names() {
+        ids.extend(repository.manifests(database, site).await?);
+    }
+    Ok(ids.iter().map(|id| Backup::new(database, id)).collect())
 }
 
 /// Findings outlive the log: `findings/<database>/<time>.json`.

@@ -14,10 +14,10 @@ pub struct Phases(Vec<(String, f64)>);
 impl Phases {
     /// Adds `elapsed` to the phase `name`.
     pub fn add(&mut self, name: &str, elapsed: Duration) {
-        let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+        let seconds = elapsed.as_secs_f64();
         match self.0.iter_mut().find(|(phase, _)| phase == name) {
-            Some((_, sum)) => *sum += seconds,
-            None => self.0.push((name.to_owned(), seconds)),
+            Some((_, sum)) => *sum = milliseconds(*sum + seconds),
+            None => self.0.push((name.to_owned(), milliseconds(seconds))),
         }
     }
 
@@ -30,6 +30,11 @@ impl Phases {
     pub fn total(&self) -> f64 {
         self.0.iter().map(|(_, seconds)| seconds).sum()
     }
+}
+
+/// Rounded so that the number reads back from JSON as the same number.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 impl Serialize for Phases {
@@ -74,6 +79,9 @@ mod tests {
         phases.add("plan", Duration::from_millis(30));
         let json = serde_json::to_string(&phases).unwrap();
         assert_eq!(json, r#"{"plan":0.05,"data":0.5}"#);
+        phases.add("data", Duration::from_micros(100_200));
+        let json = serde_json::to_string(&phases).unwrap();
+        assert_eq!(json, r#"{"plan":0.05,"data":0.6}"#);
         assert_eq!(serde_json::from_str::<Phases>(&json).unwrap(), phases);
     }
 }

@@ -46,7 +46,7 @@ pub struct VerificationReport {
     pub read_bytes: u64,
     /// What was found, at most [`VerificationReport::MAX_FINDINGS`].
     pub findings: Vec<Finding>,
-    /// Findings beyond that number.
+    /// Findings of damage beyond that number.
     #[serde(default)]
     pub more_findings: u64,
 }

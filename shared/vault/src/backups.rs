@@ -5,13 +5,18 @@ use serde::Serialize;
 
 use crate::document::{Place, SealedManifest, encode, encode_manifest};
 use crate::error::VaultError;
-use crate::layout::{backup_of_manifest_key, chunk_list_key, database_prefix, is_plain_key, manifest_key};
+use crate::layout::{
+    BACKUPS_PREFIX, backup_of_manifest_key, chunk_list_key, database_prefix, is_plain_key, manifest_key,
+};
 use crate::repository::Repository;
 use crate::store::{DOCUMENT_LIMIT_BYTES, NewObject};
 
 /// Pages of a listing of one database's backups. A backup has two objects or a few more, so this is 250,000 backups: an
 /// hourly one for 28 years.
 const LIST_PAGES_LIMIT: usize = 500;
+
+/// Databases in one repository: each is a request for a listing.
+const DATABASES_LIMIT: usize = 1000;
 
 /// Where documents of their own name may be put by [`Repository::put_document`].
 const DOCUMENT_FOLDERS: [&str; 6] = ["drills/", "findings/", "changes/", "exports/", "archive/", "verifications/"];
@@ -46,6 +51,25 @@ impl Repository {
         let key = manifest_key(&manifest.database, backup_id);
         let object = NewObject::new(encode_manifest(&key, manifest, chunk_key)?);
         self.sites.create_everywhere(&key, object).await
+    }
+
+    /// The databases that have anything on a site under `backups/`, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`VaultError::NoSite`], [`VaultError::Store`], [`VaultError::TooMany`].
+    pub async fn databases(&self, site: Site) -> Result<Vec<DatabaseName>, VaultError> {
+        let store = self.sites.get(site)?;
+        let mut databases = Vec::new();
+        let mut after: Option<String> = None;
+        for _ in 0..DATABASES_LIMIT {
+            let page = store.list(BACKUPS_PREFIX, after.as_deref()).await?;
+            let Some(key) = page.keys.first() else { return Ok(databases) };
+            let folder = key.strip_prefix(BACKUPS_PREFIX).and_then(|rest| rest.split_once('/')).map(|(name, _)| name);
+            databases.extend(folder.and_then(|name| name.parse().ok()));
+            // `0` is the character after `/`: all other keys of this folder are passed over.
+            after = Some(folder.map_or_else(|| key.clone(), |name| format!("{BACKUPS_PREFIX}{name}0")));
+        }
+        Err(VaultError::TooMany { what: "databases in one repository", limit: DATABASES_LIMIT })
     }
 
     /// The complete backups of a database on a site, oldest first.

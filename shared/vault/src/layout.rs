@@ -28,19 +28,22 @@ pub fn chunk_key(epoch: EpochNumber, id: &ChunkId) -> String {
     format!("chunks/{epoch}/{fan}/{id}")
 }
 
+/// Where manifests and chunk lists are, a folder for each database.
+pub(crate) const BACKUPS_PREFIX: &str = "backups/";
+
 /// `backups/clinic/`: all backups of a database.
 pub(crate) fn database_prefix(database: &DatabaseName) -> String {
-    format!("backups/{database}/")
+    format!("{BACKUPS_PREFIX}{database}/")
 }
 
 /// `backups/clinic/<backup id>/manifest.json`.
 pub fn manifest_key(database: &DatabaseName, backup_id: &BackupId) -> String {
-    format!("backups/{database}/{backup_id}/{MANIFEST_NAME}")
+    format!("{BACKUPS_PREFIX}{database}/{backup_id}/{MANIFEST_NAME}")
 }
 
 /// `backups/clinic/<backup id>/chunks-00000.jsonl.zst`.
 pub fn chunk_list_key(database: &DatabaseName, backup_id: &BackupId, part: usize) -> String {
-    format!("backups/{database}/{backup_id}/chunks-{part:05}.jsonl.zst")
+    format!("{BACKUPS_PREFIX}{database}/{backup_id}/chunks-{part:05}.jsonl.zst")
 }
 
 /// The backup whose manifest has this key.

@@ -46,7 +46,11 @@ impl fmt::Display for BackupChoice {
 pub(super) async fn choose(repository: &Repository, request: &DrillRequest) -> Result<BackupId, EngineError> {
     let none = || EngineError::NoBackup { database: request.database.clone(), site: request.site };
     match &request.backup {
-        BackupChoice::Id(id) => Ok(id.clone()),
+        BackupChoice::Id(id) => {
+            let is_known = repository.manifests(&request.database, request.site).await?.contains(id);
+            let unknown = || EngineError::UnknownBackup { backup_id: id.clone(), site: request.site };
+            is_known.then(|| id.clone()).ok_or_else(unknown)
+        }
         BackupChoice::Newest => newest_backup(repository, &request.database, request.site).await?.ok_or_else(none),
         BackupChoice::Random => {
             let backups = repository.manifests(&request.database, request.site).await?;

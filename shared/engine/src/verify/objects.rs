@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use lifeboat_model::{
-    BackupId, ChunkId, DatabaseName, Finding, FindingKind, Manifest, Origin, Site, VerificationReport,
+    BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, Manifest, Origin, Site, VerificationReport,
 };
 use lifeboat_vault::{Listed, ObjectState, Repository, chunk_key};
 
 use super::VerifyRequest;
-use super::part::Part;
+use super::part::{ChunkCount, Part};
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
 
@@ -25,10 +26,23 @@ const BATCH: usize = 256;
 pub(super) struct Inspection<'a> {
     lifeboat: &'a Lifeboat,
     repository: Arc<Repository>,
+    began: Instant,
     objects: u64,
     read_bytes: u64,
     findings: Vec<Finding>,
     more_findings: u64,
+}
+
+/// A backup by its full name.
+pub(super) struct Backup {
+    database: DatabaseName,
+    id: BackupId,
+}
+
+impl Backup {
+    pub(super) fn new(database: &DatabaseName, id: &BackupId) -> Self {
+        Self { database: database.clone(), id: id.clone() }
+    }
 }
 
 /// One object on one site, after it was looked at.
@@ -39,43 +53,67 @@ struct Looked {
 
 impl<'a> Inspection<'a> {
     pub(super) fn new(lifeboat: &'a Lifeboat, repository: Arc<Repository>) -> Self {
-        Self { lifeboat, repository, objects: 0, read_bytes: 0, findings: Vec::new(), more_findings: 0 }
+        Self {
+            lifeboat,
+            repository,
+            began: Instant::now(),
+            objects: 0,
+            read_bytes: 0,
+            findings: Vec::new(),
+            more_findings: 0,
+        }
     }
 
-    /// Reads the manifest of a backup and the parts of its chunk list, on every site. Returns the manifest, when after that
-    /// any site has a sound one.
-    pub(super) async fn documents(
-        &mut self,
-        database: &DatabaseName,
-        backup_id: &BackupId,
-    ) -> Result<Option<Manifest>, EngineError> {
-        self.look_at(vec![Listed::manifest(database, backup_id)]).await?;
-        let manifest = any_manifest(&self.repository, database, backup_id).await;
-        if let Some(manifest) = &manifest {
-            self.look_at(Listed::chunk_list(manifest).collect()).await?;
-        }
-        Ok(manifest)
+    /// Reads the manifest of a backup and the parts of its chunk list, on every site. Returns how many chunks it lists, when
+    /// after that any site has a sound manifest.
+    pub(super) async fn documents(&mut self, backup: &Backup) -> Result<ChunkCount, EngineError> {
+        self.look_at(vec![Listed::manifest(&backup.database, &backup.id)]).await?;
+        let Some(manifest) = self.any_manifest(backup).await else { return Ok(ChunkCount::default()) };
+        self.look_at(Listed::chunk_list(&manifest).collect()).await?;
+        Ok(ChunkCount::from(&manifest))
+    }
+
+    /// How many chunks a backup lists, as far as any site can tell.
+    pub(super) async fn chunk_count(&self, backup: &Backup) -> ChunkCount {
+        self.any_manifest(backup).await.map_or_else(ChunkCount::default, |manifest| ChunkCount::from(&manifest))
     }
 
     /// Reads the chunks that a backup added: those it stored and those it found without a list that names them.
-    pub(super) async fn added_chunks(&mut self, manifest: &Manifest) -> Result<(), EngineError> {
+    pub(super) async fn added_chunks(&mut self, backup: &Backup) -> Result<(), EngineError> {
         let mut seen = HashSet::new();
-        self.chunks_where(manifest, |id, origin| origin != Origin::Listed && seen.insert(*id)).await
+        self.chunks_where(backup, |id, origin| origin != Origin::Listed && seen.insert(*id)).await
     }
 
-    /// Reads the chunks of a part, each once however many backups list it. With `unlisted`, names those that none does.
-    pub(super) async fn part(
+    /// Reads the chunks of a part, each once however many backups list it, and returns their ids.
+    pub(super) async fn part(&mut self, part: &Part, backups: &[Backup]) -> Result<HashSet<ChunkId>, EngineError> {
+        let mut listed = HashSet::new();
+        for backup in backups {
+            self.chunks_where(backup, |id, _| part.contains(id) && listed.insert(*id)).await?;
+        }
+        Ok(listed)
+    }
+
+    /// Names stored chunks of a part that neither `listed` has nor any of the `others` lists: left by runs that did not
+    /// finish, and reused by the next that needs them.
+    pub(super) async fn unlisted(
         &mut self,
         part: &Part,
-        manifests: &[Manifest],
-        unlisted: bool,
+        others: &[Backup],
+        mut listed: HashSet<ChunkId>,
     ) -> Result<(), EngineError> {
-        let mut seen = HashSet::new();
-        for manifest in manifests {
-            self.chunks_where(manifest, |id, _| part.contains(id) && seen.insert(*id)).await?;
+        for backup in others {
+            let mut note = |id: &ChunkId, _| {
+                if part.contains(id) {
+                    listed.insert(*id);
+                }
+                false
+            };
+            self.chunks_where(backup, &mut note).await?;
         }
-        if unlisted {
-            self.name_unlisted(part, &seen).await?;
+        for epoch in self.repository.document().epochs {
+            for site in self.repository.sites().names() {
+                self.unlisted_on(site, epoch.number, part, &listed).await?;
+            }
         }
         Ok(())
     }
@@ -102,12 +140,14 @@ impl<'a> Inspection<'a> {
 
     async fn chunks_where(
         &mut self,
-        manifest: &Manifest,
+        backup: &Backup,
         mut wanted: impl FnMut(&ChunkId, Origin) -> bool,
     ) -> Result<(), EngineError> {
+        // Without a manifest there is no list to follow; that no site has one is a finding already.
+        let Some(manifest) = self.any_manifest(backup).await else { return Ok(()) };
         // A site whose list is damaged and was not healed is passed over for the other one's.
         for site in self.repository.sites().names() {
-            let mut list = self.repository.chunk_entries(manifest, site)?;
+            let mut list = self.repository.chunk_entries(&manifest, site)?;
             let mut batch = Vec::with_capacity(BATCH);
             let complete = loop {
                 match list.next().await {
@@ -115,7 +155,7 @@ impl<'a> Inspection<'a> {
                         .extend(entry.chunk.iter().filter(|chunk| wanted(&chunk.id, chunk.origin)).map(Listed::chunk)),
                     Ok(None) => break true,
                     Err(error) => {
-                        tracing::warn!(%site, backup_id = %manifest.backup_id, %error, "a chunk list cannot be followed");
+                        tracing::warn!(%site, backup_id = %backup.id, %error, "a chunk list cannot be followed");
                         break false;
                     }
                 }
@@ -131,34 +171,36 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
-    /// Names stored chunks that no backup lists: left by runs that did not finish, and reused by the next that needs them.
-    async fn name_unlisted(&mut self, part: &Part, listed: &HashSet<ChunkId>) -> Result<(), EngineError> {
-        for epoch in self.repository.document().epochs {
-            for site in self.repository.sites().names() {
-                let mut after = None;
-                loop {
-                    let page = self.repository.stored_chunks(site, epoch.number, after.as_ref()).await?;
-                    for id in page.ids.iter().filter(|id| part.contains(id) && !listed.contains(*id)) {
-                        self.found(Finding {
-                            kind: FindingKind::Unlisted,
-                            site: Some(site),
-                            subject: chunk_key(epoch.number, id),
-                            detail: "no manifest of this database lists it".to_owned(),
-                            healed: false,
-                        });
-                    }
-                    after = page.ids.last().copied();
-                    if !page.more {
-                        break;
-                    }
-                }
+    async fn unlisted_on(
+        &mut self,
+        site: Site,
+        epoch: EpochNumber,
+        part: &Part,
+        listed: &HashSet<ChunkId>,
+    ) -> Result<(), EngineError> {
+        let mut after = None;
+        loop {
+            self.require_time()?;
+            let page = self.repository.stored_chunks(site, epoch, after.as_ref()).await?;
+            for id in page.ids.iter().filter(|id| part.contains(id) && !listed.contains(*id)) {
+                self.found(Finding {
+                    kind: FindingKind::Unlisted,
+                    site: Some(site),
+                    subject: chunk_key(epoch, id),
+                    detail: "no manifest lists it".to_owned(),
+                    healed: false,
+                });
+            }
+            after = page.ids.last().copied();
+            if !page.more {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Looks at objects on every site, several at a time, and heals what it can.
     async fn look_at(&mut self, objects: Vec<Listed>) -> Result<(), EngineError> {
+        self.require_time()?;
         let sites = self.repository.sites().names();
         let tasks: Vec<(Listed, Site)> =
             objects.into_iter().flat_map(|listed| sites.iter().map(move |site| (listed.clone(), *site))).collect();
@@ -178,27 +220,30 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
+    /// The manifest from any site that has a sound one.
+    async fn any_manifest(&self, backup: &Backup) -> Option<Manifest> {
+        for site in self.repository.sites().names() {
+            if let Ok(manifest) = self.repository.manifest(&backup.database, &backup.id, site).await {
+                return Some(manifest);
+            }
+        }
+        None
+    }
+
+    fn require_time(&self) -> Result<(), EngineError> {
+        if self.lifeboat.deadline.is_near(self.began) {
+            return Err(EngineError::VerificationUnfinished { objects: self.objects });
+        }
+        Ok(())
+    }
+
     fn found(&mut self, finding: Finding) {
         if self.findings.len() < VerificationReport::MAX_FINDINGS {
             self.findings.push(finding);
-        } else {
+        } else if finding.kind != FindingKind::Unlisted {
             self.more_findings += 1;
         }
     }
-}
-
-/// The manifest from any site that has a sound one.
-pub(super) async fn any_manifest(
-    repository: &Repository,
-    database: &DatabaseName,
-    backup_id: &BackupId,
-) -> Option<Manifest> {
-    for site in repository.sites().names() {
-        if let Ok(manifest) = repository.manifest(database, backup_id, site).await {
-            return Some(manifest);
-        }
-    }
-    None
 }
 
 async fn look(repository: Arc<Repository>, listed: Listed, site: Site) -> Result<Looked, EngineError> {

@@ -1,9 +1,31 @@
 //! Which chunks a verification reads, divided so that what must be remembered at one time is bounded.
 
+use std::ops::AddAssign;
+
 use lifeboat_model::{ChunkId, Manifest, VerificationScope};
 
 /// Chunk ids remembered at one time, so that a chunk listed by many backups is read once: about 64 MB of them.
 const REMEMBERED_CHUNKS: u64 = 1_000_000;
+
+/// How many chunks some backups hold together, at most: each is new in one of them, or was reused by the oldest of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ChunkCount {
+    new: u64,
+    reused: u64,
+}
+
+impl From<&Manifest> for ChunkCount {
+    fn from(manifest: &Manifest) -> Self {
+        Self { new: manifest.totals.new_chunks, reused: manifest.totals.reused_chunks }
+    }
+}
+
+impl AddAssign for ChunkCount {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.reused = self.reused.max(other.reused);
+    }
+}
 
 /// A share of all chunk ids: those whose first four bytes, as a number, leave `remainder` when divided by `divisor`.
 ///
@@ -15,16 +37,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The parts that together make up `scope`, given the manifests whose lists are followed.
-    pub(super) fn of(scope: &VerificationScope, manifests: &[Manifest]) -> Vec<Self> {
+    /// The parts that together make up `scope`, in which there are `chunks`.
+    pub(super) fn of(scope: &VerificationScope, chunks: ChunkCount) -> Vec<Self> {
         let (day, days) = match scope {
             VerificationScope::Rotation { day, days } => (*day, (*days).max(1)),
             VerificationScope::All | VerificationScope::Backup { .. } => (0, 1),
         };
-        // Every chunk is new in one of the backups, or was reused by the oldest one that is still listed.
-        let new: u64 = manifests.iter().map(|manifest| manifest.totals.new_chunks).sum();
-        let reused = manifests.iter().map(|manifest| manifest.totals.reused_chunks).max().unwrap_or(0);
-        let passes = (new + reused).div_ceil(u64::from(days) * REMEMBERED_CHUNKS);
+        let passes = (chunks.new + chunks.reused).div_ceil(u64::from(days) * REMEMBERED_CHUNKS);
         Self::split(day % days, days, u32::try_from(passes).unwrap_or(u32::MAX).max(1))
     }
 

@@ -50,6 +50,27 @@ async fn a_manifest_of_a_newer_format_is_refused_with_a_hint_to_update() {
 }
 
 #[tokio::test]
+async fn every_database_of_the_repository_is_named_once_however_alike_their_names_are() {
+    let bench = Bench::new();
+    let repository = bench.repository().await;
+    let writer = repository.begin_writing(now()).await.unwrap();
+    let names = ["clinic", "clinic-2", "clinic-20", "clinic0", "clinic_a", "a"];
+    for name in names {
+        for random in 1..4 {
+            let one = manifest(&backup_id(random), writer.epoch(), Default::default());
+            let one = Manifest { database: name.parse().unwrap(), ..one };
+            repository.publish(&one, writer.chunk_key()).await.unwrap();
+        }
+    }
+    let mut found: Vec<String> =
+        repository.databases(Site::Offsite).await.unwrap().iter().map(ToString::to_string).collect();
+    found.sort();
+    let mut expected = names.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
 async fn only_backups_with_a_manifest_are_listed_oldest_first() {
     let bench = Bench::new();
     let repository = bench.repository().await;

@@ -72,8 +72,8 @@ pub enum Command {
         /// The server for scratch databases as a URL, instead of its secret.
         #[arg(long, env = "LIFEBOAT_SCRATCH_URL", hide_env_values = true)]
         scratch: Option<String>,
-        /// Restore into this empty database and leave it there.
-        #[arg(long, conflicts_with = "scratch")]
+        /// Restore into this empty database, given as a URL, and leave it there; no scratch database is made.
+        #[arg(long)]
         into: Option<String>,
     },
 }
@@ -88,7 +88,7 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
             for database in services.databases(database.as_ref())? {
                 all.extend(backups(&lifeboat, &database, site).await?);
             }
-            print(json, &all, || table::of_backups(&all))?;
+            print(json, &all, || table::of_backups(&all, site))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Show { id, site } => {
@@ -101,7 +101,7 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
             let database = services.one_database(database)?;
             let source = match source {
                 Some(url) => connection("source", &url)?,
-                None => services.source(&database).await?,
+                None => services.source(&database).await.map_err(|error| or_as_url(error, "--source"))?,
             };
             let manifest = backup(&lifeboat, &BackupRequest { database, source, requested_at: None }).await?;
             print(json, &manifest, || table::of_manifest(&manifest))?;
@@ -109,7 +109,11 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
         }
         Command::Verify { database, backup } => {
             let mut reports = Vec::new();
-            for database in services.databases(database.as_ref())? {
+            let databases = match &backup {
+                Some(id) => vec![owner_of(&lifeboat, &services, database.as_ref(), id).await?],
+                None => services.databases(database.as_ref())?,
+            };
+            for database in databases {
                 let scope =
                     backup.clone().map_or(VerificationScope::All, |backup_id| VerificationScope::Backup { backup_id });
                 reports.push(verify(&lifeboat, &VerifyRequest { database, scope }).await?);
@@ -118,14 +122,18 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
             Ok(exit(reports.iter().all(|report| report.is_sound())))
         }
         Command::Drill { database, backup, site, scratch, into } => {
+            let is_kept = into.is_some();
             let into = match (into, scratch) {
                 (Some(url), _) => DrillTarget::Keep(connection("into", &url)?),
                 (None, Some(url)) => DrillTarget::Scratch(connection("scratch", &url)?),
-                (None, None) => DrillTarget::Scratch(services.scratch().await?),
+                (None, None) => {
+                    let scratch = services.scratch().await.map_err(|error| or_as_url(error, "--scratch"))?;
+                    DrillTarget::Scratch(scratch)
+                }
             };
             let request = DrillRequest { database: services.one_database(database)?, backup, site, into };
             let report = drill(&lifeboat, &request).await?;
-            print(json, &report, || table::of_drill(&report))?;
+            print(json, &report, || table::of_drill(&report, is_kept))?;
             Ok(exit(report.equal))
         }
     }
@@ -137,6 +145,32 @@ fn lifeboat(services: &Services, json: bool) -> Lifeboat {
     let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
     let run = Run { id: format!("cli-{}", std::process::id()), deadline: Deadline::after(LONGEST_RUN) };
     Lifeboat { progress, ..services.lifeboat(run, &format!("stated by {user}")) }
+}
+
+/// The database whose backup this is. A mistyped id is no damage, so it is looked for before anything is verified; one that
+/// only one site lists is known.
+async fn owner_of(
+    lifeboat: &Lifeboat,
+    services: &Services,
+    named: Option<&DatabaseName>,
+    id: &BackupId,
+) -> Result<DatabaseName, RuntimeError> {
+    let databases = services.databases(named)?;
+    let mut found = show(lifeboat, &databases, id, Site::Primary).await;
+    if found.is_err() && services.settings.offsite.is_some() {
+        found = show(lifeboat, &databases, id, Site::Offsite).await.or(found);
+    }
+    Ok(found?.database)
+}
+
+/// At a terminal a connection can be given in two ways: both are named when there is neither.
+fn or_as_url(error: RuntimeError, option: &str) -> RuntimeError {
+    match error {
+        RuntimeError::Settings(missing) => {
+            RuntimeError::Settings(missing.into_iter().map(|one| format!("{one}, and so is `{option}`")).collect())
+        }
+        other => other,
+    }
 }
 
 fn connection(name: &str, url: &str) -> Result<ConnectionSettings, RuntimeError> {

@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
-use lifeboat_model::{DrillReport, Manifest, RelationStatus, VerificationReport};
+use lifeboat_model::{DrillReport, Manifest, RelationStatus, Site, VerificationReport};
 
 /// Backups, newest last, one a line.
-pub fn of_backups(manifests: &[Manifest]) -> String {
+pub fn of_backups(manifests: &[Manifest], site: Site) -> String {
+    if manifests.is_empty() {
+        return format!("there is no complete backup on {site}\n");
+    }
     let mut text = format!(
         "{:<26} {:<16} {:>9} {:>12} {:>10} {:>8}\n",
         "BACKUP", "DATABASE", "RELATIONS", "ROWS", "STORED", "REUSED"
@@ -77,7 +80,7 @@ pub fn of_verifications(reports: &[VerificationReport]) -> String {
 }
 
 /// What a drill proved.
-pub fn of_drill(report: &DrillReport) -> String {
+pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     let verdict = if report.equal { "equal" } else { "NOT EQUAL" };
     let mut text = format!(
         "{verdict}: backup {} of {} from {}\n  {} tables, {} rows, {} schema objects, {} large objects\n  {}\n",
@@ -92,6 +95,9 @@ pub fn of_drill(report: &DrillReport) -> String {
     );
     for finding in &report.findings {
         let _ = writeln!(text, "  {finding}");
+    }
+    if is_kept {
+        text.push_str("  the database keeps what was restored; its roles have no passwords yet\n");
     }
     text
 }

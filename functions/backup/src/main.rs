@@ -2,7 +2,7 @@
 
 mod request;
 
-use lifeboat_engine::{BackupRequest, backup, request_backups};
+use lifeboat_engine::{BackupRequest, backup, give_up_backup, request_backups};
 use lifeboat_runtime::{Invocation, RuntimeError, serve};
 use serde_json::{Value, json};
 
@@ -23,9 +23,12 @@ async fn handle(invocation: Invocation) -> Result<Value, RuntimeError> {
             Ok(json!({"requested": databases}))
         }
         Request::Backup { database, requested_at, actor } => {
-            let source = services.source(&database).await?;
+            services.settings.database(&database)?;
             let lifeboat = services.lifeboat(invocation.run, &actor);
-            let manifest = backup(&lifeboat, &BackupRequest { database, source, requested_at }).await?;
+            let manifest = match services.source(&database).await {
+                Ok(source) => backup(&lifeboat, &BackupRequest { database, source, requested_at }).await?,
+                Err(error) => give_up_backup(&lifeboat, &database, error.into_engine()).await?,
+            };
             Ok(json!({"backup_id": manifest.backup_id, "totals": manifest.totals, "seconds": manifest.seconds}))
         }
     }

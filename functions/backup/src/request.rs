@@ -25,10 +25,12 @@ pub enum Request {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-enum Order {
-    Tick { trigger: ScheduleTrigger, scheduled_time: TickTime },
-    Person { database: DatabaseName, requested_by: Option<String> },
+#[serde(deny_unknown_fields)]
+struct Order {
+    trigger: Option<ScheduleTrigger>,
+    scheduled_time: Option<TickTime>,
+    database: Option<DatabaseName>,
+    requested_by: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,16 +56,24 @@ impl TryFrom<Trigger> for Request {
                 Ok(Self::Backup { database, requested_at: Some(requested_at), actor: trigger })
             }
             Trigger::Event { kind, .. } => Err(RuntimeError::Input(format!("the event `{kind}` starts no backup"))),
-            Trigger::Order(value) => Ok(match order(value)? {
-                Order::Tick { trigger: ScheduleTrigger::Schedule, scheduled_time } => {
-                    Self::Tick { at: scheduled_time.0 }
-                }
-                Order::Person { database, requested_by } => Self::Backup {
-                    database,
-                    requested_at: None,
-                    actor: format!("stated by {}", requested_by.as_deref().unwrap_or("nobody")),
-                },
-            }),
+            Trigger::Order(value) => Self::ordered(order(value)?),
+        }
+    }
+}
+
+impl Request {
+    fn ordered(order: Order) -> Result<Self, RuntimeError> {
+        let Order { trigger, scheduled_time, database, requested_by } = order;
+        match (trigger, scheduled_time, database) {
+            (Some(ScheduleTrigger::Schedule), Some(tick), None) => Ok(Self::Tick { at: tick.0 }),
+            (None, None, Some(database)) => {
+                let actor = format!("stated by {}", requested_by.as_deref().unwrap_or("nobody"));
+                Ok(Self::Backup { database, requested_at: None, actor })
+            }
+            _ => {
+                let wanted = "give `database`, or `trigger` `schedule` with `scheduled_time`";
+                Err(RuntimeError::Input(wanted.to_owned()))
+            }
         }
     }
 }

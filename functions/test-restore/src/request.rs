@@ -27,8 +27,7 @@ struct Verified {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
-    #[serde(rename = "trigger")]
-    _trigger: Option<String>,
+    trigger: Option<String>,
     scheduled_time: Option<TickTime>,
     database: Option<DatabaseName>,
     backup: Option<String>,
@@ -54,7 +53,11 @@ impl TryFrom<Trigger> for Request {
 
 impl Request {
     fn ordered(order: Order) -> Result<Self, RuntimeError> {
-        let Order { scheduled_time, database, backup, site, requested_by, .. } = order;
+        let Order { trigger, scheduled_time, database, backup, site, requested_by } = order;
+        // A drill of every database is long: nobody should start one by sending nothing.
+        if trigger.is_none() && database.is_none() && backup.is_none() {
+            return Err(RuntimeError::Input("give `database`, `backup` or both".to_owned()));
+        }
         let backup = backup.as_deref().unwrap_or("newest").parse();
         let backup = backup.map_err(|error: lifeboat_model::NameError| RuntimeError::Input(error.to_string()))?;
         if database.is_none() && matches!(backup, BackupChoice::Id(_)) {

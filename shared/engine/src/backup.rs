@@ -39,7 +39,14 @@ pub struct BackupRequest {
 /// Returns the manifest of the complete backup: the new one, or the one that already answers the request. On any error the
 /// repository has no new backup; chunks that were stored are reused by the next run. May run twice and be killed anywhere.
 pub async fn backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Manifest, EngineError> {
-    let result = take_backup(lifeboat, request).await;
+    let result = lifeboat.deadline.bound(take_backup(lifeboat, request)).await;
+    if let (Err(error), Some(_)) = (&result, request.requested_at)
+        && error.is_underway()
+    {
+        // The same request, delivered twice: the run that has the lease answers it, and tells how it ended.
+        tracing::info!(database = %request.database, error = error.story(), "the request is being answered");
+        return result;
+    }
     let told = outcome::of_backup(lifeboat, &request.database, &result).await;
     result.and_then(|manifest| told.map(|()| manifest))
 }

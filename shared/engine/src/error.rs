@@ -32,11 +32,25 @@ pub enum EngineError {
         /// Slices planned.
         total: u64,
     },
+    /// The platform would have ended the run in the middle of a step; it ended itself.
+    #[error("the run was not done after {seconds} s, shortly before its time limit")]
+    OutOfTime {
+        /// How long it had.
+        seconds: u64,
+    },
     /// The platform would have ended the verification; it ended itself.
     #[error("the time limit came near after {objects} objects; the others were not read")]
     VerificationUnfinished {
         /// Objects read.
         objects: u64,
+    },
+    /// The database's connection could not be had, so nothing began.
+    #[error("{source}")]
+    NoConnection {
+        /// What stood in the way, without the connection.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What a person can do about it.
+        hint: String,
     },
     /// There is nothing to work on.
     #[error("there is no complete backup of `{database}` on {site}")]
@@ -83,6 +97,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether another run is at work on the same thing.
+    pub fn is_underway(&self) -> bool {
+        matches!(self, Self::Vault(VaultError::LeaseHeld { .. }))
+    }
+
     /// The error and its causes in one line, for logs and messages.
     pub fn story(&self) -> String {
         story(self)
@@ -103,11 +122,17 @@ impl EngineError {
                  share of processors, or the number of sessions"
                     .to_owned()
             }
+            Self::OutOfTime { .. } => {
+                "raise the function's memory, which raises its share of processors, and look in its log for the step that took \
+                 so long"
+                    .to_owned()
+            }
             Self::VerificationUnfinished { .. } => {
                 "raise `VerifyRotationDays`, so that each day reads less, or the function's memory, which raises its share of \
                  processors"
                     .to_owned()
             }
+            Self::NoConnection { hint, .. } => hint.clone(),
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
                 "run `lifeboat backups` to see what there is, or take a backup first".to_owned()
             }

@@ -17,7 +17,7 @@ mod request;
 mod stopwatch;
 mod verify;
 
-pub use backup::{BackupPlan, BackupRequest, backup, plan_backup};
+pub use backup::{BackupPlan, BackupRequest, backup, give_up_backup, plan_backup};
 pub use catalog::{backups, show};
 pub use deadline::Deadline;
 pub use drill::{BackupChoice, DrillRequest, DrillTarget, drill};

@@ -57,13 +57,21 @@ impl RuntimeError {
         }
     }
 
+    /// The same as a verb's failure: what keeps a verb from beginning is told like what ends it.
+    pub fn into_engine(self) -> EngineError {
+        match self {
+            Self::Engine(error) => error,
+            other => EngineError::NoConnection { hint: other.hint(), source: Box::new(other) },
+        }
+    }
+
     /// A word for dashboards: Lambda's `errorType`.
     fn name(&self) -> &'static str {
         match self {
             Self::Settings(_) => "Settings",
             Self::Input(_) => "Input",
             Self::UnknownDatabase(_) => "UnknownDatabase",
-            Self::Secret { .. } | Self::Connection { .. } => "Secret",
+            Self::Secret { .. } | Self::Connection { .. } | Self::Engine(EngineError::NoConnection { .. }) => "Secret",
             Self::Engine(EngineError::Postgres(_)) => "Postgres",
             Self::Engine(EngineError::Vault(_)) => "Vault",
             Self::Engine(EngineError::DeadlineNear { .. }) => "DeadlineNear",

@@ -193,6 +193,14 @@ impl Cloud {
         created.arn().map(str::to_owned).with_context(|| format!("the secret `{name}` got no ARN"))
     }
 
+    /// Gives a secret another value, as a rotation does.
+    pub async fn change_secret(&self, name: &str, value: &str) -> Result<()> {
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.config(PRIMARY_REGION).await);
+        let put = secrets.put_secret_value().secret_id(name).secret_string(value).send().await;
+        put.with_context(|| format!("cannot change the secret `{name}`"))?;
+        Ok(())
+    }
+
     /// The executable of a binary of the workspace.
     pub fn executable(&self, binary: &str) -> Option<&Path> {
         self.executables.get(binary).map(PathBuf::as_path)

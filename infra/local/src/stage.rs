@@ -14,6 +14,9 @@ use crate::template::Parameters;
 /// The name of the stage's database, in the repository and, unless the user brought one, on the server.
 pub const DATABASE: &str = "clinic";
 
+/// The secret with the source's connection.
+pub const SOURCE_SECRET: &str = "source-connection";
+
 /// What is backed up.
 #[derive(Debug, Clone)]
 pub enum StageSource {
@@ -55,7 +58,7 @@ impl Stage {
         let postgres_client_dir = scratch.bin_dir().to_owned();
         let cloud =
             Cloud::start(CloudOptions { functions: Functions::Built, offsite: true, postgres_client_dir }).await?;
-        let source_secret = cloud.put_secret("source-connection", &source_url).await?;
+        let source_secret = cloud.put_secret(SOURCE_SECRET, &source_url).await?;
         let scratch_secret = cloud.put_secret("scratch-connection", &scratch.url("postgres")).await?;
         told("deploying template.yaml and infra/offsite.yaml");
         let own = [

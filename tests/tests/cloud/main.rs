@@ -2,4 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod alerts;
 mod bench;
+mod command_line;
+mod damage;
+mod events;
+mod failures;
+mod killed;
+mod lost_site;
+mod proxy;
+mod schedule;
+mod stock_tools;
+mod stored;

@@ -8,7 +8,9 @@ use lifeboat_engine::{
     backup, drill, verify,
 };
 use lifeboat_local::PostgresServer;
-use lifeboat_model::{DatabaseName, DrillReport, Event, Manifest, Severity, Site, VerificationReport, VerificationScope};
+use lifeboat_model::{
+    DatabaseName, DrillReport, Event, Manifest, Severity, Site, VerificationReport, VerificationScope,
+};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_signals::RecordingOutbox;
 use lifeboat_vault::Sites;

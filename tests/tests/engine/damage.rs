@@ -1,1 +1,196 @@
-//! damage
+//! Damage on either site, on both, and by somebody who knows what he does.
+
+use lifeboat_engine::BackupChoice;
+use lifeboat_model::{AlertKind, Event, FindingKind, Severity, Site, VerificationReport, VerificationScope};
+
+use crate::bench::Bench;
+use crate::sample::CLINIC;
+use crate::stores::{BOTH, Stores};
+
+/// What happens to an object. Each returns what a verification may call it.
+const HARMS: [(&str, fn(&Stores, Site, &str)); 6] = [
+    ("a bit of the first byte", |stores, site, key| flip(stores, site, key, |_| 0)),
+    ("a bit in the middle", |stores, site, key| flip(stores, site, key, |len| len / 2)),
+    ("a bit of the last byte", |stores, site, key| flip(stores, site, key, |len| len - 1)),
+    ("cut off", |stores, site, key| {
+        let len = stores.of(site).bytes(key).unwrap().len();
+        assert!(stores.of(site).truncate(key, len - 1));
+    }),
+    ("made longer", |stores, site, key| {
+        let longer = [&stores.of(site).bytes(key).unwrap()[..], b"\n"].concat();
+        stores.of(site).replace(key, longer);
+    }),
+    ("lost", |stores, site, key| assert!(stores.of(site).remove(key))),
+];
+
+fn flip(stores: &Stores, site: Site, key: &str, place: fn(usize) -> usize) {
+    let len = stores.of(site).bytes(key).unwrap().len();
+    assert!(stores.of(site).flip_bit(key, place(len), len as u32));
+}
+
+/// The one finding of a report: of this object, on this site.
+fn only_finding<'a>(report: &'a VerificationReport, site: Site, key: &str) -> &'a lifeboat_model::Finding {
+    let [finding] = report.findings.as_slice() else { panic!("{key} on {site}: {:?}", report.findings) };
+    assert_eq!((finding.subject.as_str(), finding.site), (key, Some(site)));
+    finding
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_object_damaged_in_any_way_on_either_site_is_found_named_and_healed() {
+    let bench = Bench::with("damage", CLINIC);
+    bench.back_up().await;
+    let sound = bench.stores.copy().await;
+    let mut healed = 0;
+    for site in BOTH {
+        for key in sound.backup_objects(site) {
+            for (what, harm) in HARMS {
+                let stores = sound.copy().await;
+                harm(&stores, site, &key);
+                let process = bench.process_on(stores.sites());
+                let report = process.verify(VerificationScope::All).await.unwrap();
+                let finding = only_finding(&report, site, &key);
+                assert!(finding.healed && report.is_sound(), "{key} on {site}, {what}: {finding}");
+                assert_eq!(finding.kind == FindingKind::Missing, what == "lost", "{key} on {site}, {what}: {finding}");
+                assert_eq!(stores.of(site).bytes(&key), sound.of(site).bytes(&key), "{key} on {site}, {what}");
+                assert_eq!(
+                    (process.said(), process.alerted()),
+                    (vec!["Verification Completed"], vec![Severity::Warning])
+                );
+                assert_eq!(stores.of(site.other()).keys("findings/clinic/").len(), 1, "{key} on {site}, {what}");
+
+                let again = process.verify(VerificationScope::All).await.unwrap();
+                assert!(again.findings.is_empty(), "{key} on {site}, {what}: {:?}", again.findings);
+                assert_eq!(process.alerted()[1], Severity::Info);
+                healed += 1;
+            }
+        }
+    }
+    println!("{healed} damages healed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_damaged_on_both_sites_is_found_on_both_not_healed_and_no_verification_calls_it_sound() {
+    let bench = Bench::with("both", CLINIC);
+    let manifest = bench.back_up().await;
+    let sound = bench.stores.copy().await;
+    let scopes = [VerificationScope::All, VerificationScope::Backup { backup_id: manifest.backup_id.clone() }];
+    for key in sound.backup_objects(Site::Primary).into_iter().filter(|key| key != "repository.json") {
+        for scope in &scopes {
+            let stores = sound.copy().await;
+            flip(&stores, Site::Primary, &key, |len| len / 3);
+            assert!(stores.offsite.truncate(&key, 10));
+            let harmed = BOTH.map(|site| stores.of(site).bytes(&key));
+            let process = bench.process_on(stores.sites());
+            let report = process.verify(scope.clone()).await.unwrap();
+            for site in BOTH {
+                let found = report.findings.iter().find(|f| f.subject == key && f.site == Some(site));
+                assert!(found.is_some_and(|finding| !finding.healed), "{key} on {site}: {:?}", report.findings);
+            }
+            assert!(!report.is_sound(), "{key}");
+            assert_eq!(
+                BOTH.map(|site| stores.of(site).bytes(&key)),
+                harmed,
+                "{key}: a bad copy was written over a bad copy"
+            );
+            assert_eq!((process.said(), process.alerted()), (vec!["Verification Failed"], vec![Severity::Critical]));
+            let Event::VerificationFailed { damaged, error, .. } = &process.outbox.events()[0] else { panic!() };
+            assert!(*damaged >= 2 && error.contains(&key), "{error}");
+            assert_eq!(process.outbox.alerts()[0].kind, AlertKind::VerificationFailed);
+        }
+    }
+    // Without any readable document at the root there is nothing to follow: an error, never a clean report.
+    for site in BOTH {
+        flip(&bench.stores, site, "repository.json", |len| len / 2);
+    }
+    let process = bench.process();
+    process.verify(VerificationScope::All).await.unwrap_err();
+    assert_eq!(process.said(), ["Verification Failed"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_replaced_by_another_sound_chunk_is_found_and_healed_and_never_restored() {
+    let bench = Bench::with("swapped", CLINIC);
+    bench.back_up().await;
+    let chunks = bench.stores.primary.keys("chunks/");
+    for (one, other) in chunks.iter().zip(chunks.iter().skip(1)) {
+        let stores = bench.stores.copy().await;
+        stores.primary.replace(one, bench.stores.primary.bytes(other).unwrap());
+        let drill = bench.process_on(stores.sites());
+        drill.drill(&bench.drill_request(Site::Primary)).await.unwrap_err();
+        assert_eq!(drill.said(), ["Restore Test Failed"]);
+        let report = bench.process_on(stores.sites()).verify(VerificationScope::All).await.unwrap();
+        assert!(only_finding(&report, Site::Primary, one).healed);
+        assert_eq!(stores.primary.bytes(one), bench.stores.primary.bytes(one));
+    }
+    assert_eq!(bench.scratch_databases(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_from_a_damaged_site_is_an_error_and_one_from_the_other_site_is_equal() {
+    let bench = Bench::with("restore-damaged", CLINIC);
+    bench.back_up().await;
+    for (turn, key) in bench.stores.backup_objects(Site::Offsite).into_iter().enumerate() {
+        let stores = bench.stores.copy().await;
+        let (what, harm) = HARMS[turn % HARMS.len()];
+        harm(&stores, Site::Offsite, &key);
+        let process = bench.process_on(stores.sites());
+        let error = process.drill(&bench.drill_request(Site::Offsite)).await.unwrap_err();
+        assert!(!error.hint().is_empty(), "{key}, {what}: {error}");
+        assert_eq!(process.said(), ["Restore Test Failed"], "{key}, {what}");
+        if turn % 5 == 0 {
+            assert!(process.drill(&bench.drill_request(Site::Primary)).await.unwrap().equal, "{key}, {what}");
+        }
+    }
+    assert_eq!(bench.scratch_databases(), Vec::<String>::new());
+}
+
+/// Whoever may write to the bucket, and knows the format, still has no chunk key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_that_was_forged_with_a_right_checksum_is_not_restored() {
+    let bench = Bench::with("forged", CLINIC);
+    let manifest = bench.back_up().await;
+    let key = lifeboat_vault::manifest_key(&manifest.database, &manifest.backup_id);
+    let text = String::from_utf8(bench.stores.primary.bytes(&key).unwrap().to_vec()).unwrap();
+    // Only the row count of one table: what a drill expects.
+    let (_, body) = text.split_once("\"manifest\":").unwrap();
+    let (_, mac) = text.split_once("\"mac\":\"").unwrap();
+    let (mac, body) = (&mac[..64], body.strip_suffix('}').unwrap());
+    let forged = body.replacen("\"rows\":200", "\"rows\":201", 1);
+    assert_ne!(forged, body);
+    let sum = lifeboat_vault::sha256(format!("{mac}{forged}").as_bytes());
+    bench.stores.primary.replace(&key, format!("{{\"sha256\":\"{sum}\",\"mac\":\"{mac}\",\"manifest\":{forged}}}"));
+
+    let process = bench.process();
+    let error = process.drill(&bench.drill_request(Site::Primary)).await.unwrap_err();
+    let is_forged =
+        |error: &lifeboat_vault::VaultError| matches!(error, lifeboat_vault::VaultError::ManifestForged { .. });
+    assert!(matches!(&error, lifeboat_engine::EngineError::Vault(error) if is_forged(error)), "{error:?}");
+    assert!(bench.drill(Site::Offsite).await.equal);
+    // It stops no new backup: the newest one is only what unchanged chunks are known from.
+    bench.sql("INSERT INTO clinic.remark VALUES ('after the forgery')");
+    let next = bench.back_up().await;
+    assert_eq!(next.totals.rows, manifest.totals.rows + 1);
+    let mut request = bench.drill_request(Site::Primary);
+    request.backup = BackupChoice::Id(next.backup_id);
+    assert!(process.drill(&request).await.unwrap().equal);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newest_backup_whose_documents_are_damaged_on_both_sites_stops_no_new_backup() {
+    let bench = Bench::with("stopped", CLINIC);
+    let old = bench.back_up().await;
+    for site in BOTH {
+        for key in bench.stores.of(site).keys("backups/") {
+            let stores = bench.stores.copy().await;
+            for both in BOTH {
+                flip(&stores, both, &key, |len| len / 2);
+            }
+            let next = bench.process_on(stores.sites()).back_up(&bench.request()).await.unwrap();
+            assert_ne!(next.backup_id, old.backup_id);
+            for both in BOTH {
+                stores.assert_whole(&next.backup_id, both).await;
+            }
+            assert_eq!(next.totals.new_chunks, 0, "{key}: the chunks are there all the same");
+        }
+    }
+}

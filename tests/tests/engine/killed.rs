@@ -42,7 +42,8 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
     process.lifeboat.sessions = 1;
     let whole = process.back_up(&bench.request()).await.unwrap();
     let log = script.log();
-    let publishes = |(operation, key): &(Operation, String)| *operation == Operation::Put && key.ends_with("manifest.json");
+    let publishes =
+        |(operation, key): &(Operation, String)| *operation == Operation::Put && key.ends_with("manifest.json");
     let published = 1 + log.iter().position(publishes).unwrap();
     assert!(log.len() >= 50, "{}", log.len());
     let (mut killed_while_leased, mut found_again, mut listed_early) = (0, 0, 0);
@@ -58,6 +59,9 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
         let result = dead.back_up(&bench.request()).await;
         assert!(script.is_dead(), "{at}");
         let stored_by_the_dead = new_chunks(&bench.stores, &stores);
+        let asked = &log[..n as usize - usize::from(moment == Moment::Before)];
+        let puts = asked.iter().filter(|(operation, key)| *operation == Operation::Put && key.starts_with("chunks/"));
+        assert_eq!(stored_by_the_dead.len(), puts.count(), "{at}: what it had sent is there, and nothing else");
 
         // What is listed is whole, and the old backup is as it was.
         for site in BOTH {
@@ -74,6 +78,10 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
             }
         }
 
+        // A death before a request leaves what the one after the last write before it left: from there, it was tried.
+        if moment == Moment::Before && n > 1 {
+            continue;
+        }
         // While the dead run's lease lasts, nobody else begins; after it, the next run completes.
         if stores.lease().is_some_and(|lease| lease.holder == dead.lifeboat.run_id && !lease.released) {
             killed_while_leased += 1;
@@ -107,9 +115,13 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
         assert_eq!(manifest.totals.rows, whole.totals.rows, "{at}");
     }
     assert_eq!(listed_early, 0, "no manifest before its time");
-    assert!(killed_while_leased > 20, "{killed_while_leased}");
+    assert!(killed_while_leased > 10, "{killed_while_leased}");
     assert!(found_again > 20, "{found_again}");
-    println!("{} requests, {} deaths, {found_again} chunks found again", log.len(), deaths.len());
+    println!(
+        "{} requests, {} deaths, {killed_while_leased} under the lease, {found_again} chunks found again",
+        log.len(),
+        deaths.len()
+    );
 }
 
 /// The chunks on the primary of `after` that `before` had not.
@@ -136,6 +148,9 @@ async fn the_first_backup_ever_killed_at_any_request_leaves_a_place_where_the_ne
             for backup in stores.backups(site).await {
                 stores.assert_whole(&backup, site).await;
             }
+        }
+        if moment == Moment::Before && n > 1 {
+            continue;
         }
         stores.let_the_lease_expire();
         let next = bench.process_on(stores.sites());
@@ -193,7 +208,7 @@ async fn a_drill_killed_in_the_middle_leaves_a_scratch_database_that_the_next_dr
     assert!(process.drill(&bench.drill_request(Site::Offsite)).await.unwrap().equal);
     let requests = script.requests();
     let mut left = 0;
-    for n in (1..=requests).step_by((requests / 8).max(1) as usize) {
+    for n in (1..=requests).step_by((requests / 6).max(1) as usize) {
         let (gate, script) = (Gate::new(), Script::new());
         script.add(Rule::always(Fault::Hold(gate.clone())).only_nth(n));
         let process = bench.process_on(bench.stores.behind(&script, &script));
@@ -218,7 +233,8 @@ async fn a_drill_killed_in_the_middle_leaves_a_scratch_database_that_the_next_dr
 }
 
 async fn wait_until_nobody_is_connected(bench: &Bench) {
-    const SQL: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lifeboat%' OR datname LIKE 'lifeboat%'";
+    const SQL: &str =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lifeboat%' OR datname LIKE 'lifeboat%'";
     for _ in 0..500 {
         if bench.server.psql("postgres", SQL).unwrap() == "0" {
             return;

@@ -35,10 +35,7 @@ const CASES: [Case; 17] = [
     ("DROP POLICY own ON clinic.patient", &[(FindingKind::SchemaMissing, "own on clinic.patient")]),
     ("ALTER POLICY own ON clinic.patient USING (true)", &[(FindingKind::SchemaDiffers, "own on clinic.patient")]),
     ("ALTER TABLE clinic.patient DISABLE ROW LEVEL SECURITY", &[(FindingKind::SchemaDiffers, "clinic.patient")]),
-    (
-        "ALTER TABLE clinic.account DISABLE TRIGGER stamp",
-        &[(FindingKind::SchemaDiffers, "stamp on clinic.account")],
-    ),
+    ("ALTER TABLE clinic.account DISABLE TRIGGER stamp", &[(FindingKind::SchemaDiffers, "stamp on clinic.account")]),
     ("DROP EXTENSION pgcrypto", &[(FindingKind::SchemaMissing, "pgcrypto")]),
     ("CREATE TABLE clinic.more (id int)", &[(FindingKind::SchemaUnexpected, "clinic.more")]),
     ("SELECT setval('clinic.invoice', 1020)", &[(FindingKind::SequenceDiffers, "sequences")]),
@@ -92,7 +89,8 @@ async fn a_database_that_is_not_empty_is_never_restored_into() {
     request.into = lifeboat_engine::DrillTarget::Keep(kept);
     let process = bench.process();
     let error = process.drill(&request).await.unwrap_err();
-    let expected = |error: &PostgresError| matches!(error, PostgresError::NotEmpty { example, .. } if example == "public.mine");
+    let expected =
+        |error: &PostgresError| matches!(error, PostgresError::NotEmpty { example, .. } if example == "public.mine");
     assert!(matches!(&error, lifeboat_engine::EngineError::Postgres(error) if expected(error)), "{error:?}");
     assert_eq!(bench.server.psql("kept", "SELECT answer FROM mine").unwrap(), "42");
     assert_eq!(process.said(), ["Restore Test Failed"]);

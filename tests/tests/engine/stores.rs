@@ -147,9 +147,7 @@ impl Stores {
 
     /// The keys of a site without the ledger, the leases and the reports: what a backup is made of.
     pub fn backup_objects(&self, site: Site) -> Vec<String> {
-        let kept = |key: &String| {
-            key == "repository.json" || key.starts_with("chunks/") || key.starts_with("backups/")
-        };
+        let kept = |key: &String| key == "repository.json" || key.starts_with("chunks/") || key.starts_with("backups/");
         self.of(site).keys("").into_iter().filter(kept).collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_engine::{BackupRequest, Deadline, EngineError};
+use lifeboat_engine::{BackupRequest, EngineError};
 use lifeboat_model::{Event, Outcome, Severity, Site};
 use lifeboat_vault::{Fault, Gate, Operation, Rule, Script, VaultError};
 
@@ -64,8 +64,7 @@ async fn of_two_runs_at_once_the_second_is_refused_with_holder_and_expiry_and_pu
     let bench = Bench::with("at-once", CLINIC);
     let (gate, script) = (Gate::new(), Script::new());
     script.add(Rule::always(Fault::Hold(gate.clone())).on(Operation::Put).under("chunks/").only_nth(2));
-    let mut first = bench.process_on(bench.stores.behind(&script, &script));
-    first.lifeboat.deadline = Deadline::after(std::time::Duration::from_secs(600));
+    let first = bench.process_on(bench.stores.behind(&script, &script));
     let first_id = first.lifeboat.run_id.clone();
     let request = bench.request();
     let running = tokio::spawn(async move { (first.back_up(&request).await, first) });
@@ -77,7 +76,10 @@ async fn of_two_runs_at_once_the_second_is_refused_with_holder_and_expiry_and_pu
     let EngineError::Vault(VaultError::LeaseHeld { holder, expires_at, .. }) = &error else { panic!("{error:?}") };
     assert_eq!(*holder, first_id);
     let left = expires_at.duration_since(Timestamp::now());
-    assert!(left > SignedDuration::from_secs(600) && left < SignedDuration::from_secs(700), "{left}");
+    assert!(
+        left > SignedDuration::ZERO && left <= SignedDuration::from_secs(60),
+        "a killed run keeps nobody out for long: {left}"
+    );
     for fact in [holder.as_str(), &expires_at.to_string()] {
         assert!(error.to_string().contains(fact), "{error}");
     }

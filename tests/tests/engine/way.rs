@@ -82,13 +82,16 @@ async fn a_backup_is_verified_and_proved_from_each_site_and_each_act_is_on_recor
     assert_eq!(bench.stores.offsite.keys("drills/clinic/").len(), 2);
     assert_eq!(bench.stores.primary.keys("findings/"), Vec::<String>::new());
 
-    assert_eq!(process.said(), [
-        "Backup Completed",
-        "Verification Completed",
-        "Verification Completed",
-        "Restore Test Completed",
-        "Restore Test Completed",
-    ]);
+    assert_eq!(
+        process.said(),
+        [
+            "Backup Completed",
+            "Verification Completed",
+            "Verification Completed",
+            "Restore Test Completed",
+            "Restore Test Completed",
+        ]
+    );
     assert_eq!(process.alerted(), [Severity::Info; 5]);
     let kinds: Vec<AlertKind> = process.outbox.alerts().iter().map(|alert| alert.kind).collect();
     assert_eq!(kinds[0], AlertKind::BackupCompleted);

@@ -1,0 +1,184 @@
+//! `lifeboat` as a person meets it: text for eyes, one JSON document for programs, and what it says when something is wrong.
+
+use std::process::{Command, Output};
+
+use lifeboat_local::{DATABASE, Stage};
+use serde_json::Value;
+
+use crate::bench::small_stage;
+
+/// In the URLs of the stage's servers, and in the wrong ones of these tests.
+const PASSWORDS: [&str; 2] = ["lifeboat-local", "s3cr3t-pw"];
+
+/// What a run printed and how it ended.
+struct Run {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs the tool on the stage without these variables; no output may ever hold a password.
+fn run_without(stage: &Stage, unset: &[&str], arguments: &[&str]) -> Run {
+    let mut lifeboat = Command::new(stage.cloud().executable("lifeboat").unwrap());
+    lifeboat.args(arguments).envs(stage.environment());
+    for name in unset {
+        lifeboat.env_remove(name);
+    }
+    let Output { status, stdout, stderr } = lifeboat.output().unwrap();
+    let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    for password in PASSWORDS {
+        assert!(!out.contains(password) && !err.contains(password), "{arguments:?}: {out}{err}");
+    }
+    Run { status: status.code().unwrap(), out, err }
+}
+
+fn run(stage: &Stage, arguments: &[&str]) -> Run {
+    run_without(stage, &[], arguments)
+}
+
+/// A run that is well, as text.
+fn text(stage: &Stage, arguments: &[&str]) -> String {
+    let Run { status, out, err } = run(stage, arguments);
+    assert_eq!((status, err.as_str()), (0, ""), "{arguments:?}: {out}");
+    assert!(serde_json::from_str::<Value>(&out).is_err(), "{arguments:?} printed JSON to a person: {out}");
+    out
+}
+
+/// A run that is well, as the one document it printed.
+fn json(stage: &Stage, arguments: &[&str]) -> Value {
+    let Run { status, out, err } = run(stage, &[arguments, &["--json"]].concat());
+    assert_eq!((status, err.as_str()), (0, ""), "{arguments:?}: {out}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
+}
+
+/// A run that failed: nothing on standard output, and one sentence and one hint on standard error.
+fn complaint(arguments: &[&str], run: &Run) -> String {
+    assert_eq!((run.status, run.out.as_str()), (1, ""), "{arguments:?}: {}", run.err);
+    let [sentence, hint] = run.err.lines().collect::<Vec<_>>()[..] else { panic!("{arguments:?}: {}", run.err) };
+    assert!(sentence.starts_with("lifeboat: ") && hint.starts_with("  hint: "), "{arguments:?}: {}", run.err);
+    run.err.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verb_speaks_text_to_a_person_and_one_json_document_to_a_program() {
+    let stage = small_stage(&[]).await;
+    let source = stage.source().unwrap().url(DATABASE);
+    let scratch = stage.scratch().url("postgres");
+    assert!(complaint(&["backups"], &run(&stage, &["backups"])).contains("a first backup makes the repository"));
+
+    let told = text(&stage, &["backup", "--source", &source]);
+    assert!(told.contains("25000 in ") && told.contains("public.patients  5000 rows"), "{told}");
+    let manifest = json(&stage, &["backup", "--source", &source]);
+    assert_eq!((&manifest["totals"]["rows"], &manifest["state"]), (&25_000.into(), &"complete".into()));
+    let id = manifest["backup_id"].as_str().unwrap();
+
+    let listed = text(&stage, &["backups"]);
+    assert_eq!((listed.lines().count(), listed.contains(id)), (3, true), "{listed}");
+    assert_eq!(json(&stage, &["backups", "--site", "offsite"]).as_array().unwrap()[1], manifest);
+    assert!(text(&stage, &["show", id, "--site", "offsite"]).contains(id));
+    assert_eq!(json(&stage, &["show", id]), manifest);
+
+    assert!(text(&stage, &["verify"]).starts_with("clinic: sound; "));
+    assert_eq!(json(&stage, &["verify", "--backup", id]).as_array().unwrap()[0]["findings"], serde_json::json!([]));
+
+    assert!(text(&stage, &["drill", "--scratch", &scratch]).starts_with(&format!("equal: backup {id} of clinic")));
+    let report = json(&stage, &["drill", "--scratch", &scratch, "--backup", "random"]);
+    assert_eq!((&report["equal"], &report["rows"]), (&true.into(), &25_000.into()));
+    let databases = stage.scratch().psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'lifeboat%'");
+    assert_eq!(databases.unwrap(), "0", "a scratch database was left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_into_a_database_keeps_the_data_and_refuses_one_that_holds_anything() {
+    let stage = small_stage(&[]).await;
+    let id = json(&stage, &["backup"])["backup_id"].as_str().unwrap().to_owned();
+    let scratch = stage.scratch();
+    for name in ["kept", "kept_too", "taken"] {
+        scratch.psql("postgres", &format!("CREATE DATABASE {name}")).unwrap();
+    }
+    scratch.psql("taken", "CREATE TABLE mine AS SELECT 1 AS a").unwrap();
+
+    // The environment names a scratch server, too, as it does for whoever drills every week.
+    let told = text(&stage, &["drill", "--into", &scratch.url("kept"), "--site", "offsite", "--backup", &id]);
+    assert!(told.starts_with("equal: ") && told.contains("the database keeps what was restored"), "{told}");
+    assert_eq!(json(&stage, &["drill", "--into", &scratch.url("kept_too")])["equal"], true);
+    for name in ["kept", "kept_too"] {
+        assert_eq!(
+            scratch.psql(name, "SELECT count(*) FROM patients JOIN visits ON patient = patients.id").unwrap(),
+            "20000"
+        );
+        assert_eq!(scratch.psql(name, "SELECT count(*) > 0 FROM fees").unwrap(), "t");
+    }
+
+    let everything = "SELECT string_agg(oid::regclass::text || relfilenode, ',' ORDER BY oid) FROM pg_class";
+    for (name, holds) in [("kept", "`"), ("taken", "`public.mine`")] {
+        let before = scratch.psql(name, everything).unwrap();
+        let arguments = ["drill", "--into", &scratch.url(name)];
+        let said = complaint(&arguments, &run(&stage, &arguments));
+        assert!(said.contains(&format!("database `{name}` is not empty: it holds {holds}")), "{said}");
+        assert!(said.contains("hint: name an empty database"), "{said}");
+        assert_eq!(scratch.psql(name, everything).unwrap(), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_is_named_with_what_to_do_about_it() {
+    const UNKNOWN: &str = "2020-01-01T00-00-00Z-aaaa";
+    let stage = small_stage(&[]).await;
+    json(&stage, &["backup"]);
+    let findings_of_nothing = "there is no backup `2020-01-01T00-00-00Z-aaaa` on primary";
+    for (arguments, wanted, hint) in [
+        (vec!["show", UNKNOWN], findings_of_nothing, "lifeboat backups"),
+        (vec!["drill", "--backup", UNKNOWN], findings_of_nothing, "lifeboat backups"),
+        (vec!["verify", "--backup", UNKNOWN], findings_of_nothing, "lifeboat backups"),
+        (vec!["backups", "--database", "billing"], "no database `billing` is configured", "LIFEBOAT_DATABASES"),
+        (
+            vec!["backup", "--source", "postgres://u:s3cr3t-pw@127.0.0.1:1/clinic?sslmode=disable"],
+            "no connection to `127.0.0.1:1/clinic`",
+            "check host and port",
+        ),
+        (vec!["backup", "--source", "mysql://u:s3cr3t-pw@h/x"], "--source", "postgres://user:password@host"),
+        (vec!["drill", "--scratch", "s3cr3t-pw"], "--scratch", "postgres://user:password@host"),
+        (vec!["drill", "--into", "postgres://u:s3cr3t-pw@h:port/x"], "--into", "postgres://user:password@host"),
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let arguments = [&arguments, json].concat();
+            let said = complaint(&arguments, &run(&stage, &arguments));
+            assert!(said.lines().next().unwrap().contains(wanted), "{arguments:?}: {said}");
+            assert!(said.lines().nth(1).unwrap().contains(hint), "{arguments:?}: {said}");
+        }
+    }
+    for (arguments, wanted) in [
+        (&["show", "yesterday"][..], "is not a backup id such as"),
+        (&["backups", "--site", "mars"], "`mars` is not a site: `primary` or `offsite`"),
+        (&["restore"], "unrecognized subcommand"),
+    ] {
+        let Run { status, out, err } = run(&stage, arguments);
+        assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(err.contains(wanted), "{arguments:?}: {err}");
+    }
+    assert!(run(&stage, &["--help"]).out.contains("Exit status: 0 all is well"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_are_missing_are_named_all_at_once() {
+    let stage = small_stage(&[]).await;
+    let environment = stage.environment();
+    let all: Vec<&str> = environment.keys().copied().filter(|name| name.starts_with("LIFEBOAT_")).collect();
+    let said = complaint(&["backups"], &run_without(&stage, &all, &["backups"]));
+    for name in ["LIFEBOAT_DATABASES", "LIFEBOAT_PRIMARY_BUCKET", "LIFEBOAT_PRIMARY_REGION"] {
+        assert!(said.contains(&format!("`{name}` is missing")), "{said}");
+    }
+    assert!(said.contains("hint: export them in this shell"), "{said}");
+
+    let without = |unset: &[&str], arguments: &[&str]| complaint(arguments, &run_without(&stage, unset, arguments));
+    let said = without(&["LIFEBOAT_OFFSITE_REGION"], &["backups"]);
+    assert!(said.contains("`LIFEBOAT_OFFSITE_REGION` is missing"), "{said}");
+    let said = without(&["LIFEBOAT_SOURCE_URL"], &["backup"]);
+    assert!(said.contains("`LIFEBOAT_DATABASE_SECRETS` is missing, and so is `--source`"), "{said}");
+    let said = without(&["LIFEBOAT_SCRATCH_URL"], &["drill"]);
+    assert!(said.contains("`LIFEBOAT_SCRATCH_SECRET` is missing, and so is `--scratch`"), "{said}");
+    let offsite = ["LIFEBOAT_OFFSITE_BUCKET", "LIFEBOAT_OFFSITE_REGION", "LIFEBOAT_OFFSITE_KEY"];
+    let said = without(&offsite, &["backups", "--site", "offsite"]);
+    assert!(said.contains("offsite site is"), "{said}");
+}

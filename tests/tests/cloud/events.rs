@@ -1,0 +1,140 @@
+//! The sample inputs under events/: each is run by the function that the table beside them names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_local::{Cloud, DATABASE, DeployedFunction, Invocation, OFFSITE_REGION, PRIMARY_REGION, Stage, root};
+use serde_json::{Value, json};
+
+use crate::bench::small_stage;
+
+/// The backup that the samples speak of.
+const SAMPLE_ID: &str = "2026-11-21T20-00-02Z-k3f9";
+
+/// The table of events/README.md: file → function. A file without a row, or a row without a file, is an error.
+fn samples() -> BTreeMap<String, String> {
+    let folder = root().join("events");
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let cells = |row: &str| -> Vec<String> { row.split('|').map(|cell| cell.trim().replace('`', "")).collect() };
+    let table: BTreeMap<String, String> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|row| (cells(row)[1].clone(), cells(row)[2].clone()))
+        .collect();
+    let files: BTreeSet<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".json"))
+        .collect();
+    assert_eq!(table.keys().cloned().collect::<BTreeSet<_>>(), files);
+    table
+}
+
+fn function<'a>(stage: &'a Stage, name: &str) -> &'a DeployedFunction {
+    match name {
+        "backup" => &stage.deployment().backup,
+        "verify" => &stage.deployment().verify,
+        "test-restore" => &stage.deployment().test_restore,
+        other => panic!("there is no function `{other}`"),
+    }
+}
+
+async fn invoke(stage: &Stage, name: &str, input: &Value) -> Invocation {
+    stage.cloud().invoke(function(stage, name), input).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_event_succeeds_at_its_function() {
+    let samples = samples();
+    let stage = small_stage(&[]).await;
+    let taken = invoke(&stage, "backup", &json!({"database": DATABASE})).await;
+    let backup_id = taken.payload["backup_id"].as_str().unwrap().to_owned();
+
+    for (file, name) in &samples {
+        let sample = std::fs::read_to_string(root().join("events").join(file)).unwrap();
+        let input: Value = serde_json::from_str(&sample.replace(SAMPLE_ID, &backup_id)).unwrap();
+        let answer = invoke(&stage, name, &input).await;
+        assert!(!answer.failed, "{file}: {}", answer.payload);
+        let answer = &answer.payload;
+        match (name.as_str(), file.as_str()) {
+            ("backup", "backup-tick.json") => assert_eq!(*answer, json!({"requested": [DATABASE]})),
+            ("backup", _) => {
+                assert!(answer["backup_id"].as_str().unwrap() >= backup_id.as_str(), "{file}: {answer}");
+                assert_eq!(answer["totals"]["rows"], 25_000, "{file}: {answer}");
+            }
+            (_, _) => {
+                let [report] = answer.as_array().unwrap().as_slice() else { panic!("{file}: {answer}") };
+                assert_eq!(report["database"], DATABASE, "{file}");
+                assert_eq!(report["findings"], json!([]), "{file}");
+                if name == "verify" {
+                    assert!(report["objects"].as_u64().unwrap() > 0, "{file}: {answer}");
+                } else {
+                    assert_eq!((&report["equal"], &report["rows"]), (&json!(true), &json!(25_000)), "{file}");
+                }
+                if sample.contains(SAMPLE_ID) && name == "test-restore" {
+                    assert_eq!(report["backup_id"], backup_id.as_str(), "{file}");
+                    assert_eq!(&report["site"], input.get("site").unwrap_or(&json!("primary")), "{file}");
+                }
+            }
+        }
+    }
+}
+
+/// What each function must refuse, and a word that its sentence must have.
+fn nonsense() -> Vec<(&'static str, Value, &'static str)> {
+    let event = |kind: &str, detail: Value| json!({"source": "lifeboat", "detail-type": kind, "detail": detail});
+    let about_clinic = json!({"database": DATABASE, "backup_id": SAMPLE_ID});
+    let mut all = vec![
+        ("backup", json!({"trigger": "schedule"}), "scheduled_time"),
+        ("backup", json!({"trigger": "schedule", "scheduled_time": "soon"}), "soon"),
+        ("backup", json!({"trigger": "deployment", "scheduled_time": "2026-11-21T20:00:00Z"}), "deployment"),
+        ("backup", json!({"database": "../etc"}), "database name"),
+        ("backup", event("Backup Completed", about_clinic.clone()), "Backup Completed"),
+        ("backup", event("Backup Requested", json!({"database": DATABASE})), "requested_at"),
+        ("verify", json!({"backup_id": SAMPLE_ID}), "database"),
+        ("verify", json!({"database": DATABASE, "scope": "some"}), "some"),
+        ("verify", json!({"database": DATABASE, "backup_id": "newest"}), "newest"),
+        ("verify", event("Backup Requested", about_clinic.clone()), "Backup Requested"),
+        ("verify", event("Backup Completed", json!({"database": DATABASE})), "backup_id"),
+        ("test-restore", json!({"backup": SAMPLE_ID}), "database"),
+        ("test-restore", json!({"database": DATABASE, "backup": "oldest"}), "oldest"),
+        ("test-restore", json!({"database": DATABASE, "site": "mars"}), "mars"),
+        ("test-restore", event("Backup Completed", about_clinic), "Backup Completed"),
+        ("test-restore", event("Verification Completed", json!({"database": DATABASE})), "backup_id"),
+    ];
+    for name in ["backup", "verify", "test-restore"] {
+        all.extend([
+            (name, json!({}), "give"),
+            (name, json!([]), "length 0"),
+            (name, Value::Null, "null"),
+            (name, json!("clinic"), "string"),
+            (name, json!({"database": 5}), "integer `5`"),
+            (name, json!({"database": DATABASE, "databse": DATABASE}), "databse"),
+        ]);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_changes_nothing() {
+    let stage = small_stage(&[]).await;
+    for (name, input, word) in nonsense() {
+        let answer = invoke(&stage, name, &input).await;
+        assert!(answer.failed, "{name} took {input}: {}", answer.payload);
+        assert_eq!(answer.payload["errorType"], "Input", "{name} {input}: {}", answer.payload);
+        let message = answer.payload["errorMessage"].as_str().unwrap();
+        assert!(message.contains(word), "{name} {input}: {message}");
+        assert!(message.ends_with(". see events/ for an input of each kind."), "{name} {input}: {message}");
+        assert_eq!(message.lines().count(), 1, "{name} {input}: {message}");
+    }
+    let unknown = invoke(&stage, "backup", &json!({"database": "billing"})).await;
+    assert!(unknown.failed && unknown.payload["errorType"] == "UnknownDatabase", "{}", unknown.payload);
+
+    // Before the first backup the buckets are empty, so any change would be seen.
+    let deployment = stage.deployment();
+    assert_eq!(count_objects(stage.cloud(), PRIMARY_REGION, &deployment.primary_bucket).await, 0);
+    assert_eq!(count_objects(stage.cloud(), OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().0).await, 0);
+}
+
+async fn count_objects(cloud: &Cloud, region: &'static str, bucket: &str) -> usize {
+    cloud.s3(region).await.list_objects_v2().bucket(bucket).send().await.unwrap().contents().len()
+}

@@ -1,0 +1,118 @@
+//! What lies in the two buckets, read by the test itself and not by a function.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use lifeboat_local::{OFFSITE_REGION, PRIMARY_REGION, Stage};
+use lifeboat_model::{BackupId, ChunkEntry, DatabaseName, Manifest, Site};
+use lifeboat_vault::{KmsDataKeys, KmsKey, Listed, ObjectStore, Repository, S3Store, Sites, kms_client, s3_client};
+
+pub const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
+
+/// The buckets and the repository in them.
+pub struct Stored {
+    /// Opened anew for each test's look: it writes nothing.
+    pub repository: Repository,
+    buckets: [(aws_sdk_s3::Client, String); 2],
+}
+
+impl Stored {
+    /// Looks into the buckets of a stage on which a first backup has at least begun.
+    pub async fn on(stage: &Stage) -> Self {
+        let (cloud, deployment) = (stage.cloud(), stage.deployment());
+        let (offsite_bucket, offsite_key) = deployment.offsite.clone().unwrap();
+        let near = cloud.config(PRIMARY_REGION).await;
+        let far = cloud.config(OFFSITE_REGION).await;
+        let endpoint = Some(cloud.endpoint());
+        let buckets = [
+            (s3_client(&near, PRIMARY_REGION, endpoint), deployment.primary_bucket.clone()),
+            (s3_client(&far, OFFSITE_REGION, endpoint), offsite_bucket),
+        ];
+        let [primary, offsite] = buckets
+            .clone()
+            .map(|(client, bucket)| -> Option<Arc<dyn ObjectStore>> { Some(Arc::new(S3Store::new(client, bucket))) });
+        let keys = KmsDataKeys::new(
+            KmsKey::new(kms_client(&near, PRIMARY_REGION, endpoint), &deployment.primary_key_arn),
+            Some(KmsKey::new(kms_client(&far, OFFSITE_REGION, endpoint), offsite_key)),
+        );
+        let repository = Repository::open(Sites::new(primary, offsite), Arc::new(keys)).await.unwrap();
+        Self { repository, buckets }
+    }
+
+    fn bucket(&self, site: Site) -> (&aws_sdk_s3::Client, &str) {
+        let [primary, offsite] = &self.buckets;
+        let (client, bucket) = if site == Site::Primary { primary } else { offsite };
+        (client, bucket)
+    }
+
+    /// Keys below `prefix`, in order. What is looked at here is far below a page.
+    pub async fn keys(&self, site: Site, prefix: &str) -> BTreeSet<String> {
+        let (s3, bucket) = self.bucket(site);
+        let page = s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await.unwrap();
+        assert_ne!(page.is_truncated(), Some(true));
+        page.contents().iter().map(|object| object.key().unwrap().to_owned()).collect()
+    }
+
+    /// The bytes of an object.
+    pub async fn bytes(&self, site: Site, key: &str) -> Vec<u8> {
+        let (s3, bucket) = self.bucket(site);
+        let object = s3.get_object().bucket(bucket).key(key).send().await;
+        let object = object.unwrap_or_else(|error| panic!("`{key}` on {site}: {error:?}"));
+        object.body.collect().await.unwrap().to_vec()
+    }
+
+    /// Overwrites an object, as somebody with the right to write would: the older version stays below. Metadata is kept.
+    pub async fn overwrite(&self, site: Site, key: &str, bytes: Vec<u8>) {
+        let (s3, bucket) = self.bucket(site);
+        let head = s3.head_object().bucket(bucket).key(key).send().await.unwrap();
+        let put = s3.put_object().bucket(bucket).key(key).body(bytes.into());
+        put.set_metadata(head.metadata().cloned()).send().await.unwrap();
+    }
+
+    /// Flips one bit of the byte at `place` (a share of the length, from 0 to 1) of an object.
+    pub async fn flip(&self, site: Site, key: &str, place: f64) {
+        let mut bytes = self.bytes(site, key).await;
+        let at = ((bytes.len() - 1) as f64 * place) as usize;
+        bytes[at] ^= 0x10;
+        self.overwrite(site, key, bytes).await;
+    }
+
+    /// Deletes an object without naming a version: a delete marker hides it.
+    pub async fn delete(&self, site: Site, key: &str) {
+        let (s3, bucket) = self.bucket(site);
+        s3.delete_object().bucket(bucket).key(key).send().await.unwrap();
+    }
+
+    /// The backups of a database that a site lists.
+    pub async fn backups(&self, database: &DatabaseName, site: Site) -> Vec<BackupId> {
+        self.repository.manifests(database, site).await.unwrap()
+    }
+
+    /// Asserts that a site alone has everything of a backup, byte for byte; returns its manifest and chunk list.
+    pub async fn assert_whole(
+        &self,
+        database: &DatabaseName,
+        backup: &BackupId,
+        site: Site,
+    ) -> (Manifest, Vec<ChunkEntry>) {
+        let manifest = self.repository.authenticated_manifest(database, backup, site).await.unwrap();
+        for part in Listed::chunk_list(&manifest) {
+            self.assert_sound(site, &part).await;
+        }
+        let mut list = self.repository.chunk_entries(&manifest, site).unwrap();
+        let mut entries = Vec::new();
+        while let Some(entry) = list.next().await.unwrap() {
+            if let Some(chunk) = &entry.chunk {
+                self.assert_sound(site, &Listed::chunk(chunk)).await;
+            }
+            entries.push(entry);
+        }
+        assert_eq!(entries.len() as u64, manifest.chunk_list.entries, "{backup} on {site}");
+        (manifest, entries)
+    }
+
+    async fn assert_sound(&self, site: Site, listed: &Listed) {
+        let state = self.repository.inspect(site, listed).await.unwrap();
+        assert!(state.is_sound(), "`{}` on {site}: {state}", listed.key());
+    }
+}

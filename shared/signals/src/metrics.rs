@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 /// The CloudWatch namespace of all metrics.
 const NAMESPACE: &str = "Lifeboat";
 
+/// Lambda sets it in every function's environment.
+const IN_A_FUNCTION: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
 /// CloudWatch's units, as far as they are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -81,7 +84,11 @@ impl MetricsLine {
     }
 
     /// Writes the line to standard output, where Lambda's log agent picks it up. A closed output loses metrics, not backups.
+    /// Outside a function nobody reads metrics there, and standard output is the caller's.
     pub fn emit(&self) {
+        if std::env::var_os(IN_A_FUNCTION).is_none() {
+            return;
+        }
         let mut output = std::io::stdout().lock();
         let _ = writeln!(output, "{}", self.to_json(Timestamp::now()));
     }

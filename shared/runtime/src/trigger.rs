@@ -49,7 +49,9 @@ impl<'de> Deserialize<'de> for TickTime {
         if text == "<aws.scheduler.scheduled-time>" {
             return Ok(Self(Timestamp::now()));
         }
-        text.parse().map(Self).map_err(serde::de::Error::custom)
+        let expected = "a time such as `2026-11-21T20:00:00Z`";
+        let invalid = || serde::de::Error::invalid_value(serde::de::Unexpected::Str(&text), &expected);
+        text.parse().map(Self).map_err(|_| invalid())
     }
 }
 

@@ -78,11 +78,10 @@ async fn a_function_killed_at_any_of_twenty_requests_leaves_no_false_backup_and_
 /// Databases of these names on the source's server, each with rows of its own, and functions that go through `endpoint`.
 async fn put_databases(stage: &mut Stage, names: &[String], endpoint: &str) {
     let mut secrets = Vec::new();
-    for name in names {
+    for (n, name) in names.iter().enumerate() {
         let server = stage.source().unwrap();
         server.psql("postgres", &format!("CREATE DATABASE \"{name}\" TEMPLATE {DATABASE}")).unwrap();
-        let own =
-            format!("UPDATE patients SET name = name || ' of {name}'; UPDATE visits SET fee = fee + length('{name}')");
+        let own = format!("UPDATE patients SET name = name || {n}; UPDATE visits SET fee = fee + {n}");
         server.psql(name, &own).unwrap();
         secrets.push(stage.cloud().put_secret(name, &server.url(name)).await.unwrap());
     }

@@ -319,6 +319,23 @@ fn decode_sha256(base64: &str) -> Option<Sha256> {
     BASE64.decode(base64).ok()?.try_into().ok().map(Sha256)
 }
 
+/// What S3 said, without the layers that the SDK wraps around it: people read this in an alert.
+#[derive(Debug, thiserror::Error)]
+#[error("S3 answered {status} {said}")]
+struct Answer {
+    status: u16,
+    said: String,
+}
+
+impl Answer {
+    /// The answer to a `HEAD` has no body, and so neither code nor message.
+    fn new(status: u16, code: Option<&str>, message: Option<&str>) -> Self {
+        let message = message.unwrap_or("without a word").trim_end_matches('.');
+        let said = code.map_or_else(|| message.to_owned(), |code| format!("`{code}`: {message}"));
+        Self { status, said }
+    }
+}
+
 /// What a failed request means. The SDK has retried whatever is worth it by now.
 fn translate<E>(key: &str, error: SdkError<E, HttpResponse>) -> StoreError
 where
@@ -326,15 +343,18 @@ where
 {
     let key = key.to_owned();
     let status = error.raw_response().map(|response| response.status().as_u16());
-    let code = error.as_service_error().and_then(|service| service.code()).unwrap_or_default().to_owned();
+    let code = error.code().unwrap_or_default().to_owned();
+    let answer = |status| Box::new(Answer::new(status, error.code(), error.message()));
     match (status, code.as_str()) {
         (_, "NoSuchBucket") => StoreError::NoBucket { key },
         (Some(404), _) => StoreError::NotFound { key },
         // Only a copy comes here with it: writes tell their conditions apart themselves.
         (Some(412), _) => StoreError::AlreadyExists { key },
-        (Some(401 | 403), _) => StoreError::Denied { key, source: Box::new(error) },
-        (Some(409 | 429 | 500..=599), _) => StoreError::Unavailable { key, retryable: true, source: Box::new(error) },
-        (Some(_), _) => StoreError::Rejected { key, code, source: Box::new(error) },
+        (Some(status @ (401 | 403)), _) => StoreError::Denied { key, source: answer(status) },
+        (Some(status @ (409 | 429 | 500..=599)), _) => {
+            StoreError::Unavailable { key, retryable: true, source: answer(status) }
+        }
+        (Some(status), _) => StoreError::Rejected { key, code, source: answer(status) },
         (None, _) => match error {
             SdkError::TimeoutError(_) => StoreError::TimedOut { key, after: ATTEMPT_TIMEOUT },
             SdkError::ConstructionFailure(_) => {

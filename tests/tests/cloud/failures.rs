@@ -197,15 +197,17 @@ async fn of_two_runs_one_is_refused_and_a_request_delivered_twice_is_carried_out
     let driving = tokio::spawn(connection);
     let migration = client.transaction().await.unwrap();
     migration.batch_execute("LOCK TABLE patients IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let (first, second) = tokio::join!(trouble.invoke(&requested), async {
+    let (first, (second, duplicate)) = tokio::join!(trouble.invoke(&requested), async {
         wait_for_lease(&trouble.stage).await;
-        let second = trouble.invoke(&json!({"database": DATABASE})).await;
+        let order = trouble.invoke(&json!({"database": DATABASE})).await;
+        let duplicate = trouble.invoke(&requested).await;
         migration.commit().await.unwrap();
-        second
+        (order, duplicate)
     });
     drop(client);
     driving.await.unwrap().unwrap();
     assert!(!first.failed, "{}", first.payload);
+    assert!(!duplicate.failed, "a duplicate is nobody's concern: {}", duplicate.payload);
     trouble.assert_told(&second, &["lease `backup-clinic` is held by", "wait"]).await;
 
     let completed = trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap();

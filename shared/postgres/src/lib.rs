@@ -22,6 +22,7 @@ mod sequence;
 mod session;
 mod settings;
 mod snapshot;
+mod stderr;
 mod target;
 mod tls;
 mod tools;

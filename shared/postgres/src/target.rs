@@ -119,6 +119,8 @@ impl RestoreTarget {
         let database = self.settings.database().replace('\\', "\\\\").replace('\'', "\\'");
         let mut arguments: Vec<OsString> = vec![
             "--exit-on-error".into(),
+            // Only then does it name the archive's entry that an error belongs to; of the rest nothing is kept.
+            "--verbose".into(),
             "--no-password".into(),
             // As a connection string: a bare name with `=` in it would be taken for one.
             format!("--dbname=dbname='{database}'").into(),

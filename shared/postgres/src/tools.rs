@@ -1,5 +1,6 @@
 //! PostgreSQL's own client programs: found, asked for their version, run with a clean environment.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,7 @@ use tokio::process::Command;
 
 use crate::error::{PostgresError, Result};
 use crate::settings::ConnectionSettings;
-
-/// What is kept of a program's standard error: the beginning names the cause, and a log entry has room for it.
-const STDERR_LIMIT_BYTES: usize = 8 * 1024;
+use crate::stderr::StandardError;
 
 /// What is passed on from our own environment: where programs and, in a Lambda layer, their libraries are.
 const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE"];
@@ -27,6 +26,10 @@ impl LibpqEnvironment {
     /// The variables and their values; one of them is the password.
     pub fn variables(&self) -> impl Iterator<Item = (&'static str, &OsString)> {
         self.0.iter().map(|(name, value)| (*name, value))
+    }
+
+    fn password(&self) -> Option<Cow<'_, str>> {
+        self.variables().find(|(name, _)| *name == "PGPASSWORD").map(|(_, value)| value.to_string_lossy())
     }
 }
 
@@ -109,7 +112,7 @@ impl ClientTools {
         let program = self.directory.as_ref().map_or_else(|| PathBuf::from(tool), |directory| directory.join(tool));
         let mut command = Command::new(program);
         command.env_clear().envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        // Messages in English, so that what can quote a row is recognised.
+        // Messages in English, so that they can be told apart from those that can quote a row.
         command.env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
         command
     }
@@ -133,44 +136,25 @@ impl ClientTools {
         let mut command = self.command(tool);
         command.envs(environment.variables()).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| self.start_error(tool, &error))?;
-        let said = match child.stderr.take() {
-            Some(stderr) => read_bounded(stderr).await,
-            None => String::new(),
-        };
+        let mut said = StandardError::of(tool);
+        if let Some(stderr) = child.stderr.take() {
+            read_to_end(stderr, &mut said).await;
+        }
         let status = child.wait().await.map_err(|error| self.start_error(tool, &error))?;
         if status.success() {
             return Ok(());
         }
-        Err(PostgresError::ToolFailed { tool, status: status.to_string(), stderr: scrub(&said, environment) })
+        let stderr = said.finish(environment.password().as_deref());
+        Err(PostgresError::ToolFailed { tool, status: status.to_string(), stderr })
     }
 }
 
-/// Keeps the first [`STDERR_LIMIT_BYTES`] and reads the rest away, so that the program never blocks on a full pipe.
-async fn read_bounded(mut pipe: impl AsyncRead + Unpin) -> String {
-    let mut kept = Vec::new();
+/// Reads to the end, so that the program never blocks on a full pipe.
+async fn read_to_end(mut pipe: impl AsyncRead + Unpin, said: &mut StandardError) {
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
-        let room = STDERR_LIMIT_BYTES - kept.len();
-        kept.extend_from_slice(buffer.get(..read.min(room)).unwrap_or_default());
+        said.take(buffer.get(..read).unwrap_or_default());
     }
-    String::from_utf8_lossy(&kept).into_owned()
-}
-
-/// Keeps the lines in which a program names an error, and of them nothing that can quote a row: PostgreSQL's messages put
-/// values at the end, as `…: "value"`, and DETAIL, CONTEXT and the command on lines of their own.
-fn scrub(stderr: &str, environment: &LibpqEnvironment) -> String {
-    let is_password = |(name, value): &(&'static str, OsString)| *name == "PGPASSWORD" && !value.is_empty();
-    let password = environment.0.iter().find(|v| is_password(v)).map(|(_, value)| value.to_string_lossy().into_owned());
-    let lines: Vec<String> = stderr
-        .lines()
-        .filter(|line| line.starts_with("pg_") && !line.contains("DETAIL:") && !line.contains("CONTEXT:"))
-        .map(|line| line.split_once(": \"").map_or(line, |(message, _)| message))
-        .map(|line| match &password {
-            Some(password) => line.replace(password.as_str(), "***"),
-            None => line.to_owned(),
-        })
-        .collect();
-    lines.join("; ")
 }
 
 /// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` → 15; `18beta1` → 18.
@@ -192,17 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tool_says_loses_rows_and_passwords_and_keeps_the_cause() {
-        let said = "pg_restore: error: could not execute query: ERROR:  could not create unique index \"patient_pkey\"\n\
-                    DETAIL:  Key (name)=(Jane Doe) is duplicated.\n\
-                    Command was: ALTER TABLE x DEFAULT 'Jane Doe';\n\
-                    pg_restore: error: ERROR:  invalid input syntax for type integer: \"Jane Doe\"\n\
-                    pg_dump: error: password hunter2 is wrong\n";
+    fn an_environment_shows_no_password() {
         let environment = LibpqEnvironment(vec![("PGPASSWORD", "hunter2".into())]);
-        let kept = scrub(said, &environment);
-        assert!(kept.contains("could not create unique index \"patient_pkey\""), "{kept}");
-        assert!(kept.contains("invalid input syntax for type integer"), "{kept}");
-        assert!(!kept.contains("Jane Doe") && !kept.contains("hunter2"), "{kept}");
+        assert_eq!(environment.password().as_deref(), Some("hunter2"));
         assert!(!format!("{environment:?}").contains("hunter2"));
     }
 }

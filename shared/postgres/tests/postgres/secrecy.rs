@@ -80,6 +80,37 @@ async fn a_restore_that_fails_on_rows_names_the_object_and_not_the_rows() {
 }
 
 #[tokio::test]
+async fn a_restore_whose_index_expression_raises_or_overflows_names_the_index_and_not_the_row() {
+    for (name, body) in [
+        ("raises", "BEGIN RAISE EXCEPTION 'patient % is locked', a; END"),
+        ("poses", "BEGIN RAISE EXCEPTION E'odd\\npg_restore: error: %', a; END"),
+        ("overflows", "BEGIN RETURN a::int; END"),
+        ("executes", "BEGIN EXECUTE 'SELEKT ' || a; RETURN 1; END"),
+    ] {
+        let fixture = Fixture::new(&format!(
+            "CREATE TABLE t (a text); INSERT INTO t VALUES ('1');
+             CREATE FUNCTION f(a text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$BEGIN RETURN 1; END$$;
+             CREATE INDEX by_number ON t (f(a)); TRUNCATE t;
+             CREATE OR REPLACE FUNCTION f(a text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $${body}$$"
+        ));
+        let directory = tempfile::tempdir().unwrap();
+        let archive = directory.path().join("schema");
+        let tools = fixture.tools().await;
+        let snapshot = fixture.snapshot().await;
+        snapshot.schema_archive(&tools, &archive).await.unwrap();
+        let scratch = format!("lifeboat_secrecy_{name}");
+        let scratch = fixture.scratch_server().create_database(&scratch, snapshot.source()).await.unwrap();
+        let target = scratch.target();
+        target.restore_section(&tools, &archive, Section::PreData).await.unwrap();
+        fixture.server.psql(scratch.name(), "INSERT INTO t VALUES ('5551234567')").unwrap();
+        let error = target.restore_section(&tools, &archive, Section::PostData).await.unwrap_err();
+        let text = shown(&error);
+        assert!(text.contains("INDEX by_number") && !text.contains("555"), "{name}: {text}");
+        scratch.drop_database().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_password_appears_neither_in_our_errors_nor_in_those_of_the_tools() {
     let fixture = Fixture::new("");
     let url = fixture.server.url_as("postgres", "hunter2hunter2", &fixture.database);

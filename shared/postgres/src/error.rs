@@ -281,6 +281,7 @@ impl ServerError {
             "53300" => Some("raise `max_connections` or lower the number of sessions per backup"),
             "53200" => Some("raise `max_locks_per_transaction` or the server's memory"),
             "53100" => Some("the server's disk is full"),
+            "3D000" => Some("check the database's name in the secret, or create the database"),
             "55P03" => Some("another session holds the lock; the next run will try again"),
             "57014" => Some("somebody or a timeout cancelled the statement"),
             _ => None,

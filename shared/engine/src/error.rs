@@ -158,7 +158,9 @@ pub fn story(error: &dyn std::error::Error) -> String {
     for _ in 0..MOST_CAUSES {
         let Some(error) = cause else { break };
         let text = error.to_string();
-        if !story.ends_with(&text) {
+        // Services end their sentences; ours go on.
+        let text = text.trim_end_matches('.');
+        if !story.ends_with(text) {
             story.push_str(&format!(": {text}"));
         }
         cause = error.source();

@@ -46,6 +46,11 @@ hex32!(
     Sha256
 );
 
+hex32!(
+    /// The Ed25519 public key of one epoch, which anyone may check its manifests with.
+    PublicKey
+);
+
 /// The secret of one epoch. Chunk ids and row digests are keyed with what is derived from it.
 ///
 /// Its `Debug` shows nothing of it.
@@ -69,10 +74,9 @@ impl ChunkKey {
         ChunkId(*blake3::keyed_hash(&key, plaintext).as_bytes())
     }
 
-    /// Proves to a holder of the chunk key that a manifest's bytes are the ones written.
-    pub fn manifest_mac(&self, manifest: &[u8]) -> ChunkId {
-        let key = blake3::derive_key("Lifeboat 2026-11-21 manifest", &self.0);
-        ChunkId(*blake3::keyed_hash(&key, manifest).as_bytes())
+    /// The seed of the Ed25519 key that signs the manifests of this epoch.
+    pub fn signing_seed(&self) -> [u8; 32] {
+        blake3::derive_key("Lifeboat 2026-11-21 manifest signing key", &self.0)
     }
 
     /// Hashes rows of this epoch.
@@ -190,7 +194,8 @@ mod tests {
         let (one, two) = (ChunkKey::new([1; 32]), ChunkKey::new([2; 32]));
         assert_ne!(one.chunk_id(b"x"), two.chunk_id(b"x"));
         assert_ne!(one.row_hasher().row(b"x"), two.row_hasher().row(b"x"));
-        assert_ne!(one.chunk_id(b"x"), one.manifest_mac(b"x"));
+        assert_ne!(one.signing_seed(), two.signing_seed());
+        assert_ne!(&one.signing_seed(), one.secret());
     }
 
     #[test]

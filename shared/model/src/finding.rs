@@ -35,6 +35,8 @@ pub enum FindingKind {
     Checksum,
     /// It could not be read.
     Unreadable,
+    /// The sites contradict each other where one cannot be told to be wrong.
+    Disputed,
     /// It is there and no manifest lists it.
     Unlisted,
     /// A restored table has another number of rows.
@@ -60,6 +62,7 @@ impl fmt::Display for FindingKind {
             Self::Size => "size",
             Self::Checksum => "checksum",
             Self::Unreadable => "unreadable",
+            Self::Disputed => "disputed",
             Self::Unlisted => "unlisted",
             Self::RowCount => "row-count",
             Self::RowDigest => "row-digest",

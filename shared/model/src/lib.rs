@@ -20,7 +20,7 @@ mod slice;
 mod verification;
 
 pub use chunk::{ChunkEntry, Origin, StoredChunk, Stream};
-pub use digest::{ChunkId, ChunkKey, RowDigest, RowHasher, Sha256};
+pub use digest::{ChunkId, ChunkKey, PublicKey, RowDigest, RowHasher, Sha256};
 pub use drill::{DrillReport, TableProof};
 pub use event::{Alert, AlertKind, Event, Severity};
 pub use finding::{Finding, FindingKind};

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::digest::PublicKey;
 use crate::identity::EpochNumber;
 
 /// The version of the repository's format that this code writes, and the newest it reads.
@@ -30,6 +31,8 @@ pub struct Epoch {
     pub created_at: Timestamp,
     /// The 32 bytes of its chunk key as a sealed message, in base64.
     pub chunk_key: String,
+    /// The public half of the key that signs its manifests; derived from the chunk key, so its holders need not trust it.
+    pub public_key: PublicKey,
 }
 
 impl RepositoryDocument {

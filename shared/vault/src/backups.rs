@@ -1,14 +1,15 @@
-//! Manifests: published last, listed, and read with or without the proof that nobody altered them.
+//! Manifests: published last, listed, and read only when their signature holds.
 
 use lifeboat_model::{BackupId, ChunkKey, DatabaseName, Manifest, Site};
 use serde::Serialize;
 
-use crate::document::{Place, SealedManifest, encode, encode_manifest};
+use crate::document::{Place, SignedManifest, encode, encode_manifest};
 use crate::error::VaultError;
 use crate::layout::{
     BACKUPS_PREFIX, backup_of_manifest_key, chunk_list_key, database_prefix, is_plain_key, manifest_key,
 };
 use crate::repository::Repository;
+use crate::signature::public_key;
 use crate::store::{DOCUMENT_LIMIT_BYTES, NewObject};
 
 /// Pages of a listing of one database's backups. A backup has two objects or a few more, so this is 250,000 backups: an
@@ -93,50 +94,46 @@ impl Repository {
         Err(VaultError::TooMany { what: "pages in the listing of backups", limit: LIST_PAGES_LIMIT })
     }
 
-    /// A manifest as one site has it: undamaged, but anyone who may write to the bucket could have written it. For
-    /// `verify`, which has no key.
+    /// A manifest whose signature holds under the public key that the sites publish. Needs no secret; for `verify` and for
+    /// looking. It is as good as `repository.json`: somebody who may write to every configured site can forge both.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`], [`VaultError::Document`], [`VaultError::NewerFormat`], [`VaultError::Store`].
+    /// [`VaultError::ManifestForged`], [`VaultError::Disputed`], [`VaultError::Damaged`], [`VaultError::Document`],
+    /// [`VaultError::NewerFormat`], [`VaultError::UnknownEpoch`], [`VaultError::Store`].
     pub async fn manifest(
         &self,
         database: &DatabaseName,
         backup_id: &BackupId,
         site: Site,
     ) -> Result<Manifest, VaultError> {
-        Ok(self.sealed_manifest(database, backup_id, site).await?.unauthenticated())
+        let key = manifest_key(database, backup_id);
+        let place = Place { site, key: &key };
+        let signed = self.signed_manifest(place).await?;
+        let public_key = self.published_key(signed.claimed_epoch()).await?;
+        of_backup(database, backup_id, place, signed.authenticate(place, &public_key)?)
     }
 
-    /// A manifest that a holder of the chunk key wrote, and nobody altered since. For everything that restores or reuses.
+    /// A manifest that a holder of the chunk key wrote, and nobody altered since, whatever `repository.json` publishes.
+    /// For everything that restores or reuses.
     ///
     /// # Errors
-    /// [`VaultError::ManifestForged`]; as [`Repository::manifest`] and [`Repository::chunk_key`].
+    /// As [`Repository::manifest`] and [`Repository::chunk_key`].
     pub async fn authenticated_manifest(
         &self,
         database: &DatabaseName,
         backup_id: &BackupId,
         site: Site,
     ) -> Result<Manifest, VaultError> {
-        let sealed = self.sealed_manifest(database, backup_id, site).await?;
-        let chunk_key = self.chunk_key(sealed.claimed().epoch).await?;
         let key = manifest_key(database, backup_id);
-        sealed.authenticate(Place { site, key: &key }, &chunk_key)
+        let place = Place { site, key: &key };
+        let signed = self.signed_manifest(place).await?;
+        let chunk_key = self.chunk_key(signed.claimed_epoch()).await?;
+        of_backup(database, backup_id, place, signed.authenticate(place, &public_key(&chunk_key)?)?)
     }
 
-    async fn sealed_manifest(
-        &self,
-        database: &DatabaseName,
-        backup_id: &BackupId,
-        site: Site,
-    ) -> Result<SealedManifest, VaultError> {
-        let key = manifest_key(database, backup_id);
-        let fetched = self.sites.get(site)?.get(&key, DOCUMENT_LIMIT_BYTES).await?;
-        let sealed = SealedManifest::decode(Place { site, key: &key }, &fetched.body)?;
-        let claimed = sealed.claimed();
-        if claimed.backup_id != *backup_id || claimed.database != *database {
-            return Err(VaultError::Damaged { site, key, reason: "it is the manifest of another backup" });
-        }
-        Ok(sealed)
+    async fn signed_manifest(&self, place: Place<'_>) -> Result<SignedManifest, VaultError> {
+        let fetched = self.sites.get(place.site)?.get(place.key, DOCUMENT_LIMIT_BYTES).await?;
+        SignedManifest::decode(place, &fetched.body)
     }
 
     /// Writes a report create-only on every site: `drills/clinic/<id>.json`, `findings/clinic/<id>.json`.
@@ -150,4 +147,17 @@ impl Repository {
         }
         self.sites.create_everywhere(key, NewObject::new(encode(key, document)?)).await
     }
+}
+
+/// A genuine manifest in another backup's place is still not this backup's.
+pub(crate) fn of_backup(
+    database: &DatabaseName,
+    backup_id: &BackupId,
+    place: Place<'_>,
+    manifest: Manifest,
+) -> Result<Manifest, VaultError> {
+    if manifest.backup_id != *backup_id || manifest.database != *database {
+        return Err(place.damaged("it is the manifest of another backup"));
+    }
+    Ok(manifest)
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use lifeboat_model::{BackupId, ChunkEntry, ChunkList, ChunkListPart, DatabaseName, Manifest, Site};
+use lifeboat_model::{BackupId, ChunkEntry, ChunkList, ChunkListPart, DatabaseName, EpochNumber, Manifest, Site};
 use zstd::stream::write::Encoder;
 
 use crate::checksum::sha256;
@@ -74,6 +74,7 @@ impl Repository {
             store: self.sites.get(site)?.clone(),
             database: manifest.database.clone(),
             backup_id: manifest.backup_id.clone(),
+            epoch: manifest.epoch,
             list: manifest.chunk_list.clone(),
             next_part: 0,
             entries: Vec::new().into_iter(),
@@ -130,6 +131,7 @@ pub struct ChunkEntries {
     store: SiteStore,
     database: DatabaseName,
     backup_id: BackupId,
+    epoch: EpochNumber,
     list: ChunkList,
     next_part: usize,
     entries: std::vec::IntoIter<ChunkEntry>,
@@ -170,6 +172,10 @@ impl ChunkEntries {
             let entries: Vec<ChunkEntry> = lines.map(|line| place.parse(line)).collect::<Result<_, _>>()?;
             if entries.len() as u64 != part.entries {
                 return Err(wrong("it has another number of lines"));
+            }
+            // Reuse never reaches over an epoch's border; and one epoch's signature must not vouch for another's chunks.
+            if entries.iter().filter_map(|entry| entry.chunk.as_ref()).any(|chunk| chunk.epoch != self.epoch) {
+                return Err(wrong("it lists a chunk of another epoch"));
             }
             Ok(entries)
         })

@@ -1,17 +1,21 @@
-//! How documents are written: JSON with a checksum of its own, in exactly one form.
+//! How documents are written: JSON that proves itself, in exactly one form.
 //!
-//! `verify` has no key and yet must tell a sound `manifest.json` or `repository.json` from a damaged one, so that it can
-//! be healed from the other site. So each carries the SHA-256 of what it says, and a document is only taken in the very
-//! bytes in which it is written: no space, no other order of fields, no other spelling of a digit.
+//! `verify` has no secret and yet must tell a sound `manifest.json` or `repository.json` from another, so that it can be
+//! healed from the other site. So a manifest is signed, `repository.json` carries the SHA-256 of what it says, and a
+//! document is only taken in the very bytes in which it is written: no space, no other order of fields, no other spelling
+//! of a digit.
 
 use bytes::Bytes;
-use lifeboat_model::{ChunkId, ChunkKey, MANIFEST_FORMAT, Manifest, REPOSITORY_FORMAT, RepositoryDocument, Site};
+use lifeboat_model::{
+    ChunkKey, EpochNumber, MANIFEST_FORMAT, Manifest, PublicKey, REPOSITORY_FORMAT, RepositoryDocument, Site,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::checksum::{Sha256Sum, sha256};
+use crate::checksum::sha256;
 use crate::error::VaultError;
+use crate::signature::{holds, sign};
 
 /// `repository.json`.
 #[derive(Serialize, Deserialize)]
@@ -26,10 +30,8 @@ struct RepositoryEnvelope {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ManifestEnvelope {
-    /// SHA-256 of the text of `mac` followed by the bytes of `manifest`: proves to anyone that nothing was damaged.
-    sha256: String,
-    /// [`ChunkKey::manifest_mac`] of the bytes of `manifest`: proves to a holder of the chunk key that nothing was altered.
-    mac: String,
+    /// Ed25519, over the bytes of `manifest`: proves that a holder of the epoch's chunk key wrote it.
+    signature: String,
     manifest: Box<RawValue>,
 }
 
@@ -37,6 +39,12 @@ struct ManifestEnvelope {
 #[derive(Deserialize)]
 struct Format {
     format: u32,
+}
+
+/// The fields that a manifest of every format has, to know whose signature to look for.
+#[derive(Deserialize)]
+struct Stamp {
+    epoch: EpochNumber,
 }
 
 /// Where a document was read, for errors.
@@ -47,7 +55,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn damaged(self, reason: &'static str) -> VaultError {
+    pub(crate) fn damaged(self, reason: &'static str) -> VaultError {
         VaultError::Damaged { site: self.site, key: self.key.to_owned(), reason }
     }
 
@@ -100,51 +108,43 @@ pub(crate) fn decode_repository(place: Place<'_>, bytes: &[u8]) -> Result<Reposi
     place.parse(envelope.repository.get().as_bytes())
 }
 
-fn manifest_sha256(mac: &str, manifest: &RawValue) -> String {
-    let mut sum = Sha256Sum::new();
-    sum.update(mac.as_bytes());
-    sum.update(manifest.get().as_bytes());
-    sum.finish().to_string()
+/// How many epochs a document lists that may be damaged: as far as it still reads.
+pub(crate) fn legible_epochs(bytes: &[u8]) -> usize {
+    let document: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    document.and_then(|document| document.pointer("/repository/epochs")?.as_array().map(Vec::len)).unwrap_or_default()
 }
 
 pub(crate) fn encode_manifest(key: &str, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<Bytes, VaultError> {
     let manifest = raw(key, manifest)?;
-    let mac = chunk_key.manifest_mac(manifest.get().as_bytes()).to_string();
-    let sha256 = manifest_sha256(&mac, &manifest);
-    encode(key, &ManifestEnvelope { sha256, mac, manifest })
+    let signature = sign(chunk_key, manifest.get().as_bytes())?;
+    encode(key, &ManifestEnvelope { signature, manifest })
 }
 
-/// A manifest that is sound in itself; whether it is authentic, only the chunk key tells.
-pub(crate) struct SealedManifest {
+/// A manifest whose signature is still to be checked: until then, anybody may have written it.
+pub(crate) struct SignedManifest {
     envelope: ManifestEnvelope,
-    manifest: Manifest,
+    epoch: EpochNumber,
 }
 
-impl SealedManifest {
+impl SignedManifest {
     pub(crate) fn decode(place: Place<'_>, bytes: &[u8]) -> Result<Self, VaultError> {
         let envelope: ManifestEnvelope = place.canonical(bytes)?;
-        if manifest_sha256(&envelope.mac, &envelope.manifest) != envelope.sha256 {
-            return Err(place.damaged("its checksum does not match"));
+        let Stamp { epoch } = place.parse(envelope.manifest.get().as_bytes())?;
+        Ok(Self { envelope, epoch })
+    }
+
+    /// The epoch whose key should have signed it.
+    pub(crate) fn claimed_epoch(&self) -> EpochNumber {
+        self.epoch
+    }
+
+    /// What it says, once the signature holds. Only then is it asked which format it has: a forged one is no newer format.
+    pub(crate) fn authenticate(self, place: Place<'_>, public_key: &PublicKey) -> Result<Manifest, VaultError> {
+        let manifest = self.envelope.manifest.get().as_bytes();
+        if !holds(public_key, manifest, &self.envelope.signature) {
+            return Err(VaultError::ManifestForged { site: place.site, key: place.key.to_owned() });
         }
-        place.known_format(&envelope.manifest, MANIFEST_FORMAT)?;
-        let manifest = place.parse(envelope.manifest.get().as_bytes())?;
-        Ok(Self { envelope, manifest })
-    }
-
-    pub(crate) fn unauthenticated(self) -> Manifest {
-        self.manifest
-    }
-
-    pub(crate) fn claimed(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    pub(crate) fn authenticate(self, place: Place<'_>, chunk_key: &ChunkKey) -> Result<Manifest, VaultError> {
-        let actual = chunk_key.manifest_mac(self.envelope.manifest.get().as_bytes());
-        let claimed: Option<ChunkId> = self.envelope.mac.parse().ok();
-        let forged = || VaultError::ManifestForged { site: place.site, key: place.key.to_owned() };
-        let claimed = claimed.ok_or_else(forged)?;
-        aws_lc_rs::constant_time::verify_slices_are_equal(&actual.0, &claimed.0).map_err(|_| forged())?;
-        Ok(self.manifest)
+        place.known_format(&self.envelope.manifest, MANIFEST_FORMAT)?;
+        place.parse(manifest)
     }
 }

@@ -42,9 +42,15 @@ pub enum VaultError {
         #[source]
         source: serde_json::Error,
     },
-    /// A manifest was altered by somebody without the chunk key.
-    #[error("manifest `{key}` on the {site} site is not the one that was written: its MAC does not match")]
+    /// A manifest is damaged, or was written by somebody without the chunk key.
+    #[error("manifest `{key}` on the {site} site is not the one that was written: its signature does not hold")]
     ManifestForged { site: Site, key: String },
+    /// One site's `repository.json` has another entry for an epoch than the other's: one of them was altered.
+    #[error("the sites do not agree on epoch `{epoch}`")]
+    Disputed { epoch: EpochNumber },
+    /// No signing key could be made of a chunk key.
+    #[error("no signing key could be derived from a chunk key")]
+    SigningKey,
     /// A backup's documents name another backup, epoch or length than they should.
     #[error("backup `{backup_id}` cannot be published: {reason}")]
     Incomplete { backup_id: BackupId, reason: &'static str },
@@ -112,6 +118,7 @@ impl VaultError {
             Self::DataKey { source } if source.is_retryable() => Retry::Soon,
             Self::Contended { .. } => Retry::Soon,
             Self::ManifestForged { .. }
+            | Self::Disputed { .. }
             | Self::LedgerBroken { .. }
             | Self::WrongContent { .. }
             | Self::Foreign { .. }
@@ -137,13 +144,21 @@ impl VaultError {
             Self::Damaged { .. } | Self::Document { .. } | Self::WrongContent { .. } => {
                 "Run a verification, which heals it from the other site, or read from the other site."
             }
-            Self::ManifestForged { .. } | Self::Foreign { .. } => {
+            Self::ManifestForged { .. } => {
+                "It is damaged, or somebody with access to the bucket changed it: run a verification, which heals it from the \
+                 other site, and look at the access log."
+            }
+            Self::Disputed { .. } => {
+                "Somebody with access to one bucket changed `repository.json` there: compare both with their older versions and \
+                 put the right one back."
+            }
+            Self::Foreign { .. } => {
                 "Somebody with access to the bucket changed it: look at the access log and read from the other site."
             }
             Self::Incomplete { .. } => "Run the backup again; it reuses every chunk already stored.",
             Self::BadKey { .. } => "Names are made of a-z, 0-9, `-`, `_` and `.`, with `/` between folders.",
             Self::UnknownEpoch { .. } => "`repository.json` is older than the backup: take the other site's.",
-            Self::Encode { .. } | Self::Compress { .. } => {
+            Self::Encode { .. } | Self::Compress { .. } | Self::SigningKey => {
                 "This is a fault of the program; report it with this message."
             }
             Self::ChunkTooLong { .. } => {

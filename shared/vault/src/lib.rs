@@ -25,13 +25,16 @@ mod lease;
 mod ledger;
 mod memory;
 mod message;
+mod published;
 mod reader;
 mod repository;
 mod s3;
 mod scratch;
+mod signature;
 mod sites;
 mod store;
 mod store_error;
+mod stored_chunks;
 mod writer;
 
 pub use checksum::sha256;
@@ -40,7 +43,7 @@ pub use clients::{kms_client, s3_client};
 pub use conformance::{Breach, conformance};
 pub use error::VaultError;
 pub use faulty::{Fault, FaultyStore, Gate, Moment, Operation, Refusal, Rule, Script};
-pub use heal::{Listed, ObjectState, StoredChunks};
+pub use heal::{Listed, ObjectState};
 pub use kms::{KmsDataKeys, KmsKey};
 pub use layout::{chunk_key, chunk_list_key, manifest_key};
 pub use lease::{HeldLease, Leases};
@@ -56,4 +59,5 @@ pub use store::{
     PutCondition, Version,
 };
 pub use store_error::{Cause, Retry, StoreError};
+pub use stored_chunks::StoredChunks;
 pub use writer::{KNOWN_CHUNKS_LIMIT, WriteOptions, Writer};

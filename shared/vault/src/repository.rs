@@ -7,13 +7,15 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{ChunkKey, Epoch, EpochNumber, REPOSITORY_FORMAT, RepositoryDocument, Site};
+use lifeboat_model::{ChunkKey, Epoch, EpochNumber, PublicKey, REPOSITORY_FORMAT, RepositoryDocument, Site};
 use lifeboat_seal::{CachedDataKeys, DataKeys};
 
 use crate::document::{Place, decode_repository, encode_repository};
 use crate::error::VaultError;
 use crate::layout::REPOSITORY_KEY;
 use crate::message::{Binding, Keys, Purpose};
+use crate::published::{PublishedKeys, Trust};
+use crate::signature::public_key;
 use crate::sites::{SiteStore, Sites};
 use crate::store::{DOCUMENT_LIMIT_BYTES, NewObject, PutCondition, Version};
 use crate::store_error::StoreError;
@@ -38,6 +40,7 @@ pub struct Repository {
 
 struct Known {
     document: RepositoryDocument,
+    published: PublishedKeys,
     chunk_keys: BTreeMap<EpochNumber, ChunkKey>,
 }
 
@@ -56,8 +59,22 @@ impl Repository {
     /// [`VaultError::NoRepository`] when no site has one, [`VaultError::TwoRepositories`], [`VaultError::NewerFormat`];
     /// what the sites answered, when none could be read.
     pub async fn open(sites: Sites, keys: Arc<dyn DataKeys>) -> Result<Self, VaultError> {
-        let document = read_any(&sites).await?.ok_or(VaultError::NoRepository)?;
-        Ok(Self::new(sites, Arc::new(CachedDataKeys::new(keys)), document))
+        let copies = read_each(&sites).await;
+        let published = copies.published();
+        let document = copies.newest()?.ok_or(VaultError::NoRepository)?;
+        Ok(Self::new(sites, Arc::new(CachedDataKeys::new(keys)), document, published))
+    }
+
+    /// As [`Repository::open`], but two sites whose documents contradict each other are no error: a verification says so
+    /// and trusts nothing of the epochs in dispute ([`Repository::disputed_epochs`]). Beginning to write is still refused.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub async fn open_to_verify(sites: Sites, keys: Arc<dyn DataKeys>) -> Result<Self, VaultError> {
+        let copies = read_each(&sites).await;
+        let published = copies.published();
+        let document = copies.longest()?.ok_or(VaultError::NoRepository)?;
+        Ok(Self::new(sites, Arc::new(CachedDataKeys::new(keys)), document, published))
     }
 
     /// Opens a repository, or makes it on its first day, and sees to it that both sites hold the same document.
@@ -75,11 +92,12 @@ impl Repository {
             found = converge(&sites).await?;
         }
         let document = found.ok_or(VaultError::NoRepository)?.document;
-        Ok(Self::new(sites, keys, document))
+        let published = PublishedKeys::new(sites.iter().map(|_| Some(&document)));
+        Ok(Self::new(sites, keys, document, published))
     }
 
-    fn new(sites: Sites, keys: Arc<Keys>, document: RepositoryDocument) -> Self {
-        let known = Known { document, chunk_keys: BTreeMap::new() };
+    fn new(sites: Sites, keys: Arc<Keys>, document: RepositoryDocument, published: PublishedKeys) -> Self {
+        let known = Known { document, published, chunk_keys: BTreeMap::new() };
         Self { sites, keys, known: Arc::new(Mutex::new(known)) }
     }
 
@@ -109,14 +127,42 @@ impl Repository {
         let mut found = self.document().epoch(epoch).cloned();
         if found.is_none() {
             // Another run may have begun the epoch since this repository was opened.
-            let fresh = read_any(&self.sites).await?.ok_or(VaultError::NoRepository)?;
+            let copies = read_each(&self.sites).await;
+            let published = copies.published();
+            let fresh = copies.newest()?.ok_or(VaultError::NoRepository)?;
             found = fresh.epoch(epoch).cloned();
-            self.known().document = fresh;
+            let mut known = self.known();
+            (known.document, known.published) = (fresh, published);
         }
         let sealed = found.ok_or(VaultError::UnknownEpoch { epoch })?;
         let key = self.open_chunk_key(&sealed).await?;
         self.known().chunk_keys.insert(epoch, key.clone());
         Ok(key)
+    }
+
+    /// Epochs that one site's `repository.json` has otherwise than the other's, as last read.
+    pub fn disputed_epochs(&self) -> Vec<EpochNumber> {
+        self.known().published.disputed()
+    }
+
+    /// How far the sites vouch for an epoch, as last read.
+    pub(crate) fn trust(&self, epoch: EpochNumber) -> Trust {
+        self.known().published.trust(epoch)
+    }
+
+    /// The key that the sites publish for an epoch.
+    pub(crate) async fn published_key(&self, epoch: EpochNumber) -> Result<PublicKey, VaultError> {
+        if self.trust(epoch) == Trust::Unknown {
+            // Another run may have begun the epoch since this repository was opened.
+            self.reread_published().await;
+        }
+        self.known().published.key(epoch)
+    }
+
+    /// Reads again what the sites publish.
+    pub(crate) async fn reread_published(&self) {
+        let published = read_each(&self.sites).await.published();
+        self.known().published = published;
     }
 
     /// The epoch to write to; begins a new one when the last is older than `max_age`.
@@ -131,7 +177,9 @@ impl Repository {
             self.same_repository(&document)?;
             if let Some(epoch) = document.current_epoch(now, max_age) {
                 let number = epoch.number;
-                self.known().document = document;
+                let published = PublishedKeys::new(self.sites.iter().map(|_| Some(&document)));
+                let mut known = self.known();
+                (known.document, known.published) = (document, published);
                 return Ok(number);
             }
             let next = document.epochs.last().map_or(1, |epoch| epoch.number.0.saturating_add(1));
@@ -181,35 +229,73 @@ async fn read(store: &SiteStore) -> Result<Option<Copy>, VaultError> {
     Ok(Some(Copy { document, version: fetched.version }))
 }
 
-/// The newest document that any site can give; the first error when none can and not all are empty.
-async fn read_any(sites: &Sites) -> Result<Option<RepositoryDocument>, VaultError> {
-    let mut newest: Option<RepositoryDocument> = None;
-    let mut failure = None;
+/// `repository.json` as each configured site answered, primary first.
+struct Copies(Vec<Result<Option<RepositoryDocument>, VaultError>>);
+
+async fn read_each(sites: &Sites) -> Copies {
+    let mut copies = Vec::new();
     for store in sites.iter() {
-        match read(store).await {
-            Ok(None) => {}
-            Ok(Some(copy)) => newest = Some(newer(newest, copy.document)?),
-            // Two formats at once: reading on with the older one would hide what the newer one says.
-            Err(error @ VaultError::NewerFormat { .. }) => return Err(error),
-            Err(error) => failure = failure.or(Some(error)),
-        }
+        copies.push(read(store).await.map(|copy| copy.map(|copy| copy.document)));
     }
-    match (newest, failure) {
-        (None, Some(error)) => Err(error),
-        (newest, _) => Ok(newest),
+    Copies(copies)
+}
+
+impl Copies {
+    fn published(&self) -> PublishedKeys {
+        PublishedKeys::new(self.0.iter().map(|copy| copy.as_ref().ok().and_then(Option::as_ref)))
+    }
+
+    /// The newest document that any site could give; the first error when none could and not all are empty.
+    fn newest(self) -> Result<Option<RepositoryDocument>, VaultError> {
+        self.pick(newer)
+    }
+
+    /// The same, when it may contradict the other site's.
+    fn longest(self) -> Result<Option<RepositoryDocument>, VaultError> {
+        self.pick(longer)
+    }
+
+    fn pick(
+        self,
+        choose: fn(Option<RepositoryDocument>, RepositoryDocument) -> Result<RepositoryDocument, VaultError>,
+    ) -> Result<Option<RepositoryDocument>, VaultError> {
+        let mut picked: Option<RepositoryDocument> = None;
+        let mut failure = None;
+        for copy in self.0 {
+            match copy {
+                Ok(None) => {}
+                Ok(Some(document)) => picked = Some(choose(picked, document)?),
+                // Two formats at once: reading on with the older one would hide what the newer one says.
+                Err(error @ VaultError::NewerFormat { .. }) => return Err(error),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        match (picked, failure) {
+            (None, Some(error)) => Err(error),
+            (picked, _) => Ok(picked),
+        }
     }
 }
 
 /// The one of two documents that has more epochs. The other must be its beginning: an epoch that one site alone knows is
 /// the only way to everything stored in it.
 fn newer(primary: Option<RepositoryDocument>, offsite: RepositoryDocument) -> Result<RepositoryDocument, VaultError> {
+    let contradicts = |primary: &RepositoryDocument| {
+        primary.repository_id == offsite.repository_id
+            && primary.epochs.iter().zip(&offsite.epochs).any(|(ours, theirs)| ours != theirs)
+    };
+    if primary.as_ref().is_some_and(contradicts) {
+        let reason = "its epochs are not those of the primary";
+        return Err(VaultError::Damaged { site: Site::Offsite, key: REPOSITORY_KEY.to_owned(), reason });
+    }
+    longer(primary, offsite)
+}
+
+/// The one of two documents of the same repository that has more epochs.
+fn longer(primary: Option<RepositoryDocument>, offsite: RepositoryDocument) -> Result<RepositoryDocument, VaultError> {
     let Some(primary) = primary else { return Ok(offsite) };
     if primary.repository_id != offsite.repository_id {
         return Err(VaultError::TwoRepositories { primary: primary.repository_id, offsite: offsite.repository_id });
-    }
-    if primary.epochs.iter().zip(&offsite.epochs).any(|(ours, theirs)| ours != theirs) {
-        let reason = "its epochs are not those of the primary";
-        return Err(VaultError::Damaged { site: Site::Offsite, key: REPOSITORY_KEY.to_owned(), reason });
     }
     Ok(if primary.epochs.len() >= offsite.epochs.len() { primary } else { offsite })
 }
@@ -274,7 +360,8 @@ async fn new_epoch(keys: &Keys, repository_id: &str, number: EpochNumber, now: T
     let sealer = Binding::new(repository_id, number, Purpose::ChunkKey)?.sealer(keys).await?;
     let mut message = Vec::new();
     sealer.seal(&secret, &mut message).map_err(|source| VaultError::Seal { source })?;
-    Ok(Epoch { number, created_at: now, chunk_key: BASE64.encode(message) })
+    let public_key = public_key(&ChunkKey::new(secret))?;
+    Ok(Epoch { number, created_at: now, chunk_key: BASE64.encode(message), public_key })
 }
 
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], VaultError> {

@@ -11,11 +11,12 @@ use crate::checksum::sha256;
 use crate::chunk_mark::ChunkMarks;
 use crate::error::VaultError;
 use crate::heavy::on_cpu;
-use crate::layout::{chunk_key, manifest_key};
+use crate::layout::{REPOSITORY_KEY, chunk_key, manifest_key};
 use crate::message::{Binding, Purpose};
 use crate::reader::{CHUNK_LIMIT_BYTES, ChunkOpener};
 use crate::repository::{EPOCH_AGE, Repository};
 use crate::scratch::Scratch;
+use crate::signature::public_key;
 use crate::sites::{Mirrored, SiteStore, Sites};
 use crate::store::{Fetched, NewObject, ObjectHead, PutCondition, Version};
 use crate::store_error::StoreError;
@@ -97,6 +98,11 @@ impl Repository {
     pub async fn begin_writing_with(&self, now: Timestamp, options: WriteOptions) -> Result<Writer, VaultError> {
         let epoch = self.current_epoch(now, options.epoch_age).await?;
         let chunk_key = self.chunk_key(epoch).await?;
+        // What is written under a key that `repository.json` does not publish, no verification could call sound.
+        if self.published_key(epoch).await? != public_key(&chunk_key)? {
+            let reason = "the public key of an epoch is not that of its chunk key";
+            return Err(VaultError::Damaged { site: Site::Primary, key: REPOSITORY_KEY.to_owned(), reason });
+        }
         let sealer = Binding::new(&self.id(), epoch, Purpose::Chunk)?.sealer(&self.keys).await?;
         Ok(Writer {
             sites: self.sites.clone(),
@@ -118,7 +124,7 @@ impl Writer {
         self.epoch
     }
 
-    /// Its chunk key: for row digests and the manifest's MAC.
+    /// Its chunk key: for row digests and the manifest's signature.
     pub fn chunk_key(&self) -> &ChunkKey {
         &self.chunk_key
     }

@@ -178,10 +178,10 @@ impl<'a> Inspection<'a> {
         part: &Part,
         listed: &HashSet<ChunkId>,
     ) -> Result<(), EngineError> {
-        let mut after = None;
+        let mut from = None;
         loop {
             self.require_time()?;
-            let page = self.repository.stored_chunks(site, epoch, after.as_ref()).await?;
+            let page = self.repository.stored_chunks(site, epoch, from.as_deref()).await?;
             for id in page.ids.iter().filter(|id| part.contains(id) && !listed.contains(*id)) {
                 self.found(Finding {
                     kind: FindingKind::Unlisted,
@@ -191,8 +191,8 @@ impl<'a> Inspection<'a> {
                     healed: false,
                 });
             }
-            after = page.ids.last().copied();
-            if !page.more {
+            from = page.next;
+            if from.is_none() {
                 return Ok(());
             }
         }
@@ -253,7 +253,7 @@ async fn look(repository: Arc<Repository>, listed: Listed, site: Site) -> Result
         ObjectState::Missing => FindingKind::Missing,
         ObjectState::Size { .. } => FindingKind::Size,
         ObjectState::Checksum { .. } => FindingKind::Checksum,
-        ObjectState::Unreadable { .. } => FindingKind::Unreadable,
+        ObjectState::Unreadable { .. } | ObjectState::Newer { .. } => FindingKind::Unreadable,
     };
     // What cannot be read may be sound: it is not overwritten because a network failed.
     let (healed, detail) = match kind {

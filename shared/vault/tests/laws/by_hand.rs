@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use lifeboat_model::Site;
 use lifeboat_seal::{Header, open};
@@ -48,9 +49,12 @@ async fn the_page_on_the_format_is_enough_to_read_and_prove_a_backup() {
     let document: BTreeMap<String, Box<RawValue>> =
         serde_json::from_slice(&disk.bytes(&format!("{folder}/manifest.json")).unwrap()).unwrap();
     let raw = document["manifest"].get();
-    let mac = blake3::keyed_hash(&derived("Lifeboat 2026-11-21 manifest"), raw.as_bytes()).to_hex();
-    assert_eq!(document["mac"].get(), format!("\"{mac}\""));
-    assert_eq!(document["sha256"].get(), format!("\"{}\"", sha256(format!("{mac}{raw}").as_bytes())));
+    let signature: String = serde_json::from_str(document["signature"].get()).unwrap();
+    let public_key = hex::decode(text(&repository["epochs"][0], "public_key")).unwrap();
+    let pair =
+        Ed25519KeyPair::from_seed_and_public_key(&derived("Lifeboat 2026-11-21 manifest signing key"), &public_key);
+    assert_eq!(signature, hex::encode(pair.unwrap().sign(raw.as_bytes())));
+    UnparsedPublicKey::new(&ED25519, public_key).verify(raw.as_bytes(), &hex::decode(signature).unwrap()).unwrap();
 
     let manifest: Value = serde_json::from_str(raw).unwrap();
     let part = disk.bytes(&format!("{folder}/chunks-00000.jsonl.zst")).unwrap();

@@ -1,5 +1,5 @@
 use lifeboat_model::{ChunkId, EpochNumber, Site};
-use lifeboat_vault::{Fault, Listed, ObjectState, Operation, Refusal, Repository, Rule, VaultError};
+use lifeboat_vault::{Fault, Gate, Listed, ObjectState, Operation, Refusal, Repository, Rule, VaultError};
 
 use crate::bench::{Bench, assert_restores, back_up, backup_id, database};
 
@@ -145,15 +145,52 @@ async fn every_stored_chunk_of_an_epoch_is_seen_page_by_page() {
         id[..2].copy_from_slice(&i.to_be_bytes());
         bench.primary.replace(&lifeboat_vault::chunk_key(EpochNumber(1), &ChunkId(id)), "unlisted");
     }
+    // A page and more of keys that are no chunk's, in the middle.
+    for i in 0..1200 {
+        bench.primary.replace(&format!("chunks/0001/01/foreign-{i:04}"), "put here by somebody else");
+    }
     bench.primary.replace("chunks/0002/00/foreign", "of another epoch");
     let mut seen: Vec<ChunkId> = Vec::new();
+    let mut from: Option<String> = None;
     loop {
-        let page = repository.stored_chunks(Site::Primary, EpochNumber(1), seen.last()).await.unwrap();
+        let page = repository.stored_chunks(Site::Primary, EpochNumber(1), from.as_deref()).await.unwrap();
         seen.extend(page.ids);
-        if !page.more {
+        from = page.next;
+        if from.is_none() {
             break;
         }
     }
     assert_eq!(seen.len(), 1504);
     assert!(seen.is_sorted());
+}
+
+#[tokio::test]
+async fn an_object_that_is_sound_by_now_is_not_written_again() {
+    let (bench, repository) = backed_up().await;
+    for listed in everything(&repository, Site::Primary).await {
+        bench.script.clear();
+        repository.heal(Site::Primary, &listed).await.unwrap();
+        assert!(bench.script.log().iter().all(|(operation, _)| *operation != Operation::Put), "{}", listed.key());
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_in_a_damaged_objects_place_after_it_was_judged_is_not_written_over() {
+    let (bench, repository) = backed_up().await;
+    let listed = everything(&repository, Site::Primary).await.pop().unwrap();
+    let sound = bench.primary.bytes(listed.key()).unwrap();
+    for (put_there, healed) in [(sound, true), ("something else".into(), false)] {
+        bench.primary.flip_bit(listed.key(), 0, 0);
+        bench.script.clear();
+        let gate = Gate::new();
+        bench.script.add(Rule::always(Fault::Hold(gate.clone())).on(Operation::Put));
+        let meanwhile = async {
+            gate.arrival().await;
+            bench.primary.replace(listed.key(), put_there.clone());
+            gate.open();
+        };
+        let (answer, ()) = futures_util::future::join(repository.heal(Site::Primary, &listed), meanwhile).await;
+        assert_eq!(answer.is_ok(), healed, "{answer:?}");
+        assert_eq!(bench.primary.bytes(listed.key()).unwrap(), put_there);
+    }
 }

@@ -9,6 +9,7 @@ mod chunks;
 mod crowds;
 mod damage;
 mod emulator;
+mod forgery;
 mod killed;
 mod manifests;
 mod repositories;

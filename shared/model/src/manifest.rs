@@ -75,6 +75,18 @@ pub struct Source {
     pub collate: String,
     /// `LC_CTYPE` of the database.
     pub ctype: String,
+    /// Who compares its texts, in CREATE DATABASE's word: `libc`, `icu` or `builtin`. From PostgreSQL 15 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale_provider: Option<String>,
+    /// The locale of a provider other than `libc`, such as `en-US`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_locale: Option<String>,
+    /// Rules added to an ICU locale. From PostgreSQL 16 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icu_rules: Option<String>,
+    /// The version of the provider's collation that text indexes were built with. From PostgreSQL 15 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation_version: Option<String>,
     /// `pg_current_snapshot()` as text: `xmin:xmax:in progress`.
     pub snapshot: String,
     /// When the snapshot was taken, by the server's clock.

@@ -102,6 +102,36 @@ pub enum PostgresError {
         /// `schema.name`, quoted where needed.
         relation: String,
     },
+    /// Somebody waited too long for a table that the snapshot holds.
+    #[error("another session waits for `{relation}`; the backup gave way")]
+    GaveWay {
+        /// `schema.name`, quoted where needed.
+        relation: String,
+    },
+    /// The snapshot held back the server's cleanup for as long as it may.
+    #[error("the snapshot was held for {minutes} minutes, and no longer is allowed")]
+    SnapshotTooOld {
+        /// The limit.
+        minutes: u64,
+    },
+    /// The server to restore on does not have extensions that the backup needs.
+    #[error("the server to restore on does not have the extension(s) `{}`", .names.join("`, `"))]
+    ExtensionsMissing {
+        /// All of them, by name.
+        names: Vec<String>,
+    },
+    /// Policies would hide restored rows from the role that must read them back.
+    #[error(
+        "role `{role}` has no BYPASSRLS, and row level security is forced on {count} table(s) of the backup, first `{first}`"
+    )]
+    RowSecurityForced {
+        /// The role that restores.
+        role: String,
+        /// How many tables.
+        count: usize,
+        /// The first by name.
+        first: String,
+    },
     /// Tables kept being truncated, rewritten or altered between the snapshot and the locks.
     #[error("`{relation}` was rewritten or altered while the snapshot was taken, {attempts} times")]
     RewrittenDuringSnapshot {
@@ -188,8 +218,20 @@ impl PostgresError {
             Self::ToolMissing { .. } => "install the PostgreSQL client programs (Debian: `postgresql-client`)",
             Self::LockTimeout { .. } => "a migration or maintenance job holds the table; the next run will try again",
             Self::RewrittenDuringSnapshot { .. } => "do not schedule backups while tables are truncated or rewritten",
+            Self::GaveWay { .. } => {
+                "nothing is lost: the next run reuses what was stored; run migrations outside the hours of backups"
+            }
+            Self::SnapshotTooOld { .. } => {
+                "the next run reuses what was stored; allow more sessions or more memory if every run ends like this"
+            }
+            Self::ExtensionsMissing { .. } => {
+                "install their packages on that server, or name a server that has them; the source's kind is the best"
+            }
+            Self::RowSecurityForced { .. } => {
+                "grant it BYPASSRLS (`ALTER ROLE … BYPASSRLS`), or restore with a superuser"
+            }
             Self::Unreadable { .. } => {
-                "grant `pg_read_all_data` and BYPASSRLS to the backup role, or name the table in the policy"
+                "grant `pg_read_all_data` and BYPASSRLS to the backup role: a backup leaves out nothing it cannot read"
             }
             Self::ServerClosed { .. } | Self::SnapshotLost => {
                 "look into the server's log: a restart, a failover or a terminated session"
@@ -206,6 +248,8 @@ impl PostgresError {
             Self::Unreachable { .. }
             | Self::ConnectTimeout { .. }
             | Self::LockTimeout { .. }
+            | Self::GaveWay { .. }
+            | Self::SnapshotTooOld { .. }
             | Self::RewrittenDuringSnapshot { .. }
             | Self::SnapshotLost
             | Self::ServerClosed { .. } => Retry::Later,

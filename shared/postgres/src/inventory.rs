@@ -33,7 +33,7 @@ macro_rules! grants {
         concat!(
             "COALESCE((SELECT pg_catalog.string_agg(CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(g.grantee) END
                  || ' ' || g.privilege_type || CASE WHEN g.is_grantable THEN ' grantable' ELSE '' END, ', '
-                 ORDER BY CASE WHEN g.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.grantee) END, g.privilege_type)
+                 ORDER BY CASE WHEN g.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.grantee) END, g.privilege_type COLLATE \"C\")
                FROM pg_catalog.aclexplode(COALESCE(", $acl, ", pg_catalog.acldefault('", $default, "', ", $owner, "))) g
                WHERE g.grantee <> ", $owner, " AND g.privilege_type <> 'MAINTAIN'), '')"
         )
@@ -97,7 +97,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                  'bound ' || CASE WHEN c.relispartition THEN pg_catalog.pg_get_expr(c.relpartbound, c.oid) END,
                  'parents ' || (SELECT pg_catalog.string_agg(i.inhparent::pg_catalog.regclass::text, ', ' ORDER BY i.inhseqno)
                     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
-                 'options ' || (SELECT pg_catalog.string_agg(o, ', ' ORDER BY o) FROM pg_catalog.unnest(c.reloptions) o),
+                 'options ' || (SELECT pg_catalog.string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM pg_catalog.unnest(c.reloptions) o),
                  CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'not populated' END,
                  CASE WHEN c.relreplident <> 'n' THEN 'replica identity ' || c.relreplident::text END,
                  'columns ' || (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(a.attname),
@@ -110,7 +110,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                       CASE WHEN a.attstorage <> ty.typstorage THEN 'storage ' || a.attstorage::text END,
                       CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression::text END,
                       'grants ' || (SELECT pg_catalog.string_agg(CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(g.grantee) END
-                        || ' ' || g.privilege_type, ' ' ORDER BY CASE WHEN g.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.grantee) END, g.privilege_type)
+                        || ' ' || g.privilege_type, ' ' ORDER BY CASE WHEN g.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.grantee) END, g.privilege_type COLLATE \"C\")
                         FROM pg_catalog.aclexplode(a.attacl) g WHERE g.grantee <> c.relowner)),
                     ', ' ORDER BY CASE WHEN c.relispartition OR NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid)
                                        THEN a.attnum ELSE 0 END, a.attname)

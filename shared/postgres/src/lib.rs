@@ -13,6 +13,7 @@ mod identifier;
 mod inventory;
 mod large_object;
 mod loader;
+mod locale;
 mod proof;
 mod reader;
 mod relation;
@@ -27,6 +28,7 @@ mod target;
 mod tls;
 mod tools;
 mod url;
+mod watch;
 
 pub use doctor::{Check, CheckOutcome, doctor};
 pub use error::{PostgresError, Result, Retry, ServerError};

@@ -53,6 +53,7 @@ pub struct Loader {
 impl Loader {
     pub(crate) async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Self> {
         let session = Session::connect(settings, application_name).await?;
+        session.expect_bytes_as_stored().await?;
         // A later commit that does wait, such as that of the indexes, makes all earlier ones durable.
         session.run("preparing to load", "SET synchronous_commit = off").await?;
         Ok(Self { session })

@@ -46,6 +46,7 @@ impl Prover {
         let condition = self.filters.get(&table.name).map_or("", String::as_str);
         let query = copy_to_stdout(&table.name, &table.columns, condition, table.format);
         let step = format!("reading `{}` back", table.name);
+        self.session.expect_bytes_as_stored().await?;
         RowStream::start(&self.session, &query, table.columns.len(), table.format, step).await?.totals(hasher).await
     }
 
@@ -65,11 +66,13 @@ impl Prover {
 
     /// The definitions that are there.
     pub async fn inventory(&self) -> Result<Inventory> {
+        self.session.expect_utf8().await?;
         inventory::read(&self.session, &[]).await
     }
 
     /// Where the sequences stand.
     pub async fn sequences(&self) -> Result<SequenceValues> {
+        self.session.expect_utf8().await?;
         let sequences = sequence::list(&self.session).await?;
         sequence::read(&self.session, &sequences).await
     }

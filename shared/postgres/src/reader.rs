@@ -9,6 +9,7 @@ use crate::relation::{Disposition, Relation};
 use crate::rows::RowStream;
 use crate::session::Session;
 use crate::settings::ConnectionSettings;
+use crate::watch::{Backend, Backends};
 
 /// Reads slices and large objects as one snapshot shows them.
 ///
@@ -18,12 +19,21 @@ use crate::settings::ConnectionSettings;
 #[derive(Debug)]
 pub struct SliceReader {
     session: Session,
+    /// Tells the snapshot's watcher that our process is one of its own.
+    _backend: Backend,
 }
 
 impl SliceReader {
-    pub(crate) async fn join(settings: &ConnectionSettings, application_name: &str, snapshot: &str) -> Result<Self> {
+    pub(crate) async fn join(
+        settings: &ConnectionSettings,
+        application_name: &str,
+        snapshot: &str,
+        backends: &Backends,
+    ) -> Result<Self> {
         const STEP: &str = "joining the snapshot";
         let session = Session::connect(settings, application_name).await?;
+        session.expect_bytes_as_stored().await?;
+        let backend = backends.enrol(&session).await?;
         session.run(STEP, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let join = format!("SET TRANSACTION SNAPSHOT {}", quote_literal(snapshot));
         match session.run(STEP, &join).await {
@@ -31,7 +41,7 @@ impl SliceReader {
             Err(error) if matches!(error.sqlstate(), Some("22023" | "42704" | "55000")) => {
                 Err(PostgresError::SnapshotLost)
             }
-            other => other.map(|()| Self { session }),
+            other => other.map(|()| Self { session, _backend: backend }),
         }
     }
 

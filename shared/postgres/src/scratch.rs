@@ -5,6 +5,7 @@ use lifeboat_model::Source;
 
 use crate::error::{PostgresError, Result};
 use crate::identifier::{quote_identifier, quote_literal};
+use crate::locale::{self, Locale};
 use crate::session::Session;
 use crate::settings::ConnectionSettings;
 use crate::target::RestoreTarget;
@@ -28,6 +29,7 @@ pub struct ScratchDatabase {
     settings: ConnectionSettings,
     /// Holds the advisory lock that says "in use".
     holder: Session,
+    notes: Vec<String>,
 }
 
 impl ScratchServer {
@@ -36,32 +38,37 @@ impl ScratchServer {
         Self { settings }
     }
 
-    /// Creates an empty database with the encoding and locale of the source.
+    /// Creates an empty database with the encoding and locale of the source. Where the server does not have that locale, it
+    /// gets another one that can hold the encoding, and [`ScratchDatabase::notes`] says so.
     pub async fn create_database(&self, name: &str, source: &Source) -> Result<ScratchDatabase> {
         let holder = Session::connect(&self.settings, "lifeboat scratch").await?;
         let step = format!("creating database `{name}`");
         if !try_claim(&holder, name).await? {
             return Err(PostgresError::UnexpectedAnswer { step, fact: "another run uses this name".to_owned() });
         }
-        let create = format!(
-            "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-            quote_identifier(name),
-            quote_literal(&source.encoding),
-            quote_literal(&source.collate),
-            quote_literal(&source.ctype),
-        );
-        holder.run(&step, &create).await?;
+        let note = create_like(&holder, &step, name, source).await?;
         let comment = quote_literal(&format!("{COMMENT}{}", Timestamp::now()));
         holder.run(&step, &format!("COMMENT ON DATABASE {} IS {comment}", quote_identifier(name))).await?;
-        Ok(ScratchDatabase { name: name.to_owned(), settings: self.settings.with_database(name), holder })
+        let notes = note.into_iter().collect();
+        Ok(ScratchDatabase { name: name.to_owned(), settings: self.settings.with_database(name), holder, notes })
+    }
+
+    /// A name for [`create_database`](Self::create_database): `prefix`, `_` and eight hexadecimal digits of `number`.
+    pub fn database_name(prefix: &str, number: u32) -> String {
+        format!("{prefix}_{number:08x}")
     }
 
     /// Drops the scratch databases whose name begins with `prefix`, that are older than `older_than` and that no live run uses.
     /// Returns their names.
+    ///
+    /// A run that is killed right after it created its database leaves one without our comment, whose age is not known. It is
+    /// dropped, too, if it is this role's, its name is one of [`database_name`](Self::database_name), and no run claims it.
     pub async fn drop_leftovers(&self, prefix: &str, older_than: SignedDuration) -> Result<Vec<String>> {
         const STEP: &str = "looking for leftover scratch databases";
         const SQL: &str = "
-            SELECT d.datname::text, pg_catalog.shobj_description(d.oid, 'pg_database') FROM pg_catalog.pg_database d
+            SELECT d.datname::text, pg_catalog.shobj_description(d.oid, 'pg_database'),
+                   d.datdba = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER)
+            FROM pg_catalog.pg_database d
             WHERE pg_catalog.starts_with(d.datname::text, $1)
               AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)
             ORDER BY d.datname LIMIT $2";
@@ -69,9 +76,15 @@ impl ScratchServer {
         let border = Timestamp::now() - older_than;
         let mut dropped = Vec::new();
         for row in session.rows(STEP, SQL, &[&prefix, &MAX_LEFTOVERS]).await? {
-            let (name, comment): (String, Option<String>) = (row.get(0), row.get(1));
-            let created_at = comment.as_deref().and_then(|c| c.strip_prefix(COMMENT)?.parse::<Timestamp>().ok());
-            if created_at.is_none_or(|created_at| created_at > border) || !try_claim(&session, &name).await? {
+            let (name, comment, is_ours): (String, Option<String>, bool) = (row.get(0), row.get(1), row.get(2));
+            let is_leftover = match comment {
+                Some(comment) => comment
+                    .strip_prefix(COMMENT)
+                    .and_then(|created_at| created_at.parse::<Timestamp>().ok())
+                    .is_some_and(|created_at| created_at <= border),
+                None => is_ours && is_generated(&name, prefix),
+            };
+            if !is_leftover || !try_claim(&session, &name).await? {
                 continue;
             }
             // Without FORCE: whoever connected in the meantime keeps it.
@@ -92,6 +105,11 @@ impl ScratchDatabase {
         &self.name
     }
 
+    /// What is different from the source's database, a sentence each: for the report of a drill.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// The database as something to restore into.
     pub fn target(&self) -> RestoreTarget {
         RestoreTarget::new(self.settings.clone())
@@ -110,15 +128,32 @@ impl ScratchDatabase {
         self.holder.close().await;
         dropped
     }
+}
 
-    /// Leaves it on the server and gives up the claim on it.
-    pub async fn keep(self) -> ConnectionSettings {
-        let comment = format!("COMMENT ON DATABASE {} IS NULL", quote_identifier(&self.name));
-        // Without our comment it is nobody's leftover. If that fails, a later run may drop what nobody looked at.
-        let _ = self.holder.run("keeping the database", &comment).await;
-        self.holder.close().await;
-        self.settings
+/// Whether this is a name of [`ScratchServer::database_name`].
+fn is_generated(name: &str, prefix: &str) -> bool {
+    let digits = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Creates the database with the first locale that the server has, and returns the note on it.
+async fn create_like(session: &Session, step: &str, name: &str, source: &Source) -> Result<Option<String>> {
+    const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+    let major: i32 = session.row(step, MAJOR, &[]).await?.get(0);
+    let (name, encoding) = (quote_identifier(name), quote_literal(&source.encoding));
+    let mut refused = None;
+    for Locale { options, note } in locale::candidates(source, major.unsigned_abs()) {
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} {options}");
+        match session.run(step, &create).await {
+            Ok(()) => return Ok(note),
+            Err(error) if error.sqlstate().is_some_and(locale::is_not_available) => refused = Some(error),
+            Err(error) => return Err(error),
+        }
     }
+    Err(refused.unwrap_or_else(|| PostgresError::UnexpectedAnswer {
+        step: step.to_owned(),
+        fact: "there is no locale to try".to_owned(),
+    }))
 }
 
 /// An advisory lock on the name, in the database of the server's settings, for as long as the session lives.

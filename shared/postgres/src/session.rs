@@ -34,6 +34,8 @@ const SESSION_SETTINGS: &str = "
     SET TimeZone = 'UTC';
     SET extra_float_digits = 3;
     SET bytea_output = 'hex';
+    SET lc_monetary = 'C';
+    SET max_parallel_workers_per_gather = 0;
     SET client_encoding = 'UTF8';
     SET synchronize_seqscans = off;
     SET xmloption = content;
@@ -76,6 +78,20 @@ impl Session {
         let lock_timeout = format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis());
         session.run("applying the session settings", &lock_timeout).await?;
         Ok(session)
+    }
+
+    /// For rows: the bytes of a SQL_ASCII database as they are stored. Nothing converts them, and with any other client
+    /// encoding the server refuses those that are not valid in it. Names read over such a session might not be UTF-8.
+    pub(crate) async fn expect_bytes_as_stored(&self) -> Result<()> {
+        const SQL: &str = "
+            SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)
+            WHERE pg_catalog.getdatabaseencoding() = 'SQL_ASCII'";
+        self.run("applying the session settings", SQL).await
+    }
+
+    /// For names and definitions, as a session begins.
+    pub(crate) async fn expect_utf8(&self) -> Result<()> {
+        self.run("applying the session settings", "SET client_encoding = 'UTF8'").await
     }
 
     /// The driver's client, for streams.

@@ -1,10 +1,11 @@
 //! One consistent view of a database, held by a leader session and shared with others.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lifeboat_model::{Inventory, RelationKind, Source};
+use serde::Deserialize;
 
 use crate::archive;
 use crate::catalog;
@@ -18,6 +19,7 @@ use crate::sequence::{self, SequenceValues};
 use crate::session::Session;
 use crate::settings::ConnectionSettings;
 use crate::tools::ClientTools;
+use crate::watch::{Backend, Backends, LOCK_WAIT_LIMIT, SNAPSHOT_AGE_LIMIT, Watch};
 
 /// Tables named in one LOCK: a statement of some kilobytes, and one that can be taken apart to name the table that is held.
 const LOCK_BATCH: usize = 100;
@@ -39,11 +41,20 @@ pub struct SnapshotOptions {
     pub application_name: String,
     /// How often one table's lock is waited for, 5 s each.
     pub lock_attempts: u32,
+    /// How long another session may wait for a table that the snapshot holds.
+    pub lock_wait_limit: Duration,
+    /// How long the snapshot may live.
+    pub age_limit: Duration,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { application_name: "lifeboat".to_owned(), lock_attempts: LOCK_ATTEMPTS }
+        Self {
+            application_name: "lifeboat".to_owned(),
+            lock_attempts: LOCK_ATTEMPTS,
+            lock_wait_limit: LOCK_WAIT_LIMIT,
+            age_limit: SNAPSHOT_AGE_LIMIT,
+        }
     }
 }
 
@@ -58,19 +69,36 @@ pub struct Snapshot {
     id: String,
     source: Source,
     relations: Vec<Relation>,
+    watch: Watch,
+    /// The leader's process, for the watcher.
+    _backend: Backend,
 }
 
 impl Snapshot {
     /// Takes a snapshot, locks every table in ACCESS SHARE mode and makes sure that none changed in between.
     ///
-    /// Errors: those of [`Session::connect`], [`PostgresError::LockTimeout`] and [`PostgresError::RewrittenDuringSnapshot`].
+    /// Errors: those of [`Session::connect`], [`PostgresError::LockTimeout`], [`PostgresError::RewrittenDuringSnapshot`], and
+    /// [`PostgresError::GaveWay`] when somebody waits for a table already locked while another one is waited for.
     pub async fn take(settings: &ConnectionSettings, options: &SnapshotOptions) -> Result<Self> {
         let mut last_changed = None;
         for _ in 0..SNAPSHOT_ATTEMPTS {
             let leader = Session::connect(settings, &options.application_name).await?;
+            let backends = Backends::default();
+            let backend = backends.enrol(&leader).await?;
+            let watch = Watch {
+                settings: settings.clone(),
+                backends,
+                began: Instant::now(),
+                lock_wait_limit: options.lock_wait_limit,
+                age_limit: options.age_limit,
+            };
             let id = begin_and_export(&leader).await?;
             let mut relations = catalog::list_relations(&leader, settings.user()).await?;
-            match hold_tables(&leader, &relations, options).await? {
+            let changed = tokio::select! {
+                held = hold_tables(&leader, &relations, options) => held?,
+                must_end = watch.clone().until_it_must_end() => return Err(must_end),
+            };
+            match changed {
                 Some(changed) => {
                     tracing::info!(table = %changed, "changed between snapshot and lock, starting over");
                     last_changed = Some(changed);
@@ -80,7 +108,7 @@ impl Snapshot {
                     catalog::measure(&leader, &mut relations).await?;
                     let source = read_source(&leader).await?;
                     let (settings, options) = (settings.clone(), options.clone());
-                    return Ok(Self { leader, settings, options, id, source, relations });
+                    return Ok(Self { leader, settings, options, id, source, relations, watch, _backend: backend });
                 }
             }
         }
@@ -102,7 +130,18 @@ impl Snapshot {
 
     /// A session of its own that sees the same rows. It can move to another task and outlives the snapshot's leader.
     pub async fn reader(&self) -> Result<SliceReader> {
-        SliceReader::join(&self.settings, &self.options.application_name, &self.id).await
+        SliceReader::join(&self.settings, &self.options.application_name, &self.id, &self.watch.backends).await
+    }
+
+    /// Resolves when the snapshot has to end, and never while all is well: race it against the work, and close the snapshot
+    /// when it wins.
+    ///
+    /// It asks the server on a connection of its own, `lifeboat watcher`. Ends with [`PostgresError::GaveWay`] when another
+    /// session has been waiting longer than [`lock_wait_limit`](SnapshotOptions::lock_wait_limit) for a table that the snapshot
+    /// or one of its readers holds, with [`PostgresError::SnapshotTooOld`] after [`age_limit`](SnapshotOptions::age_limit), or
+    /// with the error that keeps it from asking.
+    pub fn guard(&self) -> impl Future<Output = PostgresError> + Send + use<> {
+        self.watch.clone().until_it_must_end()
     }
 
     /// Writes `pg_dump`'s custom-format archive of the definitions to `into`. An unchanged schema gives the same bytes.
@@ -230,16 +269,42 @@ async fn try_lock(leader: &Session, tables: &[&Relation]) -> Result<Lock> {
     Ok(outcome)
 }
 
+/// The columns of `pg_database` that not every version has, or has under this name.
+#[derive(Deserialize)]
+struct Locale {
+    /// From 15 on.
+    datlocprovider: Option<String>,
+    /// From 17 on, of ICU and of the builtin provider.
+    datlocale: Option<String>,
+    /// 15 and 16.
+    daticulocale: Option<String>,
+    /// From 16 on.
+    daticurules: Option<String>,
+    /// From 15 on.
+    datcollversion: Option<String>,
+}
+
+fn provider_in_words(datlocprovider: String) -> String {
+    match datlocprovider.as_str() {
+        "c" => "libc".to_owned(),
+        "i" => "icu".to_owned(),
+        "b" => "builtin".to_owned(),
+        _ => datlocprovider,
+    }
+}
+
 async fn read_source(leader: &Session) -> Result<Source> {
     const STEP: &str = "describing the server";
     const SQL: &str = "
         SELECT d.datname::text, pg_catalog.current_setting('server_version_num'), pg_catalog.pg_encoding_to_char(d.encoding)::text,
                d.datcollate::text, d.datctype::text, pg_catalog.pg_current_snapshot()::text,
-               (EXTRACT(epoch FROM pg_catalog.now()) * 1000000)::int8
+               (EXTRACT(epoch FROM pg_catalog.now()) * 1000000)::int8, pg_catalog.to_jsonb(d)::text
         FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()";
     let row = leader.row(STEP, SQL, &[]).await?;
     let unexpected = |fact: &str| PostgresError::UnexpectedAnswer { step: STEP.to_owned(), fact: fact.to_owned() };
     let version: String = row.get(1);
+    let Locale { datlocprovider, datlocale, daticulocale, daticurules, datcollversion } =
+        serde_json::from_str(row.get(7)).map_err(|_| unexpected("the database's locale"))?;
     Ok(Source {
         datname: row.get(0),
         server_version_num: version.parse().map_err(|_| unexpected("`server_version_num` is not a number"))?,
@@ -257,6 +322,10 @@ async fn read_source(leader: &Session) -> Result<Source> {
         encoding: row.get(2),
         collate: row.get(3),
         ctype: row.get(4),
+        locale_provider: datlocprovider.map(provider_in_words),
+        provider_locale: datlocale.or(daticulocale),
+        icu_rules: daticurules,
+        collation_version: datcollversion,
         snapshot: row.get(5),
         snapshot_at: Timestamp::from_microsecond(row.get(6)).map_err(|_| unexpected("the server's clock"))?,
     })

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use lifeboat_model::{Inventory, InventoryObject, ObjectKind};
+
 use crate::archive;
 use crate::error::{PostgresError, Result};
 use crate::identifier::{RelationName, quote_identifier};
@@ -74,6 +76,50 @@ impl RestoreTarget {
                 Err(PostgresError::NotEmpty { database: self.settings.database().to_owned(), example: row.get(0) })
             }
         }
+    }
+
+    /// Fails with [`PostgresError::ExtensionsMissing`], which names all of them, unless the server has every extension of the
+    /// inventory to offer, in any version.
+    pub async fn require_extensions(&self, inventory: &Inventory) -> Result<()> {
+        const SQL: &str = "
+            SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name)
+            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_available_extensions a WHERE a.name = wanted.name) ORDER BY name";
+        let wanted: Vec<&str> = inventory
+            .objects
+            .iter()
+            .filter(|object| object.kind == ObjectKind::Extension)
+            .map(|object| object.identity.as_str())
+            .collect();
+        let session = self.connect().await?;
+        let rows = session.rows("looking for extensions", SQL, &[&wanted]).await?;
+        session.close().await;
+        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        if names.is_empty() { Ok(()) } else { Err(PostgresError::ExtensionsMissing { names }) }
+    }
+
+    /// Fails with [`PostgresError::RowSecurityForced`] if policies would hide rows from this role when it reads them back.
+    ///
+    /// To a superuser and to a role with BYPASSRLS none applies. To others, who become members of every owner, those apply
+    /// of tables on which row level security is forced also upon their owner.
+    pub async fn require_row_access(&self, inventory: &Inventory) -> Result<()> {
+        const SQL: &str =
+            "SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER";
+        let has = |object: &InventoryObject, part: &str| object.definition.split("; ").any(|found| found == part);
+        let forced: Vec<&InventoryObject> = inventory
+            .objects
+            .iter()
+            .filter(|object| object.kind == ObjectKind::Relation)
+            .filter(|object| has(object, "row security enabled") && has(object, "row security forced"))
+            .collect();
+        let Some(first) = forced.first() else { return Ok(()) };
+        let session = self.connect().await?;
+        let sees_all: bool = session.row("looking at the role", SQL, &[]).await?.get(0);
+        session.close().await;
+        if sees_all {
+            return Ok(());
+        }
+        let (role, first) = (self.settings.user().to_owned(), first.identity.clone());
+        Err(PostgresError::RowSecurityForced { role, count: forced.len(), first })
     }
 
     /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
@@ -186,14 +232,6 @@ impl RestoreTarget {
                 session.run(&format!("computing materialized view `{name}`"), &refresh).await?;
             }
         }
-        session.close().await;
-        Ok(())
-    }
-
-    /// Collects the planner's statistics.
-    pub async fn analyze(&self) -> Result<()> {
-        let session = self.connect().await?;
-        session.run("collecting statistics", "ANALYZE").await?;
         session.close().await;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use lifeboat_local::{PostgresOptions, PostgresServer};
-use lifeboat_model::{CHUNK_BYTES, ChunkKey, Difference, RowDigest, RowHasher, SLICE_BLOCKS};
+use lifeboat_model::{CHUNK_BYTES, ChunkKey, Difference, RowDigest, RowHasher, SLICE_BLOCKS, Source};
 use lifeboat_postgres::{
     ClientTools, ConnectionSettings, Disposition, Prover, Relation, RelationName, ScratchDatabase, ScratchServer,
     Section, Snapshot, SnapshotOptions, TableTarget,
@@ -27,6 +27,11 @@ pub struct Copied {
 impl Fixture {
     /// A fresh database with `sql` run in it, on the server that all tests share while any of them runs.
     pub fn new(sql: &str) -> Self {
+        Self::with_options("", sql)
+    }
+
+    /// The same, with options of CREATE DATABASE.
+    pub fn with_options(database_options: &str, sql: &str) -> Self {
         static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let server = {
@@ -38,7 +43,7 @@ impl Fixture {
             })
         };
         let database = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        server.psql("postgres", &format!("CREATE DATABASE {database} TEMPLATE template0")).unwrap();
+        server.psql("postgres", &format!("CREATE DATABASE {database} TEMPLATE template0 {database_options}")).unwrap();
         let fixture = Self { server, database };
         fixture.sql(sql);
         fixture
@@ -108,6 +113,11 @@ pub async fn copy_all(snapshot: &Snapshot, chunk_bytes: usize) -> Vec<Copied> {
 /// Takes a database through backup and restore, proves every table, the schema, the sequences and the large objects, and
 /// returns the restored database.
 pub async fn restore_and_prove(fixture: &Fixture) -> (ScratchDatabase, Prover) {
+    restore_and_prove_where(fixture, |_| {}).await
+}
+
+/// The same, on a server that has to take the database for another one.
+pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut Source)) -> (ScratchDatabase, Prover) {
     let directory = tempfile::tempdir().unwrap();
     let (archive, roles) = (directory.path().join("schema"), directory.path().join("roles.sql"));
     let tools = fixture.tools().await;
@@ -125,7 +135,9 @@ pub async fn restore_and_prove(fixture: &Fixture) -> (ScratchDatabase, Prover) {
         .collect();
 
     let name = format!("{}_restored", fixture.database);
-    let scratch = fixture.scratch_server().create_database(&name, snapshot.source()).await.unwrap();
+    let mut source = snapshot.source().clone();
+    pretend(&mut source);
+    let scratch = fixture.scratch_server().create_database(&name, &source).await.unwrap();
     snapshot.close().await.unwrap();
     let target = scratch.target();
     target.require_empty().await.unwrap();
@@ -144,7 +156,6 @@ pub async fn restore_and_prove(fixture: &Fixture) -> (ScratchDatabase, Prover) {
     loader.close().await;
     target.restore_section(&tools, &archive, Section::PostData).await.unwrap();
     target.refresh_materialized_views(&views).await.unwrap();
-    target.analyze().await.unwrap();
 
     let mut prover = target.prover().await.unwrap();
     for Copied { table, rows, digest, .. } in &copied {

@@ -6,9 +6,11 @@
 mod doctor;
 mod fidelity;
 mod fixture;
+mod locale;
 mod restore;
 mod secrecy;
 mod server;
 mod slices;
 mod snapshot;
 mod tls;
+mod watch;

@@ -1,8 +1,8 @@
 //! The restore side: scratch databases, refusals, proofs that notice.
 
 use jiff::SignedDuration;
-use lifeboat_model::CHUNK_BYTES;
-use lifeboat_postgres::{PostgresError, RestoreTarget};
+use lifeboat_model::{CHUNK_BYTES, ObjectKind};
+use lifeboat_postgres::{PostgresError, RestoreTarget, ScratchServer};
 
 use crate::fixture::{Fixture, copy_all, hasher, restore_and_prove};
 
@@ -59,8 +59,6 @@ async fn leftovers_of_killed_runs_are_dropped_and_nothing_else() {
     let live = server.create_database("lifeboat_leftover_live", snapshot.source()).await.unwrap();
     // A killed run: its sessions end, its database stays.
     drop(server.create_database("lifeboat_leftover_killed", snapshot.source()).await.unwrap());
-    let kept = server.create_database("lifeboat_leftover_kept", snapshot.source()).await.unwrap();
-    kept.keep().await;
 
     assert_eq!(server.drop_leftovers("lifeboat_leftover_", SignedDuration::from_hours(1)).await.unwrap(), [""; 0]);
     assert!(exists("lifeboat_leftover_killed"), "not old enough");
@@ -74,9 +72,7 @@ async fn leftovers_of_killed_runs_are_dropped_and_nothing_else() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(dropped, ["lifeboat_leftover_killed"]);
-    assert!(
-        exists("lifeboat_leftover_foreign") && exists("lifeboat_leftover_live") && exists("lifeboat_leftover_kept")
-    );
+    assert!(exists("lifeboat_leftover_foreign") && exists("lifeboat_leftover_live"));
     live.drop_database().await.unwrap();
     assert!(!exists("lifeboat_leftover_live"));
 }
@@ -116,4 +112,85 @@ async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
     loader.close().await;
     scratch.drop_database().await.unwrap();
     fixture.sql("DROP ROLE lifeboat_gone");
+}
+
+#[tokio::test]
+async fn a_run_killed_before_it_could_comment_on_its_database_leaves_a_leftover_too_and_nothing_else_looks_like_one() {
+    let fixture = Fixture::new("CREATE ROLE lifeboat_someone");
+    let server = fixture.scratch_server();
+    let prefix = "lifeboat_uncommented";
+    let killed = ScratchServer::database_name(prefix, 0x0123_abcd);
+    assert_eq!(killed, "lifeboat_uncommented_0123abcd");
+    let others = [
+        "lifeboat_uncommented",
+        "lifeboat_uncommented_",
+        "lifeboat_uncommented_0123abc",
+        "lifeboat_uncommented_0123abcde",
+        "lifeboat_uncommented_0123ABCD",
+        "lifeboat_uncommented_0123wxyz",
+        "lifeboat_uncommented0123abcd",
+        "lifeboat_uncommented_my_0123abcd",
+    ];
+    // Another owner's, another's comment, and one that a live run has claimed but not commented on yet.
+    let (owned, commented, claimed) =
+        ("lifeboat_uncommented_00000001", "lifeboat_uncommented_00000002", "lifeboat_uncommented_00000003");
+    for name in others.into_iter().chain([killed.as_str(), owned, commented, claimed]) {
+        fixture.server.psql("postgres", &format!("CREATE DATABASE \"{name}\"")).unwrap();
+    }
+    fixture
+        .sql(&format!("ALTER DATABASE {owned} OWNER TO lifeboat_someone; COMMENT ON DATABASE {commented} IS 'mine'"));
+    let url = fixture.server.url("postgres");
+    let (run, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let claim = format!("SELECT pg_advisory_lock(hashtextextended('lifeboat scratch {claimed}', 0))");
+    run.batch_execute(&claim).await.unwrap();
+
+    assert_eq!(server.drop_leftovers(prefix, SignedDuration::ZERO).await.unwrap(), [killed.as_str()]);
+    for name in others.into_iter().chain([owned, commented, claimed]) {
+        fixture.server.psql("postgres", &format!("DROP DATABASE \"{name}\"")).unwrap();
+    }
+    fixture.sql("DROP ROLE lifeboat_someone");
+}
+
+#[tokio::test]
+async fn extensions_that_a_server_does_not_have_are_all_named_before_anything_is_restored() {
+    let fixture = Fixture::new("CREATE EXTENSION citext");
+    let target = RestoreTarget::new(fixture.settings());
+    let mut inventory = fixture.snapshot().await.inventory().await.unwrap();
+    target.require_extensions(&inventory).await.unwrap();
+    for name in ["postgis", "a_vector"] {
+        let mut object = inventory.objects[0].clone();
+        (object.kind, object.identity) = (ObjectKind::Extension, name.to_owned());
+        inventory.objects.push(object);
+    }
+    let error = target.require_extensions(&inventory).await.unwrap_err();
+    assert!(
+        matches!(&error, PostgresError::ExtensionsMissing { names } if names == &["a_vector", "postgis"]),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("`a_vector`, `postgis`") && error.hint().is_some());
+}
+
+#[tokio::test]
+async fn a_role_from_which_forced_policies_would_hide_restored_rows_is_refused_before_anything_is_restored() {
+    let fixture = Fixture::new(
+        "CREATE ROLE lifeboat_bound LOGIN PASSWORD 'lifeboat_bound'; CREATE ROLE lifeboat_free LOGIN BYPASSRLS PASSWORD 'lifeboat_free';
+         CREATE TABLE t (a int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE TABLE u (a int); ALTER TABLE u FORCE ROW LEVEL SECURITY",
+    );
+    let snapshot = fixture.snapshot().await;
+    let harmless = snapshot.inventory().await.unwrap();
+    snapshot.close().await.unwrap();
+    fixture.sql("ALTER TABLE t FORCE ROW LEVEL SECURITY");
+    let inventory = fixture.snapshot().await.inventory().await.unwrap();
+    let (bound, free) = (fixture.settings_as("lifeboat_bound"), fixture.settings_as("lifeboat_free"));
+    RestoreTarget::new(bound.clone()).require_row_access(&harmless).await.unwrap();
+    for settings in [fixture.settings(), free] {
+        RestoreTarget::new(settings).require_row_access(&inventory).await.unwrap();
+    }
+    let error = RestoreTarget::new(bound).require_row_access(&inventory).await.unwrap_err();
+    assert!(
+        matches!(&error, PostgresError::RowSecurityForced { role, count: 1, first } if role == "lifeboat_bound" && first == "public.t"),
+        "{error:?}"
+    );
+    fixture.sql("DROP ROLE lifeboat_bound; DROP ROLE lifeboat_free");
 }

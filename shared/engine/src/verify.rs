@@ -45,6 +45,8 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
     stopwatch.begin("documents", None);
     let repository = Arc::new(lifeboat.repository().await?);
     let mut inspection = Inspection::new(lifeboat, Arc::clone(&repository));
+    // First in every scope: its keys prove the manifests, and while one site's is damaged no manifest or list can be healed.
+    inspection.repository_document().await?;
     let backups = backups_in_scope(&repository, request).await?;
     let mut chunks = ChunkCount::default();
     for backup in &backups {
@@ -64,7 +66,6 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
             }
         }
         VerificationScope::All => {
-            inspection.repository_document().await?;
             // What no backup lists can only be told when the lists of every database are known.
             let others = backups_of_others(&repository, &request.database).await?;
             for backup in &others {

@@ -10,7 +10,7 @@ use crate::identity::{BackupId, DatabaseName};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "scope", rename_all = "kebab-case")]
 pub enum VerificationScope {
-    /// The chunks that this backup added, and its manifest and chunk list.
+    /// The chunks that this backup added, its manifest and chunk list, and `repository.json`, which proves them.
     Backup {
         /// The backup.
         backup_id: BackupId,

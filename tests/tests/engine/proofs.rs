@@ -48,7 +48,7 @@ async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_diffe
     let bench = Bench::with("proofs", CLINIC);
     let manifest = bench.back_up().await;
     for (sql, expected) in CASES {
-        let tools = tools_with(&bench, Moment::AfterPostData, sql);
+        let tools = tools_with(&bench, Moment::Whole, sql);
         let mut process = bench.process();
         process.lifeboat.tools_dir = Some(tools.path().to_owned());
         let report = process.drill(&bench.drill_request(Site::Primary)).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_diffe
     assert_eq!(bench.scratch_databases(), Vec::<String>::new(), "a drill that fails clears away, too");
 
     // And with nothing done to it, the same backup by the same way is equal.
-    let tools = tools_with(&bench, Moment::AfterPostData, "SELECT 1");
+    let tools = tools_with(&bench, Moment::Whole, "SELECT 1");
     let mut process = bench.process();
     process.lifeboat.tools_dir = Some(tools.path().to_owned());
     let report = process.drill(&bench.drill_request(Site::Primary)).await.unwrap();

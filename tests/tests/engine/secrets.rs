@@ -24,10 +24,10 @@ CREATE ROLE keeper LOGIN SUPERUSER PASSWORD 'correct-horse-battery-7391'";
 
 /// What is done to a restored database so that the server refuses a row and quotes it: in COPY, in a key, in a reference.
 const REFUSALS: [(Moment, &str); 4] = [
-    (Moment::AfterPreData, "ALTER TABLE person ADD CHECK (name NOT LIKE 'Ottilie%')"),
-    (Moment::AfterPreData, "ALTER TABLE person ALTER COLUMN number TYPE int"),
-    (Moment::BeforePostData, "INSERT INTO person SELECT * FROM person"),
-    (Moment::BeforePostData, "DELETE FROM person WHERE name LIKE 'Ottilie%'"),
+    (Moment::Bare, "ALTER TABLE person ADD CHECK (name NOT LIKE 'Ottilie%')"),
+    (Moment::Bare, "ALTER TABLE person ALTER COLUMN number TYPE int"),
+    (Moment::Loaded, "INSERT INTO person SELECT * FROM person"),
+    (Moment::Loaded, "DELETE FROM person WHERE name LIKE 'Ottilie%'"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +54,7 @@ async fn neither_the_password_nor_a_row_is_in_any_log_error_event_alert_report_o
         assert_eq!(process.said(), ["Restore Test Failed"]);
     }
     // A proof that does not hold names the table and no row of it.
-    let tools = tools_with(&bench, Moment::AfterPostData, "UPDATE letter SET body = body || '!'");
+    let tools = tools_with(&bench, Moment::Whole, "UPDATE letter SET body = body || '!'");
     let mut process_with_tools = bench.process();
     process_with_tools.lifeboat.tools_dir = Some(tools.path().to_owned());
     let report = process_with_tools.drill(&drill).await.unwrap();

@@ -93,7 +93,7 @@ async fn of_two_runs_at_once_the_second_is_refused_with_holder_and_expiry_and_pu
     let (result, first) = running.await.unwrap();
     let manifest = result.unwrap();
     assert_eq!(first.said(), ["Backup Completed"]);
-    assert_eq!(bench.stores.backups(Site::Offsite).await, [manifest.backup_id.clone()]);
+    assert_eq!(bench.stores.backups(Site::Offsite).await, std::slice::from_ref(&manifest.backup_id));
     let outcomes: Vec<Outcome> = bench.stores.acts().await.into_iter().map(|(_, outcome)| outcome).collect();
     assert_eq!(outcomes, [Outcome::Failed, Outcome::Completed]);
     // And the lease is free: a third run, by anyone, begins at once.

@@ -11,11 +11,11 @@ use crate::bench::Bench;
 #[derive(Clone, Copy)]
 pub enum Moment {
     /// After schemas and bare tables, before rows.
-    AfterPreData,
+    Bare,
     /// After rows, before indexes and constraints.
-    BeforePostData,
+    Loaded,
     /// After everything that `pg_restore` does, before the proofs.
-    AfterPostData,
+    Whole,
 }
 
 /// A folder of tools whose `pg_restore` runs `sql` at that moment.
@@ -35,9 +35,9 @@ pub fn tools_with(bench: &Bench, moment: Moment, sql: &str) -> TempDir {
         sql_file.display()
     );
     let (section, first, second) = match moment {
-        Moment::AfterPreData => ("pre-data", &restore, &more),
-        Moment::BeforePostData => ("post-data", &more, &restore),
-        Moment::AfterPostData => ("post-data", &restore, &more),
+        Moment::Bare => ("pre-data", &restore, &more),
+        Moment::Loaded => ("post-data", &more, &restore),
+        Moment::Whole => ("post-data", &restore, &more),
     };
     let script =
         format!("#!/bin/sh\ncase \" $* \" in\n*--section={section}*)\n{first}\n{second}\n;;\n*) {restore} ;;\nesac\n");

@@ -64,10 +64,9 @@ async fn write(client: Client, writer: u64, stop: Arc<AtomicBool>, committed: Ar
             format!("(SELECT id FROM account ORDER BY id OFFSET {place} % (SELECT count(*) FROM account) LIMIT 1)")
         };
         let sql = match roll(10) {
-            0 => format!(
-                "WITH opened AS (INSERT INTO account (balance) VALUES (0) RETURNING id)
-                 INSERT INTO transfer (source, target, amount) SELECT NULL, id, 0 FROM opened"
-            ),
+            0 => "WITH opened AS (INSERT INTO account (balance) VALUES (0) RETURNING id)
+                  INSERT INTO transfer (source, target, amount) SELECT NULL, id, 0 FROM opened"
+                .to_owned(),
             // Closing an account moves what is in it to another.
             1 => format!(
                 "WITH two AS MATERIALIZED (SELECT id, balance FROM account WHERE id IN ({}, {}) ORDER BY id FOR UPDATE),

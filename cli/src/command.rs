@@ -73,7 +73,7 @@ pub enum Command {
         #[arg(long, env = "LIFEBOAT_SCRATCH_URL", hide_env_values = true)]
         scratch: Option<String>,
         /// Restore into this empty database, given as a URL, and leave it there; no scratch database is made.
-        #[arg(long)]
+        #[arg(long, env = "LIFEBOAT_INTO_URL", hide_env_values = true)]
         into: Option<String>,
     },
 }
@@ -143,7 +143,7 @@ fn lifeboat(services: &Services, json: bool) -> Lifeboat {
     let watched = !json && std::io::stderr().is_terminal();
     let progress: Arc<dyn Progress> = if watched { Arc::new(ProgressBar::new()) } else { Unwatched::shared() };
     let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
-    let run = Run { id: format!("cli-{}", std::process::id()), deadline: Deadline::after(LONGEST_RUN) };
+    let run = Run { id: format!("cli-{:08x}", lifeboat_engine::random()), deadline: Deadline::after(LONGEST_RUN) };
     Lifeboat { progress, ..services.lifeboat(run, &format!("stated by {user}")) }
 }
 

@@ -107,8 +107,16 @@ impl Stage {
 
     /// Runs the command line tool on this cloud; blocks until it ends.
     pub fn lifeboat(&self, arguments: &[&str]) -> Result<Output> {
+        self.lifeboat_with(&[], arguments)
+    }
+
+    /// As [`Stage::lifeboat`], with further variables: connections belong there and not among the arguments, which every
+    /// user of the machine can read.
+    pub fn lifeboat_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Output> {
         let program = self.cloud.executable("lifeboat").context("the command line tool was not built")?;
-        let run = Command::new(program).args(arguments).envs(self.environment()).output();
+        let mut command = Command::new(program);
+        command.args(arguments).envs(self.environment()).envs(variables.iter().copied());
+        let run = command.output();
         run.with_context(|| format!("cannot run `{}`", program.display()))
     }
 

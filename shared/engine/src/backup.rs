@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, BackupState, DatabaseName, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site};
+use lifeboat_model::{
+    BackupId, BackupState, ChunkKey, DatabaseName, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site,
+};
 use lifeboat_postgres::{CheckOutcome, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
 use lifeboat_vault::{Repository, VaultError, Writer};
 
@@ -36,10 +38,11 @@ pub struct BackupRequest {
 
 /// Takes a backup and tells the ledger, the bus and the subscribers how it ended.
 ///
-/// Returns the manifest of the complete backup: the new one, or the one that already answers the request. On any error the
-/// repository has no new backup; chunks that were stored are reused by the next run. May run twice and be killed anywhere.
+/// Returns the manifest of the complete backup: the new one, or the one that already answers the request. On any error but
+/// [`EngineError::OffsiteBehind`] the repository has no new backup; chunks that were stored are reused by the next run. May
+/// run twice and be killed anywhere.
 pub async fn backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Manifest, EngineError> {
-    let result = lifeboat.deadline.bound(take_backup(lifeboat, request)).await;
+    let result = lifeboat.deadline.bound(Box::pin(take_backup(lifeboat, request))).await;
     if let (Err(error), Some(_)) = (&result, request.requested_at)
         && error.is_underway()
     {
@@ -49,6 +52,17 @@ pub async fn backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Mani
     }
     let told = outcome::of_backup(lifeboat, &request.database, &result).await;
     result.and_then(|manifest| told.map(|()| manifest))
+}
+
+/// Tells of a backup that could not even begin, because its connection could not be had.
+pub async fn give_up_backup(
+    lifeboat: &Lifeboat,
+    database: &DatabaseName,
+    error: EngineError,
+) -> Result<Manifest, EngineError> {
+    let result = Err(error);
+    outcome::of_backup(lifeboat, database, &result).await?;
+    result
 }
 
 async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Manifest, EngineError> {
@@ -97,8 +111,20 @@ async fn answer_under_lease(
 
     let manifest = run.manifest(request, source, stored, stopwatch.phases());
     stopwatch.begin("publish", None);
-    repository.publish(&manifest, run.writer.chunk_key()).await?;
+    publish(repository, &manifest, run.writer.chunk_key()).await?;
     Ok(manifest)
+}
+
+/// Publishes the manifest; when that fails, finds out whether there is a backup now.
+async fn publish(repository: &Repository, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<(), EngineError> {
+    let Err(source) = repository.publish(manifest, chunk_key).await else { return Ok(()) };
+    let backup_id = manifest.backup_id.clone();
+    match repository.manifests(&manifest.database, Site::Primary).await {
+        Ok(listed) if listed.contains(&backup_id) => {
+            Err(EngineError::OffsiteBehind { backup_id, source: Box::new(source) })
+        }
+        _ => Err(source.into()),
+    }
 }
 
 /// What one run carries from step to step.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::error::EngineError;
+
 /// When the platform ends this process. A run stops early enough to say how far it got.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Option<Instant>);
@@ -10,7 +12,10 @@ impl Deadline {
     /// Time kept back for the last steps: in-flight slices, the failed event, the ledger entry.
     const MARGIN: Duration = Duration::from_secs(30);
 
-    /// No end: the CLI, tests.
+    /// Time kept back to tell ledger, bus and subscribers.
+    const LAST_WORDS: Duration = Duration::from_secs(15);
+
+    /// No end, as in tests.
     pub fn none() -> Self {
         Self(None)
     }
@@ -18,6 +23,15 @@ impl Deadline {
     /// The process ends `remaining` from now.
     pub fn after(remaining: Duration) -> Self {
         Self(Instant::now().checked_add(remaining))
+    }
+
+    /// Does `work`, unless it is not done shortly before the end: then it is dropped where it stands, so that there is time
+    /// left to say so.
+    pub async fn bound<T>(&self, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+        let Self(Some(end)) = self else { return work.await };
+        let time = end.saturating_duration_since(Instant::now());
+        let time = time.saturating_sub(Self::LAST_WORDS.min(time / 4));
+        tokio::time::timeout(time, work).await.unwrap_or(Err(EngineError::OutOfTime { seconds: time.as_secs() }))
     }
 
     /// Whether no new piece of work should be begun. Of a short time to live, at most half is margin.
@@ -39,5 +53,14 @@ mod tests {
         assert!(!Deadline::none().is_near(began));
         assert!(!Deadline::after(Duration::from_secs(900)).is_near(began));
         assert!(Deadline::after(Duration::from_secs(0)).is_near(began));
+    }
+
+    #[tokio::test]
+    async fn work_that_does_not_end_is_dropped_and_work_that_does_is_left_alone() {
+        let deadline = Deadline::after(Duration::from_millis(50));
+        let stuck = deadline.bound(std::future::pending::<Result<(), EngineError>>()).await;
+        assert!(matches!(stuck, Err(EngineError::OutOfTime { .. })));
+        assert_eq!(Deadline::after(Duration::from_secs(60)).bound(async { Ok(7) }).await.unwrap(), 7);
+        assert_eq!(Deadline::none().bound(async { Ok(7) }).await.unwrap(), 7);
     }
 }

@@ -46,7 +46,7 @@ pub enum DrillTarget {
 /// A proof that does not hold is not an error: it is in the report's findings, and `equal` is false. An error means that
 /// the backup could not be restored at all.
 pub async fn drill(lifeboat: &Lifeboat, request: &DrillRequest) -> Result<DrillReport, EngineError> {
-    let result = restore_and_prove(lifeboat, request).await;
+    let result = lifeboat.deadline.bound(Box::pin(restore_and_prove(lifeboat, request))).await;
     let told = outcome::of_drill(lifeboat, request, &result).await;
     result.and_then(|report| told.map(|()| report))
 }
@@ -172,6 +172,7 @@ impl Proofs {
             schema_objects: self.schema_objects,
             large_objects: self.large_objects,
             findings: self.findings,
+            not_compared: proof::NOT_COMPARED.map(str::to_owned).to_vec(),
             seconds,
         }
     }

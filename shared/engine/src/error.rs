@@ -88,6 +88,15 @@ pub enum EngineError {
         #[source]
         source: std::io::Error,
     },
+    /// The manifest is on the primary, and did not get to the other site.
+    #[error("backup `{backup_id}` is complete on the primary and not yet on the off-site")]
+    OffsiteBehind {
+        /// The backup.
+        backup_id: BackupId,
+        /// What the off-site answered.
+        #[source]
+        source: Box<VaultError>,
+    },
     /// The run did what it was asked, and could not say so.
     #[error("the run ended well, but could not be announced")]
     Unannounced(#[source] SignalError),
@@ -142,6 +151,9 @@ impl EngineError {
             Self::NoSite(Site::Primary) => "set the primary bucket, region and key".to_owned(),
             Self::Inconsistent { .. } => "run `lifeboat verify` on it and restore another backup meanwhile".to_owned(),
             Self::WorkFolder { .. } => "check the size of the function's /tmp and that it can be written".to_owned(),
+            Self::OffsiteBehind { .. } => {
+                "check the off-site's bucket and key; the next verification of all backups brings it over".to_owned()
+            }
             Self::Unannounced(error) => error.hint().to_owned(),
             Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),
         }

@@ -22,7 +22,7 @@ pub use catalog::{backups, show};
 pub use deadline::Deadline;
 pub use drill::{BackupChoice, DrillRequest, DrillTarget, drill};
 pub use error::{EngineError, story};
-pub use lifeboat::Lifeboat;
+pub use lifeboat::{Lifeboat, random};
 pub use progress::{Progress, Unwatched};
 pub use request::request_backups;
 pub use verify::{VerifyRequest, verify};

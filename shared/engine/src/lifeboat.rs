@@ -76,6 +76,6 @@ pub(crate) async fn newest_backup(
 }
 
 /// A random number for names and choices, from the randomness that seeds the standard library's hash maps.
-pub(crate) fn random() -> u32 {
+pub fn random() -> u32 {
     RandomState::new().build_hasher().finish() as u32
 }

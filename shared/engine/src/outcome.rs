@@ -17,7 +17,8 @@ pub(crate) use verification::of_verification;
 
 /// What a subscriber reads about damage that is no more.
 const HEALED: &str = "replaced by the sound copy of the other site; every backup is whole again";
-const LOOK: &str = "read what was damaged under findings/ in the bucket, and who wrote to it in the bucket's access log";
+const LOOK: &str =
+    "read what was damaged under findings/ in the bucket, and who wrote to it in the bucket's access log";
 
 /// Everything that is said about one end of one verb.
 struct Telling {
@@ -81,7 +82,9 @@ impl Telling {
         if let Event::VerificationCompleted { healed, .. } = &self.event
             && *healed > 0
         {
-            text.push_str(&format!("\nWhat happened: {healed} damaged object(s) were {HEALED}.\nWhat to do: {LOOK}.\n"));
+            text.push_str(&format!(
+                "\nWhat happened: {healed} damaged object(s) were {HEALED}.\nWhat to do: {LOOK}.\n"
+            ));
         }
         text.push('\n');
         for (name, value) in self.facts.iter().filter(|(name, _)| !matches!(*name, "error" | "hint")) {

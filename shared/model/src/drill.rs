@@ -30,6 +30,8 @@ pub struct DrillReport {
     pub large_objects: u64,
     /// What was not equal.
     pub findings: Vec<Finding>,
+    /// What this drill does not look at, in words: `equal` says nothing of it.
+    pub not_compared: Vec<String>,
     /// True only if every proof held.
     pub equal: bool,
     /// Wall seconds by phase: their sum is the recovery time that this drill measured.

@@ -44,7 +44,7 @@ pub enum Event {
         /// Wall seconds by phase.
         seconds: Phases,
     },
-    /// A backup did not complete. The repository is as it was.
+    /// A backup did not complete on every site. Unless `error` says that it is complete on the primary, there is none.
     BackupFailed {
         /// The database.
         database: DatabaseName,

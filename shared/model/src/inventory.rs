@@ -95,15 +95,6 @@ impl Inventory {
         lost.chain(extra.cloned().map(Difference::Unexpected)).collect()
     }
 
-    /// How many objects of each kind there are.
-    pub fn counts(&self) -> BTreeMap<ObjectKind, u64> {
-        let mut counts = BTreeMap::new();
-        for object in &self.objects {
-            *counts.entry(object.kind).or_default() += 1;
-        }
-        counts
-    }
-
     fn by_name(&self) -> BTreeMap<(ObjectKind, &str), &InventoryObject> {
         self.objects.iter().map(|object| ((object.kind, object.identity.as_str()), object)).collect()
     }

@@ -235,9 +235,4 @@ impl Manifest {
     pub fn tables(&self) -> impl Iterator<Item = (&RelationEntry, &TableData)> {
         self.relations.iter().filter_map(|relation| relation.data.as_ref().map(|data| (relation, data)))
     }
-
-    /// The snapshot's `xmin`, the transaction before which everything was settled.
-    pub fn snapshot_xmin(&self) -> Option<u64> {
-        self.source.snapshot.split(':').next()?.parse().ok()
-    }
 }

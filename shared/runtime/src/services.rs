@@ -57,7 +57,7 @@ impl Services {
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let config = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(settings.primary.region.clone()))
+            .region(Region::new(settings.region().to_owned()))
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .load()
@@ -65,7 +65,7 @@ impl Services {
         let store = |site: &SiteSettings| -> Arc<dyn ObjectStore> {
             Arc::new(S3Store::new(s3_client(&config, &site.region, None), &site.bucket))
         };
-        let sites = Sites::new(Some(store(&settings.primary)), settings.offsite.as_ref().map(store));
+        let sites = Sites::new(settings.primary.as_ref().map(store), settings.offsite.as_ref().map(store));
         let outbox = Arc::new(AwsOutbox::new(&config, settings.bus.clone(), settings.topic.clone()));
         let keys = keys(&settings, &config);
         Ok(Self { settings, config, sites, keys, outbox })
@@ -135,7 +135,7 @@ impl Services {
 fn keys(settings: &Settings, config: &SdkConfig) -> Arc<dyn DataKeys> {
     let key =
         |site: &SiteSettings| site.key_arn.as_ref().map(|arn| KmsKey::new(kms_client(config, &site.region, None), arn));
-    let mut configured = [Some(&settings.primary), settings.offsite.as_ref()].into_iter().flatten().filter_map(key);
+    let mut configured = [&settings.primary, &settings.offsite].into_iter().flatten().filter_map(key);
     match configured.next() {
         Some(first) => Arc::new(KmsDataKeys::new(first, configured.next())),
         None => Arc::new(NoKeys),

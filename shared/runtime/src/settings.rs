@@ -43,9 +43,10 @@ pub struct Settings {
     pub databases: Vec<DatabaseSettings>,
     /// `LIFEBOAT_SCRATCH_SECRET`: the server that drills restore to.
     pub scratch_secret: Option<String>,
-    /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION` and, for a function that seals or opens, `_KEY`.
-    pub primary: SiteSettings,
-    /// `LIFEBOAT_OFFSITE_BUCKET`, `_REGION`, `_KEY`: the same, or none of them.
+    /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION` and, for a function that seals or opens, `_KEY`. Absent when all that is left is
+    /// the off-site.
+    pub primary: Option<SiteSettings>,
+    /// `LIFEBOAT_OFFSITE_BUCKET`, `_REGION`, `_KEY`: the same. At least one site is there.
     pub offsite: Option<SiteSettings>,
     /// `LIFEBOAT_BUS`: where events go.
     pub bus: Option<String>,
@@ -75,12 +76,15 @@ impl Settings {
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, RuntimeError> {
         let mut reading = Reading { variable, faults: Vec::new() };
         let databases = reading.databases();
-        let primary = reading.site("PRIMARY", true);
-        let offsite = reading.site("OFFSITE", false);
+        let offsite = reading.site("OFFSITE");
+        let primary = reading.site("PRIMARY");
+        if primary.is_none() && offsite.is_none() {
+            reading.faults.push("`LIFEBOAT_PRIMARY_BUCKET` and `LIFEBOAT_PRIMARY_REGION` are missing".to_owned());
+        }
         let settings = Self {
             databases,
             scratch_secret: reading.optional("LIFEBOAT_SCRATCH_SECRET"),
-            primary: primary.unwrap_or_else(SiteSettings::nowhere),
+            primary,
             offsite,
             bus: reading.optional("LIFEBOAT_BUS"),
             topic: reading.optional("LIFEBOAT_TOPIC"),
@@ -89,6 +93,11 @@ impl Settings {
             verify_days: reading.number("LIFEBOAT_VERIFY_DAYS", VERIFY_DAYS, 1..=3650),
         };
         if reading.faults.is_empty() { Ok(settings) } else { Err(RuntimeError::Settings(reading.faults)) }
+    }
+
+    /// The region to work in: the primary's, or the one that is left.
+    pub fn region(&self) -> &str {
+        self.primary.as_ref().or(self.offsite.as_ref()).map_or("", |site| &site.region)
     }
 
     /// The settings of a database.
@@ -100,13 +109,6 @@ impl Settings {
             .iter()
             .find(|database| database.name == *name)
             .ok_or_else(|| RuntimeError::UnknownDatabase(name.clone()))
-    }
-}
-
-impl SiteSettings {
-    /// Stands in while the remaining settings are read, so that all faults are named together; it never leaves this file.
-    fn nowhere() -> Self {
-        Self { bucket: String::new(), region: String::new(), key_arn: None }
     }
 }
 
@@ -177,9 +179,9 @@ impl<F: Fn(&str) -> Option<String>> Reading<F> {
         databases
     }
 
-    fn site(&mut self, site: &str, is_required: bool) -> Option<SiteSettings> {
+    fn site(&mut self, site: &str) -> Option<SiteSettings> {
         let [bucket, region, key] = ["BUCKET", "REGION", "KEY"].map(|part| format!("LIFEBOAT_{site}_{part}"));
-        if !is_required && [&bucket, &region, &key].iter().all(|name| self.optional(name).is_none()) {
+        if [&bucket, &region, &key].iter().all(|name| self.optional(name).is_none()) {
             return None;
         }
         Some(SiteSettings {
@@ -209,7 +211,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_named_at_once() {
-        let story = read(&[("LIFEBOAT_OFFSITE_BUCKET", "b"), ("LIFEBOAT_SESSIONS", "0")]).unwrap_err().story();
+        let story =
+            read(&[("LIFEBOAT_OFFSITE_BUCKET", "b"), ("LIFEBOAT_PRIMARY_KEY", "k"), ("LIFEBOAT_SESSIONS", "0")]);
+        let story = story.unwrap_err().story();
+        assert!(read(&[]).unwrap_err().story().contains("LIFEBOAT_PRIMARY_BUCKET"));
         for name in [
             "LIFEBOAT_DATABASES",
             "LIFEBOAT_PRIMARY_BUCKET",
@@ -233,7 +238,20 @@ mod tests {
         let settings = read(&variables).unwrap();
         assert_eq!(settings.database(&"billing".parse().unwrap()).unwrap().secret, "arn:2");
         assert!(settings.offsite.is_none() && settings.scratch_secret.is_none());
+        assert_eq!(settings.region(), "eu-central-1");
         assert!(matches!(settings.database(&"other".parse().unwrap()), Err(RuntimeError::UnknownDatabase(_))));
+    }
+
+    #[test]
+    fn the_offsite_alone_suffices_when_the_primary_is_gone() {
+        let settings = read(&[
+            ("LIFEBOAT_DATABASES", "clinic"),
+            ("LIFEBOAT_OFFSITE_BUCKET", "bucket"),
+            ("LIFEBOAT_OFFSITE_REGION", "eu-west-1"),
+        ])
+        .unwrap();
+        assert!(settings.primary.is_none());
+        assert_eq!(settings.region(), "eu-west-1");
     }
 
     #[test]

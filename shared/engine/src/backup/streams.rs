@@ -47,6 +47,7 @@ async fn store_file(run: &Run<'_>, stream: Stream, path: &Path, collector: &mut 
     let mut file = tokio::fs::File::open(path).await.map_err(unusable)?;
     let mut plaintext = Vec::new();
     let mut scratch = Scratch::new()?;
+    // Each turn takes bytes from a file of a definite length.
     for part in 0.. {
         plaintext.clear();
         let read = (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut plaintext).await.map_err(unusable)?;

@@ -14,23 +14,28 @@ use report::Report;
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    // Dropping the story takes the local cloud and its servers down, also on Ctrl-C.
-    let ended = tokio::select! {
-        ended = story::tell(&options) => ended,
+    // Dropping the stage takes the local cloud and its servers down, also on Ctrl-C.
+    let played = tokio::select! {
+        played = story::tell(&options) => played,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    match ended {
-        Ok(report) => show(&report, options.json),
+    let (stage, report) = match played {
+        Ok(played) => played,
         Err(error) => {
             eprintln!("demo: {error:#}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    show(&report, options.json);
+    if options.keep {
+        story::show_around(&stage);
+        let _ = tokio::signal::ctrl_c().await;
     }
+    if report.equal { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn show(report: &Report, json: bool) -> ExitCode {
+fn show(report: &Report, json: bool) {
     let text = if json { report.to_json().to_string() } else { report.to_table() };
     // Standard output may be closed early by a reader that has seen enough.
     let _ = writeln!(std::io::stdout(), "{text}");
-    if report.equal { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

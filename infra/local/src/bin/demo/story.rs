@@ -19,8 +19,8 @@ const CALM: &str = "rate(1 day)";
 /// The longest that a function may run.
 const STEP_WITHIN: Duration = Duration::from_secs(900);
 
-/// Plays the whole story and returns what it showed.
-pub async fn tell(options: &Options) -> Result<Report> {
+/// Plays the whole story; returns the stage, still set, and what it showed.
+pub async fn tell(options: &Options) -> Result<(Stage, Report)> {
     let watch = Watch::new();
     let source = options.source.clone().map_or(StageSource::Sample, StageSource::Url);
     let mut stage = Stage::set(source, &[("DrillAfterVerification", "true")], |text| watch.say(text)).await?;
@@ -42,10 +42,7 @@ pub async fn tell(options: &Options) -> Result<Report> {
     };
     watch.end();
     let report = Report::new(first, second, restored);
-    if options.keep {
-        keep(&stage, &report).await?;
-    }
-    Ok(report)
+    Ok((stage, report))
 }
 
 /// From a tick to a proof, following the events that lead from one function to the next.
@@ -76,22 +73,21 @@ async fn round(stage: &mut Stage, watch: &Watch, schedule: &str) -> Result<Round
 
 /// Restores a backup with the command line tool into the user's empty database. Whether every proof held.
 fn restore_into(stage: &Stage, backup_id: &str, url: &str) -> Result<bool> {
-    let run = stage.lifeboat(&["drill", "--json", "--backup", backup_id, "--into", url])?;
+    let run = stage.lifeboat_with(&[("LIFEBOAT_INTO_URL", url)], &["drill", "--json", "--backup", backup_id])?;
     let report: Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
     let said = String::from_utf8_lossy(&run.stderr);
     ensure!(report.is_object(), "the restore failed: {}", said.trim());
     Ok(run.status.success() && report.get("equal") == Some(&Value::Bool(true)))
 }
 
-/// Leaves everything running until Ctrl-C, which ends the process in `main`.
-async fn keep(stage: &Stage, report: &Report) -> Result<()> {
-    eprintln!("{}", report.to_table());
-    eprintln!("Everything is still running. Look around with:\n");
-    for (name, value) in stage.environment() {
+/// Says how to look around on a stage that is left set.
+pub fn show_around(stage: &Stage) {
+    eprintln!("\nEverything is still running. Look around with:\n");
+    let users_own = |name: &str| name == "LIFEBOAT_SOURCE_URL" && stage.source().is_none();
+    for (name, value) in stage.environment().into_iter().filter(|(name, _)| !users_own(name)) {
         eprintln!("  export {name}='{value}'");
     }
     eprintln!("  cargo run --quiet --package lifeboat-cli -- backups\n\nCtrl-C ends it.");
-    std::future::pending().await
 }
 
 /// One line of progress on a terminal, plain lines elsewhere.

@@ -69,8 +69,9 @@ async fn restore_and_prove(lifeboat: &Lifeboat, request: &DrillRequest) -> Resul
 
     // The scratch database goes, whatever the proofs said; one that cannot be dropped is left to the next drill.
     stopwatch.begin("drop", None);
+    let notes = place.notes();
     place.clear_away().await;
-    let report = proven?.report(request, &manifest, started_at, stopwatch.phases());
+    let report = proven?.report(request, &manifest, started_at, notes, stopwatch.phases());
     keep_report(lifeboat, &report).await;
     Ok(report)
 }
@@ -82,6 +83,8 @@ async fn restore_then_prove(
 ) -> Result<Proofs, EngineError> {
     stopwatch.begin("schema", None);
     let definitions = way.definitions().await?;
+    target.require_extensions(&definitions.inventory).await?;
+    target.require_row_access(&definitions.inventory).await?;
     target.restore_roles(&definitions.roles).await?;
     way.before_data(target, &definitions).await?;
 
@@ -99,7 +102,7 @@ async fn restore_then_prove(
 
 /// The database that is restored into.
 enum Place {
-    Scratch(ScratchDatabase),
+    Scratch(Box<ScratchDatabase>),
     Kept(RestoreTarget),
 }
 
@@ -112,8 +115,8 @@ impl Place {
                 for name in server.drop_leftovers(SCRATCH_PREFIX, SignedDuration::ZERO).await? {
                     tracing::info!(name, "dropped the scratch database of a drill that was killed");
                 }
-                let name = format!("{SCRATCH_PREFIX}_{:08x}", random());
-                Ok(Self::Scratch(server.create_database(&name, &manifest.source).await?))
+                let name = ScratchServer::database_name(SCRATCH_PREFIX, random());
+                Ok(Self::Scratch(Box::new(server.create_database(&name, &manifest.source).await?)))
             }
             DrillTarget::Keep(settings) => {
                 let target = RestoreTarget::new(settings.clone());
@@ -127,6 +130,14 @@ impl Place {
         match self {
             Self::Scratch(database) => database.target(),
             Self::Kept(target) => target.clone(),
+        }
+    }
+
+    /// What is different from the source's database without being unequal.
+    fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Scratch(database) => database.notes().to_vec(),
+            Self::Kept(_) => Vec::new(),
         }
     }
 
@@ -158,6 +169,7 @@ impl Proofs {
         request: &DrillRequest,
         manifest: &Manifest,
         started_at: Timestamp,
+        notes: Vec<String>,
         seconds: Phases,
     ) -> DrillReport {
         DrillReport {
@@ -172,6 +184,7 @@ impl Proofs {
             schema_objects: self.schema_objects,
             large_objects: self.large_objects,
             findings: self.findings,
+            notes,
             not_compared: proof::NOT_COMPARED.map(str::to_owned).to_vec(),
             seconds,
         }

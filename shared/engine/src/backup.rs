@@ -101,7 +101,11 @@ async fn answer_under_lease(
     remember_previous(repository, &writer, &request.database).await?;
     let run = Run { lifeboat, id: BackupId::new(started, random()), started, began, tools, writer };
 
-    let stored = store_everything(&run, repository, &snapshot, plan, request, stopwatch).await;
+    let stored = tokio::select! {
+        stored = store_everything(&run, repository, &snapshot, plan, request, stopwatch) => stored,
+        // The user's database outranks the backup: what was stored until now is reused by the next run.
+        must_end = snapshot.guard() => Err(must_end.into()),
+    };
     // The snapshot holds back the user's vacuum: it ends before anything else is done, also when the run has failed.
     let source = snapshot.source().clone();
     let ended = snapshot.close().await;

@@ -30,6 +30,9 @@ pub struct DrillReport {
     pub large_objects: u64,
     /// What was not equal.
     pub findings: Vec<Finding>,
+    /// What was different without being unequal, a sentence each: the locale of the scratch database, for example.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What this drill does not look at, in words: `equal` says nothing of it.
     pub not_compared: Vec<String>,
     /// True only if every proof held.

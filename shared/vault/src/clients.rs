@@ -54,9 +54,14 @@ pub fn kms_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>) -> a
     aws_sdk_kms::Client::from_conf(config.build())
 }
 
+/// The longest that is waited for `size_bytes` on their way.
+pub(crate) fn transfer_time(size_bytes: u64) -> Duration {
+    Duration::from_secs(size_bytes / SLOWEST_BYTES_PER_SECOND)
+}
+
 /// Limits for a request that moves `size_bytes`.
 pub(crate) fn timeouts(size_bytes: u64) -> TimeoutConfig {
-    let transfer = Duration::from_secs(size_bytes / SLOWEST_BYTES_PER_SECOND);
+    let transfer = transfer_time(size_bytes);
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT + transfer)

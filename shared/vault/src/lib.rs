@@ -35,6 +35,7 @@ mod sites;
 mod store;
 mod store_error;
 mod stored_chunks;
+mod suspects;
 mod writer;
 
 pub use checksum::sha256;
@@ -60,4 +61,5 @@ pub use store::{
 };
 pub use store_error::{Cause, Retry, StoreError};
 pub use stored_chunks::StoredChunks;
+pub use suspects::Suspects;
 pub use writer::{KNOWN_CHUNKS_LIMIT, WriteOptions, Writer};

@@ -17,7 +17,8 @@ use bytes::{Bytes, BytesMut};
 use lifeboat_model::Sha256;
 
 use crate::checksum::Sha256Sum;
-use crate::clients::{ATTEMPT_TIMEOUT, timeouts};
+use crate::clients::{ATTEMPT_TIMEOUT, timeouts, transfer_time};
+use crate::repository::random;
 use crate::store::{
     CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, PutCondition, Version,
     copy_through,
@@ -38,6 +39,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Tries of a body that broke off.
 const READ_ATTEMPTS: u32 = 3;
+
+/// Ceiling of the pause before the second of them; doubled for each later one, and taken at random below its ceiling.
+const READ_PAUSE: Duration = Duration::from_millis(400);
 
 /// What S3 calls bytes that arrived otherwise than their checksum says.
 const DIGEST_CODES: [&str; 4] =
@@ -120,13 +124,17 @@ impl S3Store {
         key: &str,
         body: &mut ByteStream,
         limit_bytes: u64,
+        time: Duration,
         mut take: impl FnMut(&[u8]) + Send,
     ) -> Result<u64, StoreError> {
         let mut size_bytes = 0_u64;
+        let began = tokio::time::Instant::now();
         loop {
-            let piece = tokio::time::timeout(STALL_TIMEOUT, body.try_next())
+            // A body that trickles is never silent: the whole of it has a limit, too.
+            let patience = STALL_TIMEOUT.min(time.saturating_sub(began.elapsed()));
+            let piece = tokio::time::timeout(patience, body.try_next())
                 .await
-                .map_err(|_| StoreError::TimedOut { key: key.to_owned(), after: STALL_TIMEOUT })?
+                .map_err(|_| StoreError::TimedOut { key: key.to_owned(), after: began.elapsed() })?
                 .map_err(|error| StoreError::Unavailable {
                     key: key.to_owned(),
                     retryable: true,
@@ -146,7 +154,8 @@ impl S3Store {
         let expected = usize::try_from(length(answer.content_length())).unwrap_or_default();
         let mut body = BytesMut::with_capacity(expected);
         let mut stream = std::mem::take(&mut answer.body);
-        self.read_body(key, &mut stream, limit_bytes, |piece| body.extend_from_slice(piece)).await?;
+        let time = body_time(answer.content_length());
+        self.read_body(key, &mut stream, limit_bytes, time, |piece| body.extend_from_slice(piece)).await?;
         Ok(Fetched {
             body: Bytes::from(body),
             mark: answer.metadata().and_then(|metadata| metadata.get(MARK)).cloned(),
@@ -158,7 +167,8 @@ impl S3Store {
         let mut answer = self.begin_read(key, limit_bytes).await?;
         let mut sum = Sha256Sum::new();
         let mut stream = std::mem::take(&mut answer.body);
-        let size_bytes = self.read_body(key, &mut stream, limit_bytes, |piece| sum.update(piece)).await?;
+        let time = body_time(answer.content_length());
+        let size_bytes = self.read_body(key, &mut stream, limit_bytes, time, |piece| sum.update(piece)).await?;
         Ok(Measured { size_bytes, sha256: sum.finish(), version: Version::new(answer.e_tag().unwrap_or_default()) })
     }
 
@@ -194,7 +204,10 @@ impl ObjectStore for S3Store {
         let mut attempt = 1;
         loop {
             match self.get_once(key, limit_bytes).await {
-                Err(error) if Self::broke_off(&error, attempt) => attempt += 1,
+                Err(error) if Self::broke_off(&error, attempt) => {
+                    tokio::time::sleep(read_pause(attempt)).await;
+                    attempt += 1;
+                }
                 answer => return answer,
             }
         }
@@ -204,7 +217,10 @@ impl ObjectStore for S3Store {
         let mut attempt = 1;
         loop {
             match self.measure_once(key, limit_bytes).await {
-                Err(error) if Self::broke_off(&error, attempt) => attempt += 1,
+                Err(error) if Self::broke_off(&error, attempt) => {
+                    tokio::time::sleep(read_pause(attempt)).await;
+                    attempt += 1;
+                }
                 answer => return answer,
             }
         }
@@ -309,6 +325,18 @@ impl PutRefusal {
             (_, error) => Self::Failed(error),
         }
     }
+}
+
+/// How long a body of this length may take.
+fn body_time(content_length: Option<i64>) -> Duration {
+    STALL_TIMEOUT + transfer_time(length(content_length))
+}
+
+/// How long to wait after this many tries: readers that broke off together do not come back together.
+fn read_pause(attempt: u32) -> Duration {
+    let ceiling = READ_PAUSE * 2_u32.saturating_pow(attempt.saturating_sub(1));
+    let share = random::<1>().map_or(u8::MAX, |[byte]| byte);
+    ceiling.mul_f64((f64::from(share) + 1.0) / 256.0)
 }
 
 fn length(content_length: Option<i64>) -> u64 {

@@ -1,7 +1,7 @@
 //! Storing chunks: known ones are reused, new ones compressed, sealed and sent to both sites.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{ChunkEntry, ChunkId, ChunkKey, EpochNumber, Manifest, Origin, Sha256, Site, StoredChunk};
@@ -20,6 +20,7 @@ use crate::signature::public_key;
 use crate::sites::{Mirrored, SiteStore, Sites};
 use crate::store::{Fetched, NewObject, ObjectHead, PutCondition, Version};
 use crate::store_error::StoreError;
+use crate::suspects::Suspects;
 
 /// Chunks that a writer remembers. About 120 bytes each, so 60 MB; with slices of 2 MiB they stand for a terabyte. Chunks
 /// beyond it are reused as well, for a `HEAD` each.
@@ -53,6 +54,7 @@ pub struct Writer {
     opener: ChunkOpener,
     known: Mutex<HashMap<ChunkId, KnownChunk>>,
     known_limit: usize,
+    suspects: OnceLock<Suspects>,
     repository: Repository,
 }
 
@@ -113,6 +115,7 @@ impl Repository {
             sealer,
             known: Mutex::default(),
             known_limit: options.known_chunks,
+            suspects: OnceLock::new(),
             repository: self.clone(),
         })
     }
@@ -129,24 +132,35 @@ impl Writer {
         &self.chunk_key
     }
 
+    /// Says which chunks may be bad on every site: they are opened before they are reused. To be called before anything is
+    /// remembered or stored; a second call has no effect.
+    pub fn suspect(&self, suspects: Suspects) {
+        let _ = self.suspects.set(suspects);
+    }
+
+    fn is_suspect(&self, id: &ChunkId) -> bool {
+        self.suspects.get().is_some_and(|suspects| suspects.contains(id))
+    }
+
     /// Remembers a chunk of an earlier complete backup, so that it is reused without a request. Returns whether it is
-    /// remembered: not when it is of another epoch, or the limit is reached.
+    /// remembered: not when it is of another epoch, a suspect, or the limit is reached.
     ///
     /// The entry must come from an authenticated list; `on_all_sites` says whether every configured site is known to have
     /// the chunk.
     pub fn remember(&self, entry: &ChunkEntry, on_all_sites: bool) -> bool {
-        match &entry.chunk {
-            Some(chunk) if chunk.epoch == self.epoch => {
-                let StoredChunk { stored_bytes, sha256, .. } = *chunk;
-                self.keep(chunk.id, KnownChunk { stored_bytes, sha256, done: on_all_sites, origin: Origin::Listed })
-            }
-            _ => false,
-        }
+        entry.chunk.as_ref().is_some_and(|chunk| !self.is_suspect(&chunk.id) && self.keep_listed(chunk, on_all_sites))
+    }
+
+    fn keep_listed(&self, chunk: &StoredChunk, on_all_sites: bool) -> bool {
+        let StoredChunk { stored_bytes, sha256, .. } = *chunk;
+        let known = KnownChunk { stored_bytes, sha256, done: on_all_sites, origin: Origin::Listed };
+        chunk.epoch == self.epoch && self.keep(chunk.id, known)
     }
 
     /// Remembers the chunks of a complete backup, from the primary site. Returns how many.
     ///
-    /// A backup of another epoch has nothing to reuse. `manifest` must be an authenticated one.
+    /// A backup of another epoch has nothing to reuse. Of the suspects, those are remembered that this backup itself opened
+    /// or stored again. `manifest` must be an authenticated one.
     ///
     /// # Errors
     /// As [`ChunkEntries::next`](crate::ChunkEntries::next).
@@ -163,7 +177,9 @@ impl Writer {
         let mut remembered = 0;
         let mut entries = self.repository.chunk_entries(manifest, Site::Primary)?;
         while let Some(entry) = entries.next().await? {
-            remembered += usize::from(self.remember(&entry, on_all_sites));
+            let is_open = |id| self.suspects.get().is_some_and(|all| all.is_open_since(id, manifest.started_at));
+            let chunk = entry.chunk.as_ref().filter(|chunk| !is_open(&chunk.id));
+            remembered += usize::from(chunk.is_some_and(|chunk| self.keep_listed(chunk, on_all_sites)));
             if self.known().len() >= self.known_limit {
                 break;
             }
@@ -253,6 +269,14 @@ impl Writer {
     async fn on_other_site(&self, chunk: &StoredChunk, object: SoundObject) -> Result<SoundObject, VaultError> {
         let Some(offsite) = self.sites.offsite() else { return Ok(object) };
         let key = chunk_key(self.epoch, &chunk.id);
+        if self.is_suspect(&chunk.id) {
+            // What the store says of a suspect is from the day it arrived: only its bytes tell.
+            match self.find(offsite, &key, chunk).await? {
+                Found::Sound(theirs) if theirs.sha256 == object.sha256 => return Ok(object),
+                Found::Unsound(version) => return self.replace_by_ours(offsite, &key, object, version).await,
+                Found::Sound(_) | Found::Nothing => {}
+            }
+        }
         let same = |head: &ObjectHead| head.sha256 == Some(object.sha256) && head.size_bytes == object.stored_bytes;
         if chunk.is_reused() && offsite.head(&key).await?.is_some_and(|head| same(&head)) {
             return Ok(object);
@@ -270,20 +294,30 @@ impl Writer {
                     })?;
                     self.replace(self.sites.primary()?, &key, copy, object.version).await
                 }
-                Found::Unsound(version) => {
-                    let ours = self.sites.primary()?.get(&key, object.stored_bytes).await?;
-                    self.replace(offsite, &key, ours, version).await?;
-                    Ok(object)
-                }
+                Found::Unsound(version) => self.replace_by_ours(offsite, &key, object, version).await,
                 Found::Nothing => Err(VaultError::Contended { key, attempts: 1 }),
             },
         }
     }
 
-    /// What is under `key` on a site. Costs a `HEAD`; an object without a valid mark is read and opened.
+    async fn replace_by_ours(
+        &self,
+        offsite: &SiteStore,
+        key: &str,
+        object: SoundObject,
+        version: Version,
+    ) -> Result<SoundObject, VaultError> {
+        let ours = self.sites.primary()?.get(key, object.stored_bytes).await?;
+        self.replace(offsite, key, ours, version).await?;
+        Ok(object)
+    }
+
+    /// What is under `key` on a site. Costs a `HEAD`; an object without a valid mark, or a suspect, is read and opened.
     async fn find(&self, store: &SiteStore, key: &str, chunk: &StoredChunk) -> Result<Found, VaultError> {
         let Some(head) = store.head(key).await? else { return Ok(Found::Nothing) };
-        if let Some(sha256) = self.marks.proved(&chunk.id, &head) {
+        if let Some(sha256) = self.marks.proved(&chunk.id, &head)
+            && !self.is_suspect(&chunk.id)
+        {
             return Ok(Found::Sound(SoundObject { stored_bytes: head.size_bytes, sha256, version: head.version }));
         }
         if head.size_bytes > CHUNK_LIMIT_BYTES {

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use lifeboat_model::{ChunkId, Origin, Site, StoredChunk};
+use lifeboat_model::{ChunkId, Finding, FindingKind, Manifest, Origin, Site, StoredChunk};
 use lifeboat_vault::{
-    CHUNK_LIMIT_BYTES, Fault, Gate, Operation, Refusal, Repository, Rule, Scratch, Sites, StoreError, VaultError,
-    WriteOptions, chunk_key,
+    CHUNK_LIMIT_BYTES, Fault, Gate, Listed, Operation, Refusal, Repository, Rule, Scratch, Sites, StoreError,
+    VaultError, WriteOptions, chunk_key,
 };
 use proptest::prelude::*;
 
-use crate::bench::{Bench, back_up, backup_id, now, plaintexts, raw_keys};
+use crate::bench::{Bench, back_up, backup_id, database, now, plaintexts, raw_keys};
 
 async fn read(repository: &Repository, site: Site, chunk: &StoredChunk) -> Result<Vec<u8>, VaultError> {
     let mut out = b"left over".to_vec();
@@ -242,9 +242,6 @@ async fn a_list_that_claims_too_much_gets_no_memory() {
         let refused = read(&repository, Site::Primary, &forged).await.unwrap_err();
         assert!(matches!(refused, VaultError::ChunkTooLong { .. }), "{refused:?}");
     }
-    let shorter = StoredChunk { stored_bytes: chunk.stored_bytes - 1, ..chunk.clone() };
-    let refused = read(&repository, Site::Primary, &shorter).await.unwrap_err();
-    assert!(matches!(refused, VaultError::Store { source: StoreError::TooLarge { .. }, .. }), "{refused:?}");
     for raw_bytes in [0, 6, 8, 1000] {
         let forged = StoredChunk { raw_bytes, ..chunk.clone() };
         let refused = read(&repository, Site::Primary, &forged).await.unwrap_err();
@@ -276,6 +273,79 @@ async fn a_message_of_another_repository_is_foreign() {
     ours.primary.replace(&chunk_key(stored.epoch, &id), bytes);
     let refused = read(&repository, Site::Primary, &StoredChunk { id, ..stored }).await.unwrap_err();
     assert!(matches!(refused, VaultError::Foreign { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_chunk_that_was_sealed_again_is_read_by_the_lists_of_before_and_taken_for_sound_by_either_sum() {
+    let bench = Bench::new();
+    let mut scratch = Scratch::new().unwrap();
+    let first = bench.writer().await.store(b"content", &mut scratch).await.unwrap();
+    let key = chunk_key(first.epoch, &first.id);
+    bench.primary.remove(&key);
+    bench.offsite.remove(&key);
+    let again = bench.writer().await.store(b"content", &mut scratch).await.unwrap();
+    assert_eq!(again.id, first.id);
+    assert_ne!(again.sha256, first.sha256);
+    let repository = bench.repository().await;
+    for site in [Site::Primary, Site::Offsite] {
+        assert_eq!(read(&repository, site, &first).await.unwrap(), b"content");
+        assert!(!repository.inspect(site, &Listed::chunk(&first)).await.unwrap().is_sound());
+        assert!(repository.inspect(site, &Listed::chunk(&first).or(&again)).await.unwrap().is_sound());
+    }
+    // Content that another id names is not taken so.
+    let other = bench.writer().await.store(b"another", &mut scratch).await.unwrap();
+    bench.primary.replace(&key, bench.primary.bytes(&chunk_key(other.epoch, &other.id)).unwrap());
+    let refused = read(&repository, Site::Primary, &first).await.unwrap_err();
+    assert!(matches!(refused, VaultError::WrongContent { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_chunk_that_a_report_names_is_not_reused_unseen_and_is_stored_again_when_it_is_bad() {
+    for harm in ["lost", "damaged", "damaged off-site", "sound after all"] {
+        let bench = Bench::new();
+        let repository = bench.repository().await;
+        let first = back_up(&repository, &backup_id(1), None).await.unwrap();
+        let entry = repository.chunk_entries(&first, Site::Primary).unwrap().next().await.unwrap().unwrap();
+        let chunk = entry.chunk.unwrap();
+        let key = chunk_key(chunk.epoch, &chunk.id);
+        for store in [&bench.primary, &bench.offsite] {
+            match harm {
+                "lost" => drop(store.remove(&key)),
+                "damaged" => drop(store.flip_bit(&key, 200, 1)),
+                _ => {}
+            }
+        }
+        if harm == "damaged off-site" {
+            bench.offsite.flip_bit(&key, 200, 1);
+        }
+        let finding = |subject: &str, healed| Finding {
+            kind: FindingKind::Checksum,
+            site: Some(Site::Primary),
+            subject: subject.to_owned(),
+            detail: String::new(),
+            healed,
+        };
+        let findings = [finding(&key, false), finding("chunks/0001/00/nothing", false), finding("backups/x", false)];
+        let at = now() + jiff::SignedDuration::from_hours(1);
+        repository.put_document(&Repository::findings_key(&database(), at), &findings).await.unwrap();
+
+        let writer = repository.begin_writing(now()).await.unwrap();
+        let suspects = repository.suspects(&database(), writer.epoch()).await.unwrap();
+        assert_eq!(suspects.len(), 1);
+        writer.suspect(suspects.clone());
+        assert_eq!(writer.remember_backup(&first).await.unwrap(), 3, "{harm}");
+        let again = writer.store(&plaintexts()[0], &mut Scratch::new().unwrap()).await.unwrap();
+        let expected = if matches!(harm, "lost" | "damaged") { Origin::Stored } else { Origin::Found };
+        assert_eq!(again.origin, expected, "{harm}");
+        for site in [Site::Primary, Site::Offsite] {
+            assert!(repository.inspect(site, &Listed::chunk(&again)).await.unwrap().is_sound(), "{harm}");
+        }
+        // A backup that began long enough after the report has seen to it.
+        let later = Manifest { started_at: at + jiff::SignedDuration::from_hours(1), ..first };
+        let writer = repository.begin_writing(now()).await.unwrap();
+        writer.suspect(suspects);
+        assert_eq!(writer.remember_backup(&later).await.unwrap(), 5, "{harm}");
+    }
 }
 
 proptest! {

@@ -1,0 +1,157 @@
+//! Chunks that a verification found lost or damaged and could not heal: not to be reused unseen.
+//!
+//! A chunk that is bad on every site would otherwise be reused for ever: the newest backup lists it, so the next one does,
+//! and its mark still says that it was sound on the day it was stored. The reports under `findings/` say otherwise.
+
+use std::collections::HashMap;
+
+use futures_util::StreamExt as _;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, civil};
+use lifeboat_model::{ChunkId, DatabaseName, EpochNumber, Finding, FindingKind};
+
+use crate::error::VaultError;
+use crate::layout::epoch_prefix;
+use crate::repository::Repository;
+use crate::store::DOCUMENT_LIMIT_BYTES;
+
+/// How the key of a report tells when it was stored.
+const REPORT_NAME: &str = "%Y-%m-%dT%H-%M-%S";
+
+/// Pages of reports looked through: an epoch of 90 days with a report each quarter of an hour fills nine.
+const REPORT_PAGES_LIMIT: usize = 10;
+
+/// Reports read, the newest ones. A chunk that is still bad is named again by every verification that reads it.
+const REPORTS_LIMIT: usize = 200;
+
+/// Reports read at the same time.
+const READS_AT_ONCE: usize = 8;
+
+/// How much older than the beginning of a backup a report must be for the backup to have known it: the longest time that a
+/// function runs, so that neither clocks nor a slow write matter.
+const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(15);
+
+/// Chunks of one epoch that may be bad on every site.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suspects {
+    /// With the time of the newest report that names them.
+    chunks: HashMap<ChunkId, Timestamp>,
+}
+
+impl Suspects {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub(crate) fn contains(&self, id: &ChunkId) -> bool {
+        self.chunks.contains_key(id)
+    }
+
+    /// Whether a backup that began at `began` and lists the chunk may have done so without having opened it. A later one
+    /// knew the report, and opened or stored again whatever it lists.
+    pub(crate) fn is_open_since(&self, id: &ChunkId, began: Timestamp) -> bool {
+        self.chunks.get(id).is_some_and(|found| began.duration_since(*found) < SETTLED_AFTER)
+    }
+
+    fn add(&mut self, finding: &Finding, prefix: &str, at: Timestamp) {
+        use FindingKind::{Checksum, Missing, Size, Unreadable};
+        if finding.healed || !matches!(finding.kind, Missing | Size | Checksum | Unreadable) {
+            return;
+        }
+        let id = finding.subject.strip_prefix(prefix).and_then(|rest| rest.split_once('/')).map(|(_, id)| id.parse());
+        if let Some(Ok(id)) = id {
+            let newest = self.chunks.entry(id).or_insert(at);
+            *newest = at.max(*newest);
+        }
+    }
+}
+
+impl Repository {
+    /// The key under which a report on findings is stored at `at`.
+    pub fn findings_key(database: &DatabaseName, at: Timestamp) -> String {
+        format!("{}{}.json", folder(database), at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ"))
+    }
+
+    /// The chunks of an epoch that the reports on `database` name as bad and not healed. A report that cannot be read on any
+    /// site is passed over and logged: it must not be the end of new backups.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`] when the reports cannot be listed; [`VaultError::TooMany`].
+    pub async fn suspects(&self, database: &DatabaseName, epoch: EpochNumber) -> Result<Suspects, VaultError> {
+        let mut reports = self.reports(database, epoch).await?;
+        reports.reverse();
+        reports.truncate(REPORTS_LIMIT);
+        let prefix = epoch_prefix(epoch);
+        let mut suspects = Suspects::default();
+        let mut read = futures_util::stream::iter(reports)
+            .map(|(at, key)| async move { (at, self.report(&key).await) })
+            .buffered(READS_AT_ONCE);
+        while let Some((at, findings)) = read.next().await {
+            findings.iter().for_each(|finding| suspects.add(finding, &prefix, at));
+        }
+        Ok(suspects)
+    }
+
+    /// The reports stored since the epoch began, oldest first.
+    async fn reports(
+        &self,
+        database: &DatabaseName,
+        epoch: EpochNumber,
+    ) -> Result<Vec<(Timestamp, String)>, VaultError> {
+        let folder = folder(database);
+        let began = self.document().epoch(epoch).map(|epoch| epoch.created_at);
+        let mut after = began.map(|began| format!("{folder}{}", began.strftime(REPORT_NAME)));
+        let mut reports = Vec::new();
+        for _ in 0..REPORT_PAGES_LIMIT {
+            let page = self.sites.primary()?.list(&folder, after.as_deref()).await?;
+            reports.extend(page.keys.iter().filter_map(|key| Some((stored_at(&folder, key)?, key.clone()))));
+            after = page.keys.into_iter().next_back();
+            if !page.more || after.is_none() {
+                return Ok(reports);
+            }
+        }
+        Err(VaultError::TooMany { what: "pages of reports on findings", limit: REPORT_PAGES_LIMIT })
+    }
+
+    async fn report(&self, key: &str) -> Vec<Finding> {
+        for store in self.sites.iter() {
+            let read = store.get(key, DOCUMENT_LIMIT_BYTES).await;
+            match read.map(|fetched| serde_json::from_slice(&fetched.body)) {
+                Ok(Ok(findings)) => return findings,
+                Ok(Err(error)) => tracing::warn!(key, site = %store.site(), %error, "a report cannot be understood"),
+                Err(error) => tracing::warn!(key, site = %store.site(), %error, "a report cannot be read"),
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn folder(database: &DatabaseName) -> String {
+    format!("findings/{database}/")
+}
+
+fn stored_at(folder: &str, key: &str) -> Option<Timestamp> {
+    let name = key.strip_prefix(folder)?.get(..19)?;
+    let at = civil::DateTime::strptime(REPORT_NAME, name).ok()?;
+    Some(at.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_report_is_read_from_its_key() {
+        let (database, at) = ("clinic".parse().unwrap(), "2026-11-21T20:49:33.5Z".parse().unwrap());
+        let key = Repository::findings_key(&database, at);
+        assert_eq!(key, "findings/clinic/2026-11-21T20-49-33.500Z.json");
+        assert_eq!(stored_at("findings/clinic/", &key), Some("2026-11-21T20:49:33Z".parse().unwrap()));
+        assert_eq!(stored_at("findings/clinic/", "findings/clinic/x"), None);
+    }
+}

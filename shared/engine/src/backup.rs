@@ -213,12 +213,14 @@ async fn already_answered(repository: &Repository, request: &BackupRequest) -> R
 }
 
 /// Lets the writer know the chunks of the newest backup, so that unchanged ones cost nothing but the reading. When that
-/// backup cannot be read, each chunk costs a request and is reused all the same.
+/// backup cannot be read, each chunk costs a request and is reused all the same. Chunks that a verification could not heal are
+/// suspects, which are opened first.
 async fn remember_previous(
     repository: &Repository,
     writer: &Writer,
     database: &DatabaseName,
 ) -> Result<(), EngineError> {
+    writer.suspect(repository.suspects(database, writer.epoch()).await?);
     if let Some(newest) = newest_backup(repository, database, Site::Primary).await? {
         let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await;
         let remembered = match previous {

@@ -43,45 +43,60 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
     let mut stopwatch = Stopwatch::new(&*lifeboat.progress);
 
     stopwatch.begin("documents", None);
-    let repository = Arc::new(lifeboat.repository().await?);
+    let repository = Repository::open_to_verify(lifeboat.sites.clone(), Arc::clone(&lifeboat.keys)).await?;
+    let repository = Arc::new(repository);
     let mut inspection = Inspection::new(lifeboat, Arc::clone(&repository));
-    // First in every scope: its keys prove the manifests, and while one site's is damaged no manifest or list can be healed.
+    let followed = follow(&mut inspection, &repository, request, &mut stopwatch).await;
+
+    // What was found is kept also when the rest could not be looked at.
+    stopwatch.begin("report", None);
+    let report = inspection.report(request, started_at, *followed.as_ref().unwrap_or(&0));
+    let kept = keep_findings(&repository, &request.database, &report.findings).await;
+    followed?;
+    kept.map(|()| report)
+}
+
+/// Looks at everything in scope. Returns how many backups were followed.
+async fn follow(
+    inspection: &mut Inspection<'_>,
+    repository: &Repository,
+    request: &VerifyRequest,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<u64, EngineError> {
+    // First: what it publishes decides which manifests are followed.
     inspection.repository_document().await?;
-    let backups = backups_in_scope(&repository, request).await?;
+    let backups = backups_in_scope(repository, request).await?;
     let mut chunks = ChunkCount::default();
     for backup in &backups {
         chunks += inspection.documents(backup).await?;
     }
 
     stopwatch.begin("chunks", None);
-    match &request.scope {
-        VerificationScope::Backup { .. } => {
-            for backup in &backups {
-                inspection.added_chunks(backup).await?;
-            }
+    let mut others = Vec::new();
+    if request.scope == VerificationScope::All {
+        // What no backup lists can only be told when the lists of every database are known.
+        others = backups_of_others(repository, &request.database).await?;
+        for backup in &others {
+            chunks += inspection.chunk_count(backup).await;
         }
-        VerificationScope::Rotation { .. } => {
-            for part in Part::of(&request.scope, chunks) {
+    }
+    for part in Part::of(&request.scope, chunks) {
+        match &request.scope {
+            VerificationScope::Backup { .. } => {
+                for backup in &backups {
+                    inspection.added_chunks(&part, backup).await?;
+                }
+            }
+            VerificationScope::Rotation { .. } => {
                 inspection.part(&part, &backups).await?;
             }
-        }
-        VerificationScope::All => {
-            // What no backup lists can only be told when the lists of every database are known.
-            let others = backups_of_others(&repository, &request.database).await?;
-            for backup in &others {
-                chunks += inspection.chunk_count(backup).await;
-            }
-            for part in Part::of(&request.scope, chunks) {
+            VerificationScope::All => {
                 let listed = inspection.part(&part, &backups).await?;
                 inspection.unlisted(&part, &others, listed).await?;
             }
         }
     }
-
-    stopwatch.begin("report", None);
-    let report = inspection.report(request, started_at, backups.len() as u64);
-    keep_findings(&repository, &request.database, &report.findings, started_at).await?;
-    Ok(report)
+    Ok(backups.len() as u64)
 }
 
 /// The named backup, or every one that any site still lists: a manifest lost on one site is a finding, not a blind spot.
@@ -114,16 +129,14 @@ async fn listed(repository: &Repository, database: &DatabaseName) -> Result<Vec<
     Ok(ids.iter().map(|id| Backup::new(database, id)).collect())
 }
 
-/// Findings outlive the log: `findings/<database>/<time>.json`.
+/// Findings outlive the log: `findings/<database>/<time>.json`. The next backup reads there what it must not reuse unseen.
 async fn keep_findings(
     repository: &Repository,
     database: &DatabaseName,
     findings: &[Finding],
-    at: Timestamp,
 ) -> Result<(), EngineError> {
     if !findings.is_empty() {
-        let key = format!("findings/{database}/{}.json", at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ"));
-        repository.put_document(&key, &findings).await?;
+        repository.put_document(&Repository::findings_key(database, Timestamp::now()), &findings).await?;
     }
     Ok(())
 }

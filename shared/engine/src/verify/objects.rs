@@ -1,15 +1,17 @@
 //! Inspecting objects site by site and healing the damaged ones.
 
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use lifeboat_model::{
-    BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, Manifest, Origin, Site, VerificationReport,
+    BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, Manifest, Origin, Site, StoredChunk,
+    VerificationReport,
 };
-use lifeboat_vault::{Listed, ObjectState, Repository, chunk_key};
+use lifeboat_vault::{Listed, ObjectState, Repository, chunk_key, chunk_list_key, manifest_key};
 
 use super::VerifyRequest;
 use super::part::{ChunkCount, Part};
@@ -31,6 +33,32 @@ pub(super) struct Inspection<'a> {
     read_bytes: u64,
     findings: Vec<Finding>,
     more_findings: u64,
+    /// Keys of documents that no site could give, each told once.
+    not_followed: HashSet<String>,
+}
+
+/// The chunks of a part. A chunk that was sealed again is listed with several sums, any of which is sound.
+#[derive(Default)]
+struct Chunks {
+    listed: HashMap<ChunkId, StoredChunk>,
+    sealed_again: HashMap<ChunkId, Listed>,
+}
+
+impl Chunks {
+    fn add(&mut self, chunk: StoredChunk) {
+        match self.listed.entry(chunk.id) {
+            Entry::Vacant(place) => drop(place.insert(chunk)),
+            Entry::Occupied(first) if first.get().sha256 != chunk.sha256 => {
+                let listed = self.sealed_again.remove(&chunk.id).unwrap_or_else(|| Listed::chunk(first.get()));
+                self.sealed_again.insert(chunk.id, listed.or(&chunk));
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    fn objects(&self) -> impl Iterator<Item = Listed> + '_ {
+        self.listed.iter().map(|(id, chunk)| self.sealed_again.get(id).cloned().unwrap_or_else(|| Listed::chunk(chunk)))
+    }
 }
 
 /// A backup by its full name.
@@ -61,6 +89,7 @@ impl<'a> Inspection<'a> {
             read_bytes: 0,
             findings: Vec::new(),
             more_findings: 0,
+            not_followed: HashSet::new(),
         }
     }
 
@@ -74,23 +103,47 @@ impl<'a> Inspection<'a> {
     }
 
     /// How many chunks a backup lists, as far as any site can tell.
-    pub(super) async fn chunk_count(&self, backup: &Backup) -> ChunkCount {
+    pub(super) async fn chunk_count(&mut self, backup: &Backup) -> ChunkCount {
         self.any_manifest(backup).await.map_or_else(ChunkCount::default, |manifest| ChunkCount::from(&manifest))
     }
 
-    /// Reads the chunks that a backup added: those it stored and those it found without a list that names them.
-    pub(super) async fn added_chunks(&mut self, backup: &Backup) -> Result<(), EngineError> {
-        let mut seen = HashSet::new();
-        self.chunks_where(backup, |id, origin| origin != Origin::Listed && seen.insert(*id)).await
+    /// Reads the chunks of a part that a backup added: those it stored and those it found without a list that names them.
+    pub(super) async fn added_chunks(&mut self, part: &Part, backup: &Backup) -> Result<(), EngineError> {
+        let mut chunks = Chunks::default();
+        let wanted = |chunk: &StoredChunk| chunk.origin != Origin::Listed && part.contains(&chunk.id);
+        self.each_chunk(backup, |chunk| {
+            if wanted(&chunk) {
+                chunks.add(chunk)
+            }
+        })
+        .await?;
+        self.chunks(&chunks).await
     }
 
     /// Reads the chunks of a part, each once however many backups list it, and returns their ids.
     pub(super) async fn part(&mut self, part: &Part, backups: &[Backup]) -> Result<HashSet<ChunkId>, EngineError> {
-        let mut listed = HashSet::new();
+        let mut chunks = Chunks::default();
         for backup in backups {
-            self.chunks_where(backup, |id, _| part.contains(id) && listed.insert(*id)).await?;
+            self.each_chunk(backup, |chunk| {
+                if part.contains(&chunk.id) {
+                    chunks.add(chunk)
+                }
+            })
+            .await?;
         }
-        Ok(listed)
+        self.chunks(&chunks).await?;
+        Ok(chunks.listed.into_keys().collect())
+    }
+
+    async fn chunks(&mut self, chunks: &Chunks) -> Result<(), EngineError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        for object in chunks.objects() {
+            batch.push(object);
+            if batch.len() == BATCH {
+                self.look_at(std::mem::take(&mut batch)).await?;
+            }
+        }
+        self.look_at(batch).await
     }
 
     /// Names stored chunks of a part that neither `listed` has nor any of the `others` lists: left by runs that did not
@@ -102,13 +155,12 @@ impl<'a> Inspection<'a> {
         mut listed: HashSet<ChunkId>,
     ) -> Result<(), EngineError> {
         for backup in others {
-            let mut note = |id: &ChunkId, _| {
-                if part.contains(id) {
-                    listed.insert(*id);
+            self.each_chunk(backup, |chunk| {
+                if part.contains(&chunk.id) {
+                    listed.insert(chunk.id);
                 }
-                false
-            };
-            self.chunks_where(backup, &mut note).await?;
+            })
+            .await?;
         }
         for epoch in self.repository.document().epochs {
             for site in self.repository.sites().names() {
@@ -120,7 +172,19 @@ impl<'a> Inspection<'a> {
 
     /// Reads `repository.json` on every site.
     pub(super) async fn repository_document(&mut self) -> Result<(), EngineError> {
-        self.look_at(vec![Listed::repository()]).await
+        self.look_at(vec![Listed::repository()]).await?;
+        for epoch in self.repository.disputed_epochs() {
+            self.found(Finding {
+                kind: FindingKind::Disputed,
+                site: None,
+                subject: Listed::repository().key().to_owned(),
+                detail: format!(
+                    "the sites have different entries for epoch {epoch}: nothing of it is followed or healed"
+                ),
+                healed: false,
+            });
+        }
+        Ok(())
     }
 
     /// The report of all that was seen.
@@ -138,37 +202,40 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    async fn chunks_where(
-        &mut self,
-        backup: &Backup,
-        mut wanted: impl FnMut(&ChunkId, Origin) -> bool,
-    ) -> Result<(), EngineError> {
-        // Without a manifest there is no list to follow; that no site has one is a finding already.
+    /// Follows the chunk list of a backup, from the first site that has it whole. A list that no site has is a finding.
+    async fn each_chunk(&mut self, backup: &Backup, mut take: impl FnMut(StoredChunk)) -> Result<(), EngineError> {
         let Some(manifest) = self.any_manifest(backup).await else { return Ok(()) };
-        // A site whose list is damaged and was not healed is passed over for the other one's.
+        let mut failure = String::new();
         for site in self.repository.sites().names() {
+            self.require_time()?;
             let mut list = self.repository.chunk_entries(&manifest, site)?;
-            let mut batch = Vec::with_capacity(BATCH);
-            let complete = loop {
+            loop {
                 match list.next().await {
-                    Ok(Some(entry)) => batch
-                        .extend(entry.chunk.iter().filter(|chunk| wanted(&chunk.id, chunk.origin)).map(Listed::chunk)),
-                    Ok(None) => break true,
+                    Ok(Some(entry)) => entry.chunk.into_iter().for_each(&mut take),
+                    Ok(None) => return Ok(()),
+                    // A site whose list is damaged and was not healed is passed over for the other one's.
                     Err(error) => {
                         tracing::warn!(%site, backup_id = %backup.id, %error, "a chunk list cannot be followed");
-                        break false;
+                        failure = error.to_string();
+                        break;
                     }
                 }
-                if batch.len() >= BATCH {
-                    self.look_at(std::mem::take(&mut batch)).await?;
-                }
-            };
-            self.look_at(batch).await?;
-            if complete {
-                break;
             }
         }
+        self.not_followed(chunk_list_key(&backup.database, &backup.id, 0), &failure);
         Ok(())
+    }
+
+    fn not_followed(&mut self, subject: String, failure: &str) {
+        if self.not_followed.insert(subject.clone()) {
+            self.found(Finding {
+                kind: FindingKind::Unreadable,
+                site: None,
+                subject,
+                detail: format!("no site gives it, and what it lists was not read: {failure}"),
+                healed: false,
+            });
+        }
     }
 
     async fn unlisted_on(
@@ -220,13 +287,16 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
-    /// The manifest from any site that has a sound one.
-    async fn any_manifest(&self, backup: &Backup) -> Option<Manifest> {
+    /// The manifest from any site that has a sound one. That no site has one is a finding: its chunks were not read.
+    async fn any_manifest(&mut self, backup: &Backup) -> Option<Manifest> {
+        let mut failure = String::new();
         for site in self.repository.sites().names() {
-            if let Ok(manifest) = self.repository.manifest(&backup.database, &backup.id, site).await {
-                return Some(manifest);
+            match self.repository.manifest(&backup.database, &backup.id, site).await {
+                Ok(manifest) => return Some(manifest),
+                Err(error) => failure = error.to_string(),
             }
         }
+        self.not_followed(manifest_key(&backup.database, &backup.id), &failure);
         None
     }
 
@@ -241,7 +311,11 @@ impl<'a> Inspection<'a> {
         if self.findings.len() < VerificationReport::MAX_FINDINGS {
             self.findings.push(finding);
         } else if finding.kind != FindingKind::Unlisted {
-            self.more_findings += 1;
+            // Damage is named before what is only left over.
+            match self.findings.iter_mut().find(|found| found.kind == FindingKind::Unlisted) {
+                Some(unlisted) => *unlisted = finding,
+                None => self.more_findings += 1,
+            }
         }
     }
 }

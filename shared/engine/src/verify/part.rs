@@ -4,8 +4,8 @@ use std::ops::AddAssign;
 
 use lifeboat_model::{ChunkId, Manifest, VerificationScope};
 
-/// Chunk ids remembered at one time, so that a chunk listed by many backups is read once: about 64 MB of them.
-const REMEMBERED_CHUNKS: u64 = 1_000_000;
+/// Chunks remembered at one time, so that a chunk listed by many backups is read once: about 100 MB of them.
+const REMEMBERED_CHUNKS: u64 = 500_000;
 
 /// How many chunks some backups hold together, at most: each is new in one of them, or was reused by the oldest of them.
 #[derive(Debug, Clone, Copy, Default)]

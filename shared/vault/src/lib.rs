@@ -6,7 +6,8 @@
 //! the bytes of a chunk mean.
 //!
 //! Every write is create-only or a compare-and-swap, nothing can be deleted through it, and a manifest is written last:
-//! a run that is killed anywhere leaves no backup that is not whole, and chunks that the next run reuses.
+//! a run that is killed anywhere leaves no backup that is not whole, and chunks that the next run reuses. Manifests are signed:
+//! what one site alone vouches for is never written over the other site's.
 
 mod backups;
 mod checksum;

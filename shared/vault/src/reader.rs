@@ -41,7 +41,8 @@ impl Reader {
     /// Reads a chunk's plaintext into `out`, which is emptied first and is empty again on failure.
     ///
     /// # Errors
-    /// [`VaultError::WrongContent`] for other content than listed, or an object that is neither the listed one nor opens; [`VaultError::Open`] and
+    /// [`VaultError::WrongContent`] for other content than listed, or an object that is neither the listed one nor opens;
+    /// [`VaultError::Open`] and
     /// [`VaultError::Foreign`] for a message that is damaged, forged or of another repository.
     pub async fn read(&self, chunk: &StoredChunk, out: &mut Vec<u8>) -> Result<(), VaultError> {
         out.clear();

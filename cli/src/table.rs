@@ -96,6 +96,9 @@ pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     for finding in &report.findings {
         let _ = writeln!(text, "  {finding}");
     }
+    for note in &report.notes {
+        let _ = writeln!(text, "  note: {note}");
+    }
     let _ = writeln!(text, "  not compared: {}", report.not_compared.join("; "));
     if is_kept {
         text.push_str("  the database keeps what was restored; its roles have no passwords yet\n");

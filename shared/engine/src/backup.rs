@@ -77,7 +77,7 @@ async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Man
         return Ok(answered);
     }
     let lease = format!("backup-{}", request.database);
-    let work = answer_under_lease(lifeboat, request, &repository, tools, started, &mut stopwatch);
+    let work = Box::pin(answer_under_lease(lifeboat, request, &repository, tools, started, &mut stopwatch));
     under_lease(&repository, &lease, &lifeboat.run_id, work).await
 }
 
@@ -93,12 +93,15 @@ async fn answer_under_lease(
     if let Some(answered) = already_answered(repository, request).await? {
         return Ok(answered);
     }
-    stopwatch.begin("snapshot", None);
+    // Before the snapshot, which holds locks and holds back the user's vacuum.
+    stopwatch.begin("remember", None);
     let began = Instant::now();
-    let snapshot = Snapshot::take(&request.source, &SnapshotOptions::default()).await?;
-    let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
     let writer = Arc::new(repository.begin_writing(started).await?);
     remember_previous(repository, &writer, &request.database).await?;
+
+    stopwatch.begin("snapshot", None);
+    let snapshot = Snapshot::take(&request.source, &SnapshotOptions::default()).await?;
+    let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
     let run = Run { lifeboat, id: BackupId::new(started, random()), started, began, tools, writer };
 
     let stored = tokio::select! {

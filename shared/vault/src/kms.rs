@@ -1,6 +1,7 @@
 //! The key service of each site as one [`DataKeys`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_kms::Client;
@@ -32,16 +33,24 @@ impl KmsKey {
 pub struct KmsDataKeys {
     first: KmsKey,
     second: Option<KmsKey>,
+    /// Whether the second key opened the last message, the first one having failed. A region that is away takes all its
+    /// time limits to say so: once is enough.
+    second_opens: Arc<AtomicBool>,
 }
 
 impl KmsDataKeys {
     /// To write, `first` is the primary's key and `second` the other site's. To read one site alone, its key suffices.
     pub fn new(first: KmsKey, second: Option<KmsKey>) -> Self {
-        Self { first, second }
+        Self { first, second, second_opens: Arc::default() }
     }
 
+    /// The keys, the one first that opened the last message.
     fn keys(&self) -> impl Iterator<Item = &KmsKey> {
-        std::iter::once(&self.first).chain(&self.second)
+        let mut keys = [Some(&self.first), self.second.as_ref()];
+        if self.second_opens.load(Ordering::Relaxed) {
+            keys.reverse();
+        }
+        keys.into_iter().flatten()
     }
 }
 
@@ -61,7 +70,10 @@ impl DataKeys for KmsDataKeys {
         for ours in self.keys() {
             for offered in keys.iter().filter(|key| key.provider == PROVIDER && key.info_text() == Some(&ours.arn)) {
                 match ours.decrypt(context, offered).await {
-                    Ok(key) => return Ok(key),
+                    Ok(key) => {
+                        self.second_opens.store(ours.arn != self.first.arn, Ordering::Relaxed);
+                        return Ok(key);
+                    }
                     // The key of a region that is away, or disabled, is no obstacle while the other one opens.
                     Err(error) => attempts.push(error),
                 }

@@ -151,12 +151,11 @@ async fn run_again(stage: &Stage, stored: &Stored, proxy: &Proxy, run: &Killed) 
     proxy.begin(None);
     let answer = back_up(stage, database).await;
     assert!(!answer.failed, "{at}: {answer:?}");
-    let sent = proxy.requests();
-    assert!(
-        !left.iter().any(|key| sent.iter().any(|request| request.starts_with("PUT ") && request.contains(key))
-            && !sent.iter().any(|request| request.starts_with("GET ") && request.contains(key))),
-        "{at}: a chunk of the dead run was stored again"
-    );
+    // Copying to the off-site what the dead run had no time to copy is not storing it again.
+    let sent: Vec<String> = proxy.requests().into_iter().filter(|one| one.ends_with("x-id=PutObject")).collect();
+    assert!(!sent.is_empty(), "{at}");
+    let again: Vec<_> = left.iter().filter(|key| sent.iter().any(|request| request.contains(*key))).collect();
+    assert!(again.is_empty(), "{at}: chunks of the dead run were stored again: {again:?}");
 
     let name: DatabaseName = database.parse().unwrap();
     let backup = answer.payload["backup_id"].as_str().unwrap().parse().unwrap();

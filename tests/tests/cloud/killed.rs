@@ -72,7 +72,7 @@ async fn a_function_killed_at_any_of_twenty_requests_leaves_no_false_backup_and_
         assert!(!drill.failed && drill.payload[0]["equal"] == true, "{}: {drill:?}", run.at);
     }
     assert_everything_is_sound(&stage, named.len()).await;
-    println!("{} requests of an undisturbed run; {reused} chunks of killed runs reused", undisturbed.len());
+    eprintln!("{} requests of an undisturbed run; {reused} chunks of killed runs reused", undisturbed.len());
 }
 
 /// Databases of these names on the source's server, each with rows of its own, and functions that go through `endpoint`.
@@ -110,7 +110,7 @@ async fn kill(stage: &Stage, stored: &Stored, proxy: &Proxy, database: &str, num
     assert!(proxy.killed().is_some(), "{database} made only {} requests: {answer:?}", requests.len());
     assert!(answer.failed, "{at}: {answer:?}");
     assert_eq!(requests.len(), number, "{at}: a dead process went on");
-    println!("{database}: {at}");
+    eprintln!("{database}: {at}");
 
     for site in BOTH {
         for backup in stored.backups(&name, site).await {

@@ -61,8 +61,8 @@ pub async fn give_up_backup(
     error: EngineError,
 ) -> Result<Manifest, EngineError> {
     let result = Err(error);
-    outcome::of_backup(lifeboat, database, &result).await?;
-    result
+    let told = outcome::of_backup(lifeboat, database, &result).await;
+    result.and_then(|manifest| told.map(|()| manifest))
 }
 
 async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Manifest, EngineError> {

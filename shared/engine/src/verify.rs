@@ -46,7 +46,9 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
     let repository = Repository::open_to_verify(lifeboat.sites.clone(), Arc::clone(&lifeboat.keys)).await?;
     let repository = Arc::new(repository);
     let mut inspection = Inspection::new(lifeboat, Arc::clone(&repository));
-    let followed = follow(&mut inspection, &repository, request, &mut stopwatch).await;
+    // Bound here and not around the whole, so that what was found until then is kept.
+    let following = Box::pin(follow(&mut inspection, &repository, request, &mut stopwatch));
+    let followed = lifeboat.deadline.bound(following).await;
 
     // What was found is kept also when the rest could not be looked at.
     stopwatch.begin("report", None);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lifeboat_engine::{Deadline, EngineError};
-use lifeboat_model::{Event, Origin, Outcome, Severity, Site, Stream};
-use lifeboat_vault::{Fault, Operation, Rule, Script};
+use lifeboat_model::{Event, Origin, Outcome, Severity, Site, Stream, VerificationScope};
+use lifeboat_vault::{Fault, Gate, Operation, Rule, Script};
 
 use crate::bench::Bench;
 use crate::stores::BOTH;
@@ -20,14 +20,14 @@ END LOOP; END $$";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_whose_deadline_comes_near_ends_cleanly_and_the_next_run_goes_on_from_there() {
     let bench = Bench::with("deadline", MANY_TABLES);
-    // Half a minute of storing, and four seconds of life.
+    // Much longer to store than there is to live, and long enough to live that a slow machine begins to store.
     let script = Script::new();
-    script.add(Rule::always(Fault::Slow(Duration::from_millis(250))).on(Operation::Put).under("chunks/"));
+    script.add(Rule::always(Fault::Slow(Duration::from_secs(1))).on(Operation::Put).under("chunks/"));
     let mut process = bench.process_on(bench.stores.behind(&script, &script));
-    process.lifeboat.deadline = Deadline::after(Duration::from_secs(6));
+    process.lifeboat.deadline = Deadline::after(Duration::from_secs(20));
     let began = std::time::Instant::now();
     let error = process.back_up(&bench.request()).await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_secs(6), "it ended itself: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "it ended itself: {:?}", began.elapsed());
     let EngineError::DeadlineNear { done, total } = error else { panic!("{error:?}") };
     assert_eq!(total, TABLES);
     assert!(done > 0 && done < total, "{done} of {total}");
@@ -66,4 +66,25 @@ async fn a_backup_without_any_time_left_says_so_and_holds_no_lease() {
     assert!(matches!(error, EngineError::DeadlineNear { done: 0, .. } | EngineError::OutOfTime { .. }), "{error:?}");
     assert!(bench.stores.lease().is_none_or(|lease| lease.released), "{:?}", bench.stores.lease());
     assert_eq!(bench.stores.backups(Site::Primary).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verification_that_hangs_ends_itself_says_so_and_keeps_what_it_found() {
+    let bench = Bench::with("hanging", "CREATE TABLE t AS SELECT 1 AS a");
+    bench.back_up().await;
+    let manifest =
+        bench.stores.offsite.keys("backups/").into_iter().find(|key| key.ends_with("manifest.json")).unwrap();
+    assert!(bench.stores.offsite.remove(&manifest));
+    // The store takes the question for a chunk and never answers.
+    let script = Script::new();
+    script.add(Rule::always(Fault::Hold(Gate::new())).on(Operation::Measure).under("chunks/"));
+    let mut process = bench.process_on(bench.stores.behind(&script, &script));
+    process.lifeboat.deadline = Deadline::after(Duration::from_secs(12));
+    let error = process.verify(VerificationScope::All).await.unwrap_err();
+    assert!(matches!(error, EngineError::OutOfTime { .. }), "{error:?}");
+    assert_eq!((process.said(), process.alerted()), (vec!["Verification Failed"], vec![Severity::Critical]));
+    let reports = bench.stores.primary.keys("findings/");
+    let [report] = reports.as_slice() else { panic!("{reports:?}") };
+    let report = String::from_utf8(bench.stores.primary.bytes(report).unwrap().to_vec()).unwrap();
+    assert!(report.contains(&manifest), "the healed manifest is on record: {report}");
 }

@@ -24,14 +24,14 @@ async fn a_migration_that_waits_for_a_table_already_read_gets_it_within_seconds(
     let (client, connection) =
         tokio_postgres::connect(&fixture.server.url(&fixture.database), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    fixture.sql("CREATE TABLE other (a int)");
+    fixture.sql("CREATE TABLE other (a int); CREATE TABLE indexed (a int)");
     client.batch_execute("BEGIN; LOCK TABLE other").await.unwrap();
     let in_background = |sql: &'static str| {
         let (server, database) = (fixture.server.clone(), fixture.database.clone());
         tokio::task::spawn_blocking(move || server.psql(&database, sql).map(|_| Instant::now()))
     };
     let theirs = in_background("TRUNCATE other");
-    let index = in_background("CREATE INDEX CONCURRENTLY ON other (a)");
+    let index = in_background("CREATE INDEX CONCURRENTLY ON indexed (a)");
     tokio::time::timeout(Duration::from_secs(9), snapshot.guard()).await.expect_err("nobody waits for us");
     client.batch_execute("COMMIT").await.unwrap();
     theirs.await.unwrap().unwrap();

@@ -17,6 +17,10 @@ const LEASE_LIMIT_BYTES: u64 = 64 * 1024;
 /// Times that a lease is looked at again when it changes while it is being taken.
 const ACQUIRE_ATTEMPTS: u32 = 4;
 
+/// Longest time that a lease is given for or believed to last. One that claims more was damaged, or written by a clock that is
+/// far ahead: it must not keep every run out for years.
+const LONGEST_TTL: SignedDuration = SignedDuration::from_hours(1);
+
 /// Takes, renews and gives back leases.
 ///
 /// Times are the callers' clocks: a lease must outlast the difference between two of them. It keeps runs apart to spare
@@ -52,8 +56,10 @@ impl Repository {
 }
 
 impl Leases {
-    /// Takes the lease `name` for `holder` until `now + ttl`, unless somebody else has it. `holder` is the run's own id:
-    /// whoever comes with the same one is taken for the same run.
+    /// Takes the lease `name` for `holder` until `now + ttl`, an hour at most, unless somebody else has it. `holder` is the run's
+    /// own id: whoever comes with the same one is taken for the same run. A lease that cannot be read, or that claims to last
+    /// longer than any, is damaged and has no other copy: it is taken over, because the repository is sound without it and
+    /// nobody else would ever put it right.
     ///
     /// # Errors
     /// [`VaultError::LeaseHeld`] says by whom and until when.
@@ -66,15 +72,18 @@ impl Leases {
     ) -> Result<HeldLease, VaultError> {
         let key = checked_key(name)?;
         for _ in 0..ACQUIRE_ATTEMPTS {
-            let condition = match self.read(&key).await? {
+            let condition = match self.find(&key).await? {
                 None => PutCondition::CreateOnly,
-                Some((lease, version)) if lease.is_held(now) && lease.holder != holder => {
-                    // The version only served to swap it; a refused caller has no use for it.
-                    drop(version);
+                Some((Ok(lease), _)) if is_believed(&lease, now) && lease.holder != holder => {
                     let Lease { name, holder, expires_at, .. } = lease;
                     return Err(VaultError::LeaseHeld { name, holder, expires_at });
                 }
-                Some((_, version)) => PutCondition::IfMatch(version),
+                Some((lease, version)) => {
+                    if let Err(error) = lease {
+                        tracing::warn!(key, %error, "the lease cannot be read; it is taken over");
+                    }
+                    PutCondition::IfMatch(version)
+                }
             };
             let lease = Lease {
                 name: name.to_owned(),
@@ -144,10 +153,19 @@ impl Leases {
     }
 
     async fn read(&self, key: &str) -> Result<Option<(Lease, Version)>, VaultError> {
+        self.find(key).await?.map(|(lease, version)| Ok((lease?, version))).transpose()
+    }
+
+    /// The lease, or why it is none, and the version of what is there.
+    async fn find(&self, key: &str) -> Result<Option<(Result<Lease, VaultError>, Version)>, VaultError> {
         let Some(fetched) = self.primary.find(key, LEASE_LIMIT_BYTES).await? else { return Ok(None) };
-        let lease = Place { site: self.primary.site(), key }.parse(&fetched.body)?;
+        let lease = Place { site: self.primary.site(), key }.parse(&fetched.body);
         Ok(Some((lease, fetched.version)))
     }
+}
+
+fn is_believed(lease: &Lease, now: Timestamp) -> bool {
+    lease.is_held(now) && lease.expires_at <= later(now, LONGEST_TTL)
 }
 
 fn checked_key(name: &str) -> Result<String, VaultError> {
@@ -159,7 +177,7 @@ fn checked_key(name: &str) -> Result<String, VaultError> {
     }
 }
 
-/// A lease beyond the end of time ends at the end of time.
+/// A lease beyond the end of time ends at the end of time, and none lasts longer than any may.
 fn later(now: Timestamp, ttl: SignedDuration) -> Timestamp {
-    now.checked_add(ttl).unwrap_or(Timestamp::MAX)
+    now.checked_add(ttl.min(LONGEST_TTL)).unwrap_or(Timestamp::MAX)
 }

@@ -6,11 +6,11 @@
 //! exists, and a writer that dies between the swap and the object leaves all that the next one needs to finish its work.
 //! The entry's day is never before that of its predecessor, whatever the clocks say: the order of keys is the chain's.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_model::{LedgerAct, LedgerEntry, Sha256};
+use lifeboat_model::{LedgerAct, LedgerEntry, Sha256, Site};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -20,7 +20,7 @@ use crate::error::VaultError;
 use crate::layout::{LEDGER_HEAD_KEY, LEDGER_PREFIX, ledger_key};
 use crate::repository::{Repository, random};
 use crate::sites::{Mirrored, SiteStore, Sites};
-use crate::store::{NewObject, PutCondition, Version};
+use crate::store::{Fetched, NewObject, PutCondition, Version};
 use crate::store_error::{Retry, StoreError};
 
 /// Longest entry or head that is read, in bytes.
@@ -56,6 +56,14 @@ struct Newest {
     head: Head,
     version: Version,
     entry: LedgerEntry,
+}
+
+/// What a site has in the place of the head.
+enum FoundHead {
+    Nothing,
+    /// Bytes that are no head, or one whose entry does not belong under its key. There is no second copy to heal it from.
+    Damaged(Version),
+    Sound(Box<Newest>),
 }
 
 /// What a walk along the whole chain found.
@@ -120,13 +128,15 @@ impl Ledger {
     }
 
     /// Walks the whole chain on the first site there is: numbers without gaps, each entry under its own key and naming
-    /// the hash of the one before.
+    /// the hash of the one before; on the primary, the head vouches for the newest. What the other site has of it must be the
+    /// same bytes; entries that have not reached it yet are no break.
     ///
     /// # Errors
-    /// [`VaultError::LedgerBroken`] names the first entry that does not fit.
+    /// [`VaultError::LedgerBroken`] names the first entry that does not fit; [`VaultError::Document`] one that is none.
     pub async fn verify_chain(&self) -> Result<ChainReport, VaultError> {
         let store = self.reading_site()?;
         let mut report = ChainReport { entries: 0, newest: None };
+        let mut hashes = HashMap::new();
         for key in self.keys(store).await? {
             let broken = |reason| VaultError::LedgerBroken { key: key.clone(), reason };
             let (entry, hash) = read_entry(store, &key).await?;
@@ -140,6 +150,17 @@ impl Ledger {
                 return Err(broken("it does not name the entry before it"));
             }
             report = ChainReport { entries: entry.number, newest: Some(hash) };
+            hashes.insert(key, hash);
+        }
+        if store.site() == Site::Primary {
+            verify_head(store, &report).await?;
+        }
+        for other in self.sites.iter().filter(|other| other.site() != store.site()) {
+            for key in self.keys(other).await? {
+                if hashes.get(&key) != Some(&read_entry(other, &key).await?.1) {
+                    return Err(VaultError::LedgerBroken { key, reason: "the other site has another entry" });
+                }
+            }
         }
         Ok(report)
     }
@@ -171,17 +192,35 @@ impl Ledger {
 
     async fn newest(&self) -> Result<Option<Newest>, VaultError> {
         let primary = self.sites.primary()?;
-        if let Some(newest) = read_head(primary).await? {
-            return Ok(Some(newest));
-        }
-        // A ledger without a head is new, or it lost its head: then the newest entry stored becomes the head again.
-        let Some(key) = self.keys(primary).await?.pop() else { return Ok(None) };
+        // A ledger without a head is new, or it lost its head: then the newest entry stored becomes the head again. An entry
+        // that only a damaged head held had not been acknowledged to anybody.
+        let condition = match read_head(primary).await? {
+            FoundHead::Sound(newest) => return Ok(Some(*newest)),
+            FoundHead::Nothing => PutCondition::CreateOnly,
+            FoundHead::Damaged(version) => {
+                tracing::warn!(
+                    key = LEDGER_HEAD_KEY,
+                    "the head of the ledger is damaged; the newest entry becomes the head"
+                );
+                PutCondition::IfMatch(version)
+            }
+        };
+        let Some(key) = self.keys(primary).await?.pop() else {
+            return match condition {
+                PutCondition::CreateOnly => Ok(None),
+                PutCondition::IfMatch(_) => Err(head_is_damaged()),
+            };
+        };
         let fetched = primary.get(&key, ENTRY_LIMIT_BYTES).await?;
         let entry = Place { site: primary.site(), key: &key }.parse(&fetched.body)?;
         let object = NewObject::new(encode(LEDGER_HEAD_KEY, &Head { key, entry })?);
-        match primary.store().put(LEDGER_HEAD_KEY, object, PutCondition::CreateOnly).await {
-            Ok(_) | Err(StoreError::AlreadyExists { .. }) => read_head(primary).await,
-            Err(source) => Err(primary.error(source)),
+        match primary.store().put(LEDGER_HEAD_KEY, object, condition).await {
+            Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {}
+            Err(source) => return Err(primary.error(source)),
+        }
+        match read_head(primary).await? {
+            FoundHead::Sound(newest) => Ok(Some(*newest)),
+            FoundHead::Nothing | FoundHead::Damaged(_) => Err(head_is_damaged()),
         }
     }
 
@@ -258,12 +297,37 @@ fn next_entry(act: &LedgerAct, newest: Option<&Newest>, append_id: &str, now: Ti
     }
 }
 
-async fn read_head(primary: &SiteStore) -> Result<Option<Newest>, VaultError> {
-    let Some(fetched) = primary.find(LEDGER_HEAD_KEY, ENTRY_LIMIT_BYTES).await? else { return Ok(None) };
+async fn read_head(primary: &SiteStore) -> Result<FoundHead, VaultError> {
+    let Some(fetched) = primary.find(LEDGER_HEAD_KEY, ENTRY_LIMIT_BYTES).await? else { return Ok(FoundHead::Nothing) };
+    let Fetched { body, version, .. } = fetched;
     let place = Place { site: primary.site(), key: LEDGER_HEAD_KEY };
-    let head: Head = place.parse(&fetched.body)?;
-    let entry = place.parse(head.entry.get().as_bytes())?;
-    Ok(Some(Newest { head, version: fetched.version, entry }))
+    let Ok(head) = place.parse::<Head>(&body) else { return Ok(FoundHead::Damaged(version)) };
+    Ok(match place.parse::<LedgerEntry>(head.entry.get().as_bytes()) {
+        // Under any other key the entry would be stored where it breaks the chain for ever.
+        Ok(entry) if ledger_key(entry.at, entry.number) == head.key => {
+            FoundHead::Sound(Box::new(Newest { head, version, entry }))
+        }
+        _ => FoundHead::Damaged(version),
+    })
+}
+
+fn head_is_damaged() -> VaultError {
+    VaultError::LedgerBroken { key: LEDGER_HEAD_KEY.to_owned(), reason: "it is damaged" }
+}
+
+/// The head holds the newest entry, or the one after it, whose writer died before it was stored.
+async fn verify_head(primary: &SiteStore, chain: &ChainReport) -> Result<(), VaultError> {
+    let broken = |reason| VaultError::LedgerBroken { key: LEDGER_HEAD_KEY.to_owned(), reason };
+    match read_head(primary).await? {
+        FoundHead::Nothing if chain.entries == 0 => Ok(()),
+        FoundHead::Nothing => Err(broken("it is lost")),
+        FoundHead::Damaged(_) => Err(head_is_damaged()),
+        FoundHead::Sound(newest) => {
+            let holds_newest = Some(sha256(newest.head.entry.get().as_bytes())) == chain.newest;
+            let holds_next = newest.entry.number == chain.entries + 1 && newest.entry.previous == chain.newest;
+            if holds_newest || holds_next { Ok(()) } else { Err(broken("its entry is not the newest one")) }
+        }
+    }
 }
 
 async fn read_entry(store: &SiteStore, key: &str) -> Result<(LedgerEntry, Sha256), VaultError> {

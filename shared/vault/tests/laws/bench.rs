@@ -9,7 +9,7 @@ use lifeboat_model::{
 };
 use lifeboat_seal::{DataKeys, RawAesDataKeys, RawAesKey};
 use lifeboat_vault::{
-    FaultyStore, MemoryStore, ObjectStore, Repository, Scratch, Script, Sites, VaultError, WriteOptions, Writer,
+    FaultyStore, Listed, MemoryStore, ObjectStore, Repository, Scratch, Script, Sites, VaultError, WriteOptions, Writer,
 };
 
 /// Two sites as they are on disk, and the process that works on them.
@@ -35,16 +35,17 @@ pub fn backup_id(random: u32) -> BackupId {
 
 /// The plaintexts of a small backup: compressible, not, empty, and one twice.
 pub fn plaintexts() -> Vec<Vec<u8>> {
-    let noise = |seed: u32| {
-        let mut state = seed;
-        (0..5000)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 24) as u8
-            })
-            .collect()
+    vec![b"row\n".repeat(2000), noise(7, 5000), Vec::new(), noise(8, 5000), b"row\n".repeat(2000)]
+}
+
+/// Bytes that do not compress.
+pub fn noise(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
     };
-    vec![b"row\n".repeat(2000), noise(7), Vec::new(), noise(8), b"row\n".repeat(2000)]
+    (0..len).map(next).collect()
 }
 
 pub fn raw_keys(names: &[&str]) -> Arc<dyn DataKeys> {
@@ -162,6 +163,21 @@ pub fn manifest(backup_id: &BackupId, epoch: lifeboat_model::EpochNumber, chunk_
         seconds: Phases::default(),
         tools: Vec::new(),
     }
+}
+
+/// Every object that a backup needs, as a verification goes through them.
+pub async fn everything(repository: &Repository, backup_id: &BackupId, site: Site) -> Vec<Listed> {
+    let manifest = repository.manifest(&database(), backup_id, site).await.unwrap();
+    let mut listed = vec![Listed::repository(), Listed::manifest(&database(), backup_id)];
+    listed.extend(Listed::chunk_list(&manifest));
+    let mut entries = repository.chunk_entries(&manifest, site).unwrap();
+    while let Some(entry) = entries.next().await.unwrap() {
+        let chunk = Listed::chunk(&entry.chunk.unwrap());
+        if !listed.contains(&chunk) {
+            listed.push(chunk);
+        }
+    }
+    listed
 }
 
 /// Everything that a backup lists, from `site` alone, read and compared with the plaintexts.

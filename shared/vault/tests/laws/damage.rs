@@ -1,55 +1,13 @@
 use lifeboat_model::{ChunkId, EpochNumber, Site};
 use lifeboat_vault::{Fault, Gate, Listed, ObjectState, Operation, Refusal, Repository, Rule, VaultError};
 
-use crate::bench::{Bench, assert_restores, back_up, backup_id, database};
-
-/// Every object that a backup needs, as a verification goes through them.
-async fn everything(repository: &Repository, site: Site) -> Vec<Listed> {
-    let manifest = repository.manifest(&database(), &backup_id(1), site).await.unwrap();
-    let mut listed = vec![Listed::repository(), Listed::manifest(&database(), &backup_id(1))];
-    listed.extend(Listed::chunk_list(&manifest));
-    let mut entries = repository.chunk_entries(&manifest, site).unwrap();
-    while let Some(entry) = entries.next().await.unwrap() {
-        let chunk = Listed::chunk(&entry.chunk.unwrap());
-        if !listed.contains(&chunk) {
-            listed.push(chunk);
-        }
-    }
-    listed
-}
+use crate::bench::{Bench, back_up, backup_id, database, everything};
 
 async fn backed_up() -> (Bench, Repository) {
     let bench = Bench::new();
     let repository = bench.repository().await;
     back_up(&repository, &backup_id(1), None).await.unwrap();
     (bench, repository)
-}
-
-#[tokio::test]
-async fn one_flipped_bit_of_any_byte_of_any_object_is_found_and_healed() {
-    let (bench, repository) = backed_up().await;
-    for site in [Site::Primary, Site::Offsite] {
-        for listed in everything(&repository, site).await {
-            let sound = bench.memory(site).bytes(listed.key()).unwrap();
-            // Every byte of the small ones, every 97th of the long ones.
-            let step = if sound.len() < 3000 { 1 } else { 97 };
-            for offset in (0..sound.len()).step_by(step) {
-                let bit = (offset % 8) as u32;
-                assert!(bench.memory(site).flip_bit(listed.key(), offset, bit));
-                let state = repository.inspect(site, &listed).await.unwrap();
-                assert!(
-                    matches!(state, ObjectState::Checksum { .. }),
-                    "{} byte {offset} bit {bit}: {state}",
-                    listed.key()
-                );
-                assert!(repository.inspect(site.other(), &listed).await.unwrap().is_sound());
-                repository.heal(site, &listed).await.unwrap();
-                assert_eq!(bench.memory(site).bytes(listed.key()).unwrap(), sound);
-            }
-            assert!(repository.inspect(site, &listed).await.unwrap().is_sound());
-        }
-        assert_restores(&repository, &backup_id(1), site).await;
-    }
 }
 
 #[tokio::test]
@@ -74,7 +32,7 @@ async fn every_bit_of_a_manifest_and_of_the_repository_document_counts() {
 #[tokio::test]
 async fn a_lost_and_a_cut_and_an_unreadable_object_are_each_called_what_they_are() {
     let (bench, repository) = backed_up().await;
-    let chunk = everything(&repository, Site::Primary).await.pop().unwrap();
+    let chunk = everything(&repository, &backup_id(1), Site::Primary).await.pop().unwrap();
     assert!(bench.primary.truncate(chunk.key(), 10));
     let state = repository.inspect(Site::Primary, &chunk).await.unwrap();
     assert!(matches!(state, ObjectState::Size { actual_bytes: 10, .. }), "{state}");
@@ -98,7 +56,7 @@ async fn a_lost_and_a_cut_and_an_unreadable_object_are_each_called_what_they_are
 #[tokio::test]
 async fn damage_on_both_sites_is_never_called_healed_and_never_spread() {
     let (bench, repository) = backed_up().await;
-    for listed in everything(&repository, Site::Primary).await {
+    for listed in everything(&repository, &backup_id(1), Site::Primary).await {
         let bytes = |site: Site| bench.memory(site).bytes(listed.key()).unwrap();
         bench.primary.flip_bit(listed.key(), 3, 1);
         bench.offsite.flip_bit(listed.key(), 5, 2);
@@ -114,7 +72,7 @@ async fn damage_on_both_sites_is_never_called_healed_and_never_spread() {
 #[tokio::test]
 async fn healing_leaves_a_sound_object_sound_when_others_heal_it_too() {
     let (bench, repository) = backed_up().await;
-    let listed = everything(&repository, Site::Primary).await.pop().unwrap();
+    let listed = everything(&repository, &backup_id(1), Site::Primary).await.pop().unwrap();
     bench.primary.flip_bit(listed.key(), 0, 0);
     let healers = (0..8).map(|_| repository.heal(Site::Primary, &listed));
     for healed in futures_util::future::join_all(healers).await {
@@ -126,7 +84,7 @@ async fn healing_leaves_a_sound_object_sound_when_others_heal_it_too() {
 #[tokio::test]
 async fn a_healed_chunk_keeps_its_mark_and_is_reused() {
     let (bench, repository) = backed_up().await;
-    for listed in everything(&repository, Site::Primary).await {
+    for listed in everything(&repository, &backup_id(1), Site::Primary).await {
         bench.primary.flip_bit(listed.key(), 0, 0);
         repository.heal(Site::Primary, &listed).await.unwrap();
     }
@@ -167,7 +125,7 @@ async fn every_stored_chunk_of_an_epoch_is_seen_page_by_page() {
 #[tokio::test]
 async fn an_object_that_is_sound_by_now_is_not_written_again() {
     let (bench, repository) = backed_up().await;
-    for listed in everything(&repository, Site::Primary).await {
+    for listed in everything(&repository, &backup_id(1), Site::Primary).await {
         bench.script.clear();
         repository.heal(Site::Primary, &listed).await.unwrap();
         assert!(bench.script.log().iter().all(|(operation, _)| *operation != Operation::Put), "{}", listed.key());
@@ -177,7 +135,7 @@ async fn an_object_that_is_sound_by_now_is_not_written_again() {
 #[tokio::test]
 async fn what_was_put_in_a_damaged_objects_place_after_it_was_judged_is_not_written_over() {
     let (bench, repository) = backed_up().await;
-    let listed = everything(&repository, Site::Primary).await.pop().unwrap();
+    let listed = everything(&repository, &backup_id(1), Site::Primary).await.pop().unwrap();
     let sound = bench.primary.bytes(listed.key()).unwrap();
     for (put_there, healed) in [(sound, true), ("something else".into(), false)] {
         bench.primary.flip_bit(listed.key(), 0, 0);

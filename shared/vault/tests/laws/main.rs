@@ -9,6 +9,7 @@ mod chunks;
 mod crowds;
 mod damage;
 mod emulator;
+mod every_byte;
 mod forgery;
 mod killed;
 mod manifests;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::large_futures)]
 
 mod bench;
+mod campaign;
 mod damage;
 mod deadline;
 mod failures;

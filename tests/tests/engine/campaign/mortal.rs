@@ -1,0 +1,85 @@
+//! The ports to S3 and KMS of a process that can be killed at them.
+
+use async_trait::async_trait;
+use lifeboat_model::Sha256;
+use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
+use lifeboat_vault::{
+    CopySource, Fetched, Measured, MemoryStore, NewObject, ObjectHead, ObjectStore, Page, PutCondition, StoreError,
+    Version,
+};
+
+use super::kill_switch::{KillSwitch, Port};
+
+/// Carries one request out, unless the process dies at it.
+macro_rules! asked {
+    ($switch:expr, $port:expr, $request:expr) => {{
+        let course = $switch.request($port).await;
+        let answer = $request.await;
+        $switch.carried_out(course).await;
+        answer
+    }};
+}
+
+/// The store of a site, as a mortal process reaches it.
+pub struct MortalStore {
+    pub store: MemoryStore,
+    pub switch: KillSwitch,
+}
+
+#[async_trait]
+impl ObjectStore for MortalStore {
+    async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError> {
+        asked!(self.switch, Port::S3, self.store.put(key, object, condition))
+    }
+
+    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+        asked!(self.switch, Port::S3, self.store.get(key, limit_bytes))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
+        asked!(self.switch, Port::S3, self.store.head(key))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        asked!(self.switch, Port::S3, self.store.list(prefix, after))
+    }
+
+    async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
+        asked!(self.switch, Port::S3, self.store.measure(key, limit_bytes))
+    }
+
+    async fn copy_from(
+        &self,
+        source: &dyn ObjectStore,
+        key: &str,
+        expected: &Sha256,
+        size_bytes: u64,
+    ) -> Result<(), StoreError> {
+        asked!(self.switch, Port::S3, self.store.copy_from(source, key, expected, size_bytes))
+    }
+
+    fn copy_source(&self) -> Option<CopySource> {
+        self.store.copy_source()
+    }
+
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+}
+
+/// The key service, as a mortal process reaches it.
+pub struct MortalKeys<K> {
+    pub keys: K,
+    pub switch: KillSwitch,
+}
+
+#[async_trait]
+impl<K: DataKeys> DataKeys for MortalKeys<K> {
+    async fn generate(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, DataKeyError> {
+        asked!(self.switch, Port::Kms, self.keys.generate(context))
+    }
+
+    async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
+        asked!(self.switch, Port::Kms, self.keys.decrypt(context, keys))
+    }
+}

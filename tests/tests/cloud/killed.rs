@@ -1,4 +1,4 @@
-//! The backup function's process killed at requests to S3 all over its run, before or after S3 carried them out.
+//! The backup function's process killed at requests to S3 and KMS all over its run, before or after they were carried out.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const LONGEST_LEASE: Duration = Duration::from_secs(60);
 /// A run that was killed.
 struct Killed {
     database: String,
-    /// What was asked of S3, and whether S3 did it.
+    /// What was asked, and whether it was done.
     at: String,
     /// Chunks that it left on the primary.
     left: BTreeSet<String>,
@@ -51,9 +51,15 @@ async fn a_function_killed_at_any_of_twenty_requests_leaves_no_false_backup_and_
     assert!(undisturbed.len() > 40, "{undisturbed:#?}");
     let stored = Stored::on(&stage).await;
 
+    // Each request to KMS, and of those to S3 as many as are left, all over the run.
+    let mut numbers: Vec<usize> =
+        (1..).zip(&undisturbed).filter(|(_, one)| one.starts_with("KMS")).map(|(n, _)| n).collect();
+    assert!((2..KILLS / 2).contains(&numbers.len()), "{undisturbed:#?}");
+    let rest = KILLS - numbers.len();
+    numbers.extend((0..rest).map(|n| 1 + n * (undisturbed.len() - 1) / (rest - 1)));
+
     let mut killed = Vec::new();
-    for (n, database) in databases.iter().enumerate() {
-        let number = 1 + n * (undisturbed.len() - 1) / (KILLS - 1);
+    for (n, (database, number)) in databases.iter().zip(numbers).enumerate() {
         let moment = if n % 2 == 0 { Moment::Before } else { Moment::After };
         killed.push(kill(&stage, &stored, &proxy, database, number, moment).await);
     }

@@ -9,6 +9,7 @@ mod damage;
 mod events;
 mod failures;
 mod killed;
+mod killed_readers;
 mod lost_site;
 mod proxy;
 mod schedule;

@@ -1,4 +1,5 @@
-//! A proxy between functions and the cloud: it counts what one function asks of S3, and kills it at one of those requests.
+//! A proxy between functions and the cloud: it counts what one function asks of S3 and KMS, and kills it at one of those
+//! requests.
 
 use std::fs;
 use std::path::Path;
@@ -15,9 +16,9 @@ const MOST_HEADER_LINES: usize = 200;
 /// When the function dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// The request does not reach S3.
+    /// The request does not reach the service.
     Before,
-    /// S3 has carried it out; the answer does not reach the function.
+    /// The service has carried it out; the answer does not reach the function.
     After,
 }
 
@@ -33,7 +34,7 @@ struct Watch {
     upstream: String,
     process_group: u32,
     function: String,
-    /// `METHOD /path?query` of each request to S3 since the last [`Proxy::begin`].
+    /// `METHOD /path?query` of each request to S3, `KMS` and the operation of each to KMS, since the last [`Proxy::begin`].
     requests: Vec<String>,
     death: Option<(usize, Moment)>,
     killed: Option<u32>,
@@ -67,6 +68,11 @@ impl Proxy {
         &self.url
     }
 
+    /// Watches another function.
+    pub fn watch(&self, function: &str) {
+        function.clone_into(&mut self.watch.lock().unwrap().function);
+    }
+
     /// Counts from one again. The function's process is killed at its request number `death`, if one is given.
     pub fn begin(&self, death: Option<(usize, Moment)>) {
         let mut watch = self.watch.lock().unwrap();
@@ -95,9 +101,15 @@ impl Drop for Proxy {
 impl Watch {
     /// Takes note of a request; whether, and when, its sender is to die.
     fn note(&mut self, request: &Message) -> Option<(u32, Moment)> {
-        let access_key = request.s3_access_key()?;
+        let (access_key, service) = request.signed_for()?;
+        let name = match service.as_str() {
+            "s3" => request.line().to_owned(),
+            // `TrentService.GenerateDataKey`.
+            "kms" => format!("KMS {}", request.header("x-amz-target").unwrap_or_default()),
+            _ => return None,
+        };
         let sender = self.process_with(&access_key)?;
-        self.requests.push(request.line().to_owned());
+        self.requests.push(name);
         let (number, moment) = self.death?;
         (self.requests.len() == number).then_some((sender, moment))
     }
@@ -252,11 +264,11 @@ impl Message {
         Some(value)
     }
 
-    /// The access key that signed the request, if it is one to S3: `Credential=KEY/day/region/s3/aws4_request`.
-    fn s3_access_key(&self) -> Option<String> {
+    /// The access key that signed the request, and the service: `Credential=KEY/day/region/service/aws4_request`.
+    fn signed_for(&self) -> Option<(String, String)> {
         let credential = self.header("authorization")?.split_once("Credential=")?.1.split([',', ' ']).next()?;
         let mut scope = credential.split('/');
         let key = scope.next()?.to_owned();
-        (scope.nth(2) == Some("s3")).then_some(key)
+        Some((key, scope.nth(2)?.to_owned()))
     }
 }

@@ -21,7 +21,7 @@ use crate::lifeboat::{Lifeboat, newest_backup, random};
 use crate::outcome;
 use crate::stopwatch::Stopwatch;
 
-use collector::{Collector, Stored};
+use collector::{Collector, Stored, entries_for};
 pub use plan::{BackupPlan, plan_backup};
 
 /// Which database to back up, and since when that has been wanted.
@@ -155,18 +155,27 @@ async fn store_everything(
     let list = repository.chunk_list(&request.database, &run.id)?;
     let mut collector = Collector::new(list, &plan);
 
-    stopwatch.begin("schema", None);
-    streams::store_schema(run, snapshot, &mut collector).await?;
-
     stopwatch.begin("data", Some(plan.piece_count()));
-    rows::store_rows(run, snapshot, &plan, &mut collector).await?;
+    let (stored, entries) = entries_for(run.sessions());
+    tokio::try_join!(
+        streams::store_schema(run, snapshot, stored.clone()),
+        rows::store_rows(run, snapshot, &plan, stored),
+        collector.take(entries),
+    )?;
     // Sequences do not obey snapshots: read last, they stand at or after every row that was copied.
-    streams::store_sequences(run, snapshot, &mut collector).await?;
+    stopwatch.begin("sequences", None);
+    let (stored, entries) = entries_for(1);
+    tokio::try_join!(streams::store_sequences(run, snapshot, stored), collector.take(entries))?;
 
     collector.finish(plan).await
 }
 
 impl Run<'_> {
+    /// Sessions that copy at the same time.
+    fn sessions(&self) -> usize {
+        self.lifeboat.sessions.max(1)
+    }
+
     fn manifest(
         &self,
         request: &BackupRequest,

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 pub const SLICE_BLOCKS: u32 = 256;
 
 /// Plaintext bytes at which a chunk is closed, at the next row boundary. A single row longer than this makes a longer chunk.
-pub const CHUNK_BYTES: usize = 32 * 1024 * 1024;
+///
+/// Only slices with large values reach it. A session holds a chunk up to three times (plain, compressed, sealed), so this is
+/// what bounds the memory of a run.
+pub const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Blocks `first_block ..` of one table, up to but without `end_block`. The last slice of a table is open-ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

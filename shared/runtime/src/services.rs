@@ -6,6 +6,9 @@ use async_trait::async_trait;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::Builder as HttpClient;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use lifeboat_engine::{Deadline, Lifeboat, Unwatched};
 use lifeboat_model::DatabaseName;
 use lifeboat_postgres::ConnectionSettings;
@@ -60,6 +63,8 @@ impl Services {
             .region(Region::new(settings.region().to_owned()))
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            // One pool of connections, and one reading of the machine's root certificates, for all services of both regions.
+            .http_client(HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https())
             .load()
             .await;
         let store = |site: &SiteSettings| -> Arc<dyn ObjectStore> {

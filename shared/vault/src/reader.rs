@@ -11,7 +11,7 @@ use crate::message::{Binding, Keys, Purpose};
 use crate::repository::Repository;
 use crate::sites::SiteStore;
 
-/// Longest plaintext of a chunk, in bytes. A chunk is closed at the first row boundary after 32 MiB, and PostgreSQL copies
+/// Longest plaintext of a chunk, in bytes. A chunk is closed at the first row boundary after 8 MiB, and PostgreSQL copies
 /// no row longer than 1 GiB; a list that claims more is forged, and no buffer is made for it.
 pub const CHUNK_LIMIT_BYTES: u64 = (1 << 30) + (64 << 20);
 

@@ -4,9 +4,31 @@ use std::collections::HashMap;
 
 use lifeboat_model::{ChunkEntry, ChunkList, RelationEntry, Stream, TableData, Totals};
 use lifeboat_vault::ChunkListWriter;
+use tokio::sync::mpsc;
 
 use super::BackupPlan;
 use crate::error::EngineError;
+
+/// Entries of stored chunks that wait for the collector, for each session: it only adds up, so few ever wait.
+const WAITING_ENTRIES: usize = 4;
+
+/// The way of entries from `sessions` sessions to the collector.
+pub(super) fn entries_for(sessions: usize) -> (Entries, mpsc::Receiver<ChunkEntry>) {
+    let (sender, receiver) = mpsc::channel(sessions * WAITING_ENTRIES);
+    (Entries(sender), receiver)
+}
+
+/// Where whoever has stored a chunk says so.
+#[derive(Clone)]
+pub(super) struct Entries(mpsc::Sender<ChunkEntry>);
+
+impl Entries {
+    /// Hands over one line of the chunk list. Waits while the collector is behind.
+    pub(super) async fn hand_over(&self, entry: ChunkEntry) {
+        // The collector goes away only when the run has failed, and then whoever stores is ended, too.
+        let _ = self.0.send(entry).await;
+    }
+}
 
 /// Takes the entries of durable chunks, in whatever order sessions store them.
 pub(super) struct Collector {
@@ -30,8 +52,16 @@ impl Collector {
         Self { list, totals, tables }
     }
 
+    /// Takes entries until nobody is left who could hand over another.
+    pub(super) async fn take(&mut self, mut entries: mpsc::Receiver<ChunkEntry>) -> Result<(), EngineError> {
+        while let Some(entry) = entries.recv().await {
+            self.add(entry).await?;
+        }
+        Ok(())
+    }
+
     /// Takes one line of the chunk list.
-    pub(super) async fn add(&mut self, entry: ChunkEntry) -> Result<(), EngineError> {
+    async fn add(&mut self, entry: ChunkEntry) -> Result<(), EngineError> {
         if let Stream::Table(oid) = entry.stream {
             self.totals.rows += entry.rows;
             if let Some(table) = self.tables.get_mut(&oid) {

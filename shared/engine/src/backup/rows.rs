@@ -4,20 +4,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use lifeboat_model::{CHUNK_BYTES, ChunkEntry, RowHasher, Slice, Stream};
+use futures_util::future::try_join_all;
+use lifeboat_model::{CHUNK_BYTES, ChunkEntry, RowHasher, Slice, StoredChunk, Stream};
 use lifeboat_postgres::{Relation, RowStream, SliceReader, Snapshot};
 use lifeboat_vault::{Scratch, Writer};
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::collector::Collector;
+use super::collector::Entries;
 use super::{BackupPlan, Run};
 use crate::deadline::Deadline;
 use crate::error::EngineError;
 use crate::progress::Progress;
 
-/// Entries of stored chunks that wait for the collector, for each session: it only adds up, so few ever wait.
-const WAITING_ENTRIES: usize = 4;
+/// From here on a chunk is long: it holds a row that is about as long as a chunk, or longer.
+const LONG_CHUNK_BYTES: usize = 2 * CHUNK_BYTES;
 
 /// A piece of work of one session. Pieces are independent: any session may take any.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +48,7 @@ pub(super) async fn store_rows(
     run: &Run<'_>,
     snapshot: &Snapshot,
     plan: &BackupPlan,
-    collector: &mut Collector,
+    entries: Entries,
 ) -> Result<(), EngineError> {
     let total = plan.piece_count();
     let queue = Arc::new(Queue {
@@ -56,28 +57,25 @@ pub(super) async fn store_rows(
         done: AtomicU64::new(0),
         total,
     });
-    let count = run.lifeboat.sessions.max(1).min(usize::try_from(total).unwrap_or(usize::MAX));
-    let (stored, mut entries) = mpsc::channel(count.max(1) * WAITING_ENTRIES);
+    let count = run.sessions().min(usize::try_from(total).unwrap_or(usize::MAX));
     let mut sessions = JoinSet::new();
-    for _ in 0..count {
+    let readers = try_join_all((0..count).map(|_| snapshot.reader())).await?;
+    let long_chunk = Arc::new(Semaphore::new(1));
+    for reader in readers {
         let session = Session {
-            reader: snapshot.reader().await?,
-            chunks: Chunks::new(Arc::clone(&run.writer), stored.clone())?,
+            reader,
+            chunks: Chunks::new(Arc::clone(&run.writer), entries.clone(), Arc::clone(&long_chunk))?,
             progress: Arc::clone(&run.lifeboat.progress),
             deadline: run.lifeboat.deadline,
             began: run.began,
         };
         sessions.spawn(session.work(Arc::clone(&queue)));
     }
-    drop(stored);
     // On the way out with an error, dropping the set ends the sessions that are still at work.
-    loop {
-        tokio::select! {
-            Some(entry) = entries.recv() => collector.add(entry).await?,
-            Some(ended) = sessions.join_next() => ended.map_err(EngineError::Worker)??,
-            else => return Ok(()),
-        }
+    while let Some(ended) = sessions.join_next().await {
+        ended.map_err(EngineError::Worker)??;
     }
+    Ok(())
 }
 
 struct Session {
@@ -117,16 +115,18 @@ impl Session {
 /// Turns a stream of rows into stored chunks, with buffers that are used again and again.
 struct Chunks {
     writer: Arc<Writer>,
-    stored: mpsc::Sender<ChunkEntry>,
+    entries: Entries,
     hasher: RowHasher,
     plaintext: Vec<u8>,
     scratch: Scratch,
+    /// The turn to pack a chunk that is longer than chunks are: a row of hundreds of megabytes stays in one piece.
+    long_chunk: Arc<Semaphore>,
 }
 
 impl Chunks {
-    fn new(writer: Arc<Writer>, stored: mpsc::Sender<ChunkEntry>) -> Result<Self, EngineError> {
+    fn new(writer: Arc<Writer>, entries: Entries, long_chunk: Arc<Semaphore>) -> Result<Self, EngineError> {
         let hasher = writer.chunk_key().row_hasher();
-        Ok(Self { writer, stored, hasher, plaintext: Vec::new(), scratch: Scratch::new()? })
+        Ok(Self { writer, entries, hasher, plaintext: Vec::new(), scratch: Scratch::new()?, long_chunk })
     }
 
     async fn store(
@@ -137,20 +137,31 @@ impl Chunks {
     ) -> Result<(), EngineError> {
         let mut part = 0;
         while let Some(read) = rows.next_chunk(&mut self.plaintext, &self.hasher, CHUNK_BYTES).await? {
-            let chunk = self.writer.store(&self.plaintext, &mut self.scratch).await?;
+            let chunk = self.store_chunk().await?;
             let (rows, digest) = (read.rows, read.digest);
-            self.hand_over(ChunkEntry { stream, part, slice, rows, digest, chunk: Some(chunk) }).await;
+            self.entries.hand_over(ChunkEntry { stream, part, slice, rows, digest, chunk: Some(chunk) }).await;
             part += 1;
         }
         if part == 0 {
             // A slice without rows is named all the same: the list covers every block of every table.
-            self.hand_over(ChunkEntry { stream, part, slice, rows: 0, digest: Default::default(), chunk: None }).await;
+            self.entries
+                .hand_over(ChunkEntry { stream, part, slice, rows: 0, digest: Default::default(), chunk: None })
+                .await;
         }
         Ok(())
     }
 
-    async fn hand_over(&self, entry: ChunkEntry) {
-        // The collector goes away only when the run has failed, and then this session is ended, too.
-        let _ = self.stored.send(entry).await;
+    /// Stores what `plaintext` holds. Of chunks with a row longer than a chunk, one at a time is packed, and the memory that
+    /// it took is given back: otherwise each session would in the end keep three times the longest row it has seen.
+    async fn store_chunk(&mut self) -> Result<StoredChunk, EngineError> {
+        if self.plaintext.len() <= LONG_CHUNK_BYTES {
+            return Ok(self.writer.store(&self.plaintext, &mut self.scratch).await?);
+        }
+        // Never closed.
+        let _turn = self.long_chunk.acquire().await;
+        let chunk = self.writer.store(&self.plaintext, &mut self.scratch).await?;
+        self.plaintext = Vec::new();
+        self.scratch = Scratch::new()?;
+        Ok(chunk)
     }
 }

@@ -8,41 +8,33 @@ use lifeboat_vault::Scratch;
 use tokio::io::AsyncReadExt;
 
 use super::Run;
-use super::collector::Collector;
+use super::collector::Entries;
 use crate::error::EngineError;
 
 /// Stores the schema archive, the roles and the inventory.
-pub(super) async fn store_schema(
-    run: &Run<'_>,
-    snapshot: &Snapshot,
-    collector: &mut Collector,
-) -> Result<(), EngineError> {
+pub(super) async fn store_schema(run: &Run<'_>, snapshot: &Snapshot, entries: Entries) -> Result<(), EngineError> {
     let folder = run.lifeboat.work_folder()?;
     let archive = folder.path().join("schema.dump");
     snapshot.schema_archive(&run.tools, &archive).await?;
-    store_file(run, Stream::Schema, &archive, collector).await?;
+    store_file(run, Stream::Schema, &archive, &entries).await?;
 
     let roles = folder.path().join("roles.sql");
     snapshot.roles(&run.tools, &roles).await?;
-    store_file(run, Stream::Roles, &roles, collector).await?;
+    store_file(run, Stream::Roles, &roles, &entries).await?;
 
     let inventory = snapshot.inventory().await?;
     let json = serde_json::to_vec(&inventory)
         .map_err(|source| EngineError::WorkFolder { path: "inventory".to_owned(), source: source.into() })?;
-    store_bytes(run, Stream::Inventory, &json, collector).await
+    store_bytes(run, Stream::Inventory, &json, &entries).await
 }
 
 /// Stores the sequences' values.
-pub(super) async fn store_sequences(
-    run: &Run<'_>,
-    snapshot: &Snapshot,
-    collector: &mut Collector,
-) -> Result<(), EngineError> {
+pub(super) async fn store_sequences(run: &Run<'_>, snapshot: &Snapshot, entries: Entries) -> Result<(), EngineError> {
     let sequences = snapshot.sequences().await?;
-    store_bytes(run, Stream::Sequences, sequences.sql.as_bytes(), collector).await
+    store_bytes(run, Stream::Sequences, sequences.sql.as_bytes(), &entries).await
 }
 
-async fn store_file(run: &Run<'_>, stream: Stream, path: &Path, collector: &mut Collector) -> Result<(), EngineError> {
+async fn store_file(run: &Run<'_>, stream: Stream, path: &Path, entries: &Entries) -> Result<(), EngineError> {
     let unusable = |source| EngineError::WorkFolder { path: path.display().to_string(), source };
     let mut file = tokio::fs::File::open(path).await.map_err(unusable)?;
     let mut plaintext = Vec::new();
@@ -54,20 +46,15 @@ async fn store_file(run: &Run<'_>, stream: Stream, path: &Path, collector: &mut 
         if read == 0 {
             break;
         }
-        store_part(run, stream, part, &plaintext, &mut scratch, collector).await?;
+        store_part(run, stream, part, &plaintext, &mut scratch, entries).await?;
     }
     Ok(())
 }
 
-async fn store_bytes(
-    run: &Run<'_>,
-    stream: Stream,
-    bytes: &[u8],
-    collector: &mut Collector,
-) -> Result<(), EngineError> {
+async fn store_bytes(run: &Run<'_>, stream: Stream, bytes: &[u8], entries: &Entries) -> Result<(), EngineError> {
     let mut scratch = Scratch::new()?;
     for (part, plaintext) in (0..).zip(bytes.chunks(CHUNK_BYTES)) {
-        store_part(run, stream, part, plaintext, &mut scratch, collector).await?;
+        store_part(run, stream, part, plaintext, &mut scratch, entries).await?;
     }
     Ok(())
 }
@@ -78,9 +65,10 @@ async fn store_part(
     part: u32,
     plaintext: &[u8],
     scratch: &mut Scratch,
-    collector: &mut Collector,
+    entries: &Entries,
 ) -> Result<(), EngineError> {
     let chunk = run.writer.store(plaintext, scratch).await?;
     let entry = ChunkEntry { stream, part, slice: None, rows: 0, digest: Default::default(), chunk: Some(chunk) };
-    collector.add(entry).await
+    entries.hand_over(entry).await;
+    Ok(())
 }

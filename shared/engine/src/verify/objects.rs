@@ -5,13 +5,15 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use lifeboat_model::{
     BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, Manifest, Origin, Site, StoredChunk,
     VerificationReport,
 };
 use lifeboat_vault::{Listed, ObjectState, Repository, chunk_key, chunk_list_key, manifest_key};
+
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::VerifyRequest;
 use super::part::{ChunkCount, Part};
@@ -20,9 +22,6 @@ use crate::lifeboat::Lifeboat;
 
 /// Objects read at the same time: enough to hide the store's latency. What is in memory at one time is a buffer for each.
 const READS_AT_ONCE: usize = 8;
-
-/// Chunks gathered from lists before they are read.
-const BATCH: usize = 256;
 
 /// What has been read and found so far.
 pub(super) struct Inspection<'a> {
@@ -96,9 +95,9 @@ impl<'a> Inspection<'a> {
     /// Reads the manifest of a backup and the parts of its chunk list, on every site. Returns how many chunks it lists, when
     /// after that any site has a sound manifest.
     pub(super) async fn documents(&mut self, backup: &Backup) -> Result<ChunkCount, EngineError> {
-        self.look_at(vec![Listed::manifest(&backup.database, &backup.id)]).await?;
+        self.look_at([Listed::manifest(&backup.database, &backup.id)]).await?;
         let Some(manifest) = self.any_manifest(backup).await else { return Ok(ChunkCount::default()) };
-        self.look_at(Listed::chunk_list(&manifest).collect()).await?;
+        self.look_at(Listed::chunk_list(&manifest)).await?;
         Ok(ChunkCount::from(&manifest))
     }
 
@@ -117,7 +116,7 @@ impl<'a> Inspection<'a> {
             }
         })
         .await?;
-        self.chunks(&chunks).await
+        self.look_at(chunks.objects()).await
     }
 
     /// Reads the chunks of a part, each once however many backups list it, and returns their ids.
@@ -131,19 +130,8 @@ impl<'a> Inspection<'a> {
             })
             .await?;
         }
-        self.chunks(&chunks).await?;
+        self.look_at(chunks.objects()).await?;
         Ok(chunks.listed.into_keys().collect())
-    }
-
-    async fn chunks(&mut self, chunks: &Chunks) -> Result<(), EngineError> {
-        let mut batch = Vec::with_capacity(BATCH);
-        for object in chunks.objects() {
-            batch.push(object);
-            if batch.len() == BATCH {
-                self.look_at(std::mem::take(&mut batch)).await?;
-            }
-        }
-        self.look_at(batch).await
     }
 
     /// Names stored chunks of a part that neither `listed` has nor any of the `others` lists: left by runs that did not
@@ -172,7 +160,7 @@ impl<'a> Inspection<'a> {
 
     /// Reads `repository.json` on every site.
     pub(super) async fn repository_document(&mut self) -> Result<(), EngineError> {
-        self.look_at(vec![Listed::repository()]).await?;
+        self.look_at([Listed::repository()]).await?;
         for epoch in self.repository.disputed_epochs() {
             self.found(Finding {
                 kind: FindingKind::Disputed,
@@ -266,17 +254,21 @@ impl<'a> Inspection<'a> {
     }
 
     /// Looks at objects on every site, several at a time, and heals what it can.
-    async fn look_at(&mut self, objects: Vec<Listed>) -> Result<(), EngineError> {
-        self.require_time()?;
+    async fn look_at(&mut self, objects: impl IntoIterator<Item = Listed>) -> Result<(), EngineError> {
         let sites = self.repository.sites().names();
-        let tasks: Vec<(Listed, Site)> =
-            objects.into_iter().flat_map(|listed| sites.iter().map(move |site| (listed.clone(), *site))).collect();
-        let repository = Arc::clone(&self.repository);
-        let mut looks = futures_util::stream::iter(tasks)
-            .map(|(listed, site)| look(Arc::clone(&repository), listed, site))
-            .buffer_unordered(READS_AT_ONCE);
-        while let Some(looked) = looks.next().await {
-            let Looked { size_bytes, finding } = looked?;
+        let each_site = |listed: Listed| sites.clone().into_iter().map(move |site| (listed.clone(), site));
+        let mut waiting = objects.into_iter().flat_map(each_site);
+        // Tasks of their own: hashing what one has read must not hold up what the others read.
+        let mut looks = JoinSet::new();
+        loop {
+            while looks.len() < READS_AT_ONCE
+                && let Some((listed, site)) = waiting.next()
+            {
+                self.require_time()?;
+                looks.spawn(look(Arc::clone(&self.repository), listed, site).in_current_span());
+            }
+            let Some(looked) = looks.join_next().await else { return Ok(()) };
+            let Looked { size_bytes, finding } = looked.map_err(EngineError::Worker)??;
             self.objects += 1;
             self.read_bytes += size_bytes;
             self.lifeboat.progress.advance(1);
@@ -284,7 +276,6 @@ impl<'a> Inspection<'a> {
                 self.found(finding);
             }
         }
-        Ok(())
     }
 
     /// The manifest from any site that has a sound one. That no site has one is a finding: its chunks were not read.

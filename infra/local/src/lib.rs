@@ -8,6 +8,7 @@ mod cloud;
 mod debian;
 mod emulator;
 mod event_tap;
+mod fast_s3;
 mod functions;
 mod gaps;
 mod inbox;
@@ -26,6 +27,7 @@ pub use cloud::{Cloud, CloudOptions, DeployedFunction, Deployment, OFFSITE_REGIO
 pub use debian::install;
 pub use emulator::Emulator;
 pub use event_tap::{EventTap, TappedEvent};
+pub use fast_s3::FastS3;
 pub use functions::Functions;
 pub use inbox::{AlertInbox, ReceivedAlert};
 pub use invocation::Invocation;

@@ -138,6 +138,11 @@ impl PostgresServer {
         format!("postgres://{user}:{password}@127.0.0.1:{}/{database}?{tls}", self.port)
     }
 
+    /// The superuser's password.
+    pub fn password(&self) -> &'static str {
+        PASSWORD
+    }
+
     /// The PEM file of the CA that issued the server's certificate.
     pub fn ca_file(&self) -> Option<PathBuf> {
         self.options.tls.then(|| self.directory.path().join("ca.pem"))
@@ -320,7 +325,7 @@ impl PostgresServer {
     }
 
     /// A command under the server's account, with a signal for the death of whoever starts it.
-    fn as_account(&self, program: &Path, death_signal: Option<&str>) -> Command {
+    pub fn as_account(&self, program: &Path, death_signal: Option<&str>) -> Command {
         let mut command = Command::new("setpriv");
         if let Some(Account { uid, gid }) = self.account {
             command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
@@ -332,7 +337,13 @@ impl PostgresServer {
         command
     }
 
-    fn data_dir(&self) -> PathBuf {
+    /// Where the server's sockets are. It belongs to the server's account and goes with this value.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where its data are.
+    pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 

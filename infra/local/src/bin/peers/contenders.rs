@@ -1,0 +1,245 @@
+//! The contenders: what is run, and what each needs before it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::ground::{DATABASE, Ground, clear, quietly};
+use crate::lambda::{Invoked, invoke};
+use crate::measure::{Cost, run};
+
+/// Two processes, as the issue of the comparison is two processors: `pg_dump -j2`, two COPY sessions.
+const PROCESSES: u32 = 2;
+
+/// The names, in the order in which a round runs them: later ones need what earlier ones leave.
+pub const NAMES: [&str; 13] = [
+    "limit",
+    "lifeboat backup",
+    "pg_dump -Fd -j2 -Z1",
+    "pg_dump | zstd -1",
+    "pgbackrest backup",
+    "lifeboat verify",
+    "sha256sum",
+    "lifeboat restore",
+    "lifeboat drill",
+    "pg_restore -j2",
+    "lifeboat backup, nothing changed",
+    "lifeboat backup, 1 % changed",
+    "pgbackrest backup, 1 % changed",
+];
+
+/// What a contender's run gave.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub cost: Cost,
+    /// Bytes it left on the disk.
+    pub stored: Option<u64>,
+    /// Seconds until a function was ready.
+    pub cold_start: Option<f64>,
+}
+
+/// One round: the bucket and folders are fresh.
+pub struct Round<'a> {
+    pub ground: &'a Ground,
+    pub number: u32,
+    drill: Option<Outcome>,
+}
+
+impl<'a> Round<'a> {
+    pub fn new(ground: &'a Ground, number: u32) -> Result<Self> {
+        for place in [ground.place("dump"), ground.place("dump.sql.zst"), ground.pgbackrest_repository()] {
+            clear(&place)?;
+        }
+        clear(&ground.s3.bucket(&Self::bucket_of(number.saturating_sub(1)))?)?;
+        Ok(Self { ground, number, drill: None })
+    }
+
+    /// Runs one of [`NAMES`]; `None` when it cannot be had on this machine.
+    pub fn run(&mut self, name: &str) -> Result<Option<Outcome>> {
+        let outcome = match name {
+            "limit" => self.limit()?,
+            "lifeboat backup" | "lifeboat backup, nothing changed" => self.lifeboat_backup()?,
+            "lifeboat backup, 1 % changed" => {
+                self.change()?;
+                self.lifeboat_backup()?
+            }
+            "lifeboat verify" => self.lifeboat("verify", json!({ "database": DATABASE, "scope": "all" }))?,
+            "lifeboat restore" => self.lifeboat_restore()?,
+            "lifeboat drill" => self.drill.take().context("the drill is measured with the restore")?,
+            "pg_dump -Fd -j2 -Z1" => self.dump()?,
+            "pg_dump | zstd -1" => self.dump_to_zstd()?,
+            "pg_restore -j2" => self.restore()?,
+            "sha256sum" => self.sha256sum()?,
+            "pgbackrest backup" if self.ground.pgbackrest => self.pgbackrest("full")?,
+            "pgbackrest backup, 1 % changed" if self.ground.pgbackrest => self.pgbackrest("incr")?,
+            "pgbackrest backup" | "pgbackrest backup, 1 % changed" => return Ok(None),
+            _ => bail!("nobody is called `{name}`"),
+        };
+        Ok(Some(outcome))
+    }
+
+    fn bucket_of(number: u32) -> String {
+        format!("round-{number}")
+    }
+
+    fn bucket(&self) -> String {
+        Self::bucket_of(self.number)
+    }
+
+    /// What the server can give at most: every table in halves, by two sessions, to nowhere.
+    fn limit(&self) -> Result<Outcome> {
+        let tables = self.ground.server.psql(
+            DATABASE,
+            "SELECT relname, relpages / 2 FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+        )?;
+        let mut sessions = Vec::new();
+        for half in ["<", ">="] {
+            let copies = tables.lines().filter_map(|line| line.split_once('|')).map(|(table, middle)| {
+                format!("COPY (SELECT * FROM {table} WHERE ctid {half} '({middle},0)') TO STDOUT (FORMAT binary);")
+            });
+            let url = self.ground.server.url(DATABASE);
+            let psql = self.ground.server.bin_dir().join("psql");
+            sessions.push(format!("{} '{url}' -qXc \"{}\" > /dev/null", psql.display(), copies.collect::<String>()));
+        }
+        let cost = run(Command::new("sh").args(["-c", &format!("{} & wait", sessions.join(" & "))]))?;
+        Ok(Outcome { cost, ..Outcome::default() })
+    }
+
+    fn dump(&self) -> Result<Outcome> {
+        let place = self.ground.place("dump");
+        let mut command = self.ground.tool("pg_dump", DATABASE);
+        command.args(["-Fd", "-Z1", &format!("-j{PROCESSES}"), "--no-sync", "-f"]).arg(&place);
+        Ok(Outcome { cost: run(&mut command)?, stored: Some(size(&place)?), cold_start: None })
+    }
+
+    fn dump_to_zstd(&self) -> Result<Outcome> {
+        let place = self.ground.place("dump.sql.zst");
+        let (pg_dump, url) = (self.ground.server.bin_dir().join("pg_dump"), self.ground.server.url(DATABASE));
+        let pipe = format!("{} '{url}' | zstd -1 -q -o {}", pg_dump.display(), place.display());
+        Ok(Outcome {
+            cost: run(Command::new("sh").args(["-c", &pipe]))?,
+            stored: Some(size(&place)?),
+            cold_start: None,
+        })
+    }
+
+    fn restore(&self) -> Result<Outcome> {
+        self.fresh_database("restored")?;
+        let mut command = self.ground.tool("pg_restore", "restored");
+        command.arg(format!("-j{PROCESSES}")).arg(self.ground.place("dump"));
+        let outcome = Outcome { cost: run(&mut command)?, ..Outcome::default() };
+        self.ground.server.psql("postgres", "DROP DATABASE restored")?;
+        Ok(outcome)
+    }
+
+    fn fresh_database(&self, name: &str) -> Result<()> {
+        self.ground.server.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"))?;
+        // Nobody is to pay for what others have left in memory.
+        self.ground.server.psql("postgres", "CHECKPOINT").map(drop)
+    }
+
+    /// The bytes that `lifeboat verify` reads, from their files.
+    fn sha256sum(&self) -> Result<Outcome> {
+        let bucket = self.ground.s3.bucket(&self.bucket())?;
+        let sum = format!("find {} -type f -print0 | xargs -0 sha256sum", bucket.display());
+        Ok(Outcome { cost: run(Command::new("sh").args(["-c", &sum]))?, ..Outcome::default() })
+    }
+
+    fn lifeboat_backup(&self) -> Result<Outcome> {
+        let bucket = self.ground.s3.bucket(&self.bucket())?;
+        let before = size(&bucket)?;
+        let mut outcome = self.lifeboat("backup", json!({ "database": DATABASE }))?;
+        outcome.stored = Some(size(&bucket)?.saturating_sub(before));
+        Ok(outcome)
+    }
+
+    /// The drill restores and proves. What `pg_restore` does, too, is its phases up to the proof.
+    fn lifeboat_restore(&mut self) -> Result<Outcome> {
+        self.ground.server.psql("postgres", "CHECKPOINT")?;
+        let invoked = self.invoke("test-restore", json!({ "database": DATABASE }))?;
+        let report = invoked.answer.pointer("/0").context("a drill without a report")?;
+        if report.get("equal") != Some(&Value::Bool(true)) {
+            bail!("the drill found a difference: {report}");
+        }
+        let proof: f64 =
+            ["prove", "drop"].iter().filter_map(|phase| report.pointer(&format!("/seconds/{phase}"))?.as_f64()).sum();
+        let drill = Outcome { cost: invoked.cost, stored: None, cold_start: Some(invoked.cold_start) };
+        let cost = Cost { wall: drill.cost.wall - proof, ..drill.cost };
+        self.drill = Some(drill);
+        Ok(Outcome { cost, ..Outcome::default() })
+    }
+
+    fn lifeboat(&self, function: &str, event: Value) -> Result<Outcome> {
+        let Invoked { cost, cold_start, .. } = self.invoke(function, event)?;
+        Ok(Outcome { cost, stored: None, cold_start: Some(cold_start) })
+    }
+
+    fn invoke(&self, function: &str, event: Value) -> Result<Invoked> {
+        invoke(&mut self.ground.function(function, &self.bucket()), &event)
+    }
+
+    /// Changes one row in a hundred, all in one range of each table, as a busy day does.
+    fn change(&self) -> Result<()> {
+        for (table, set) in [("events", "kind = kind + 1"), ("patients", "full_name = full_name || '.'")] {
+            let sql = format!(
+                "UPDATE {table} SET {set} WHERE ctid < ('(' || (SELECT relpages / 100 FROM pg_class WHERE relname = '{table}') || ',0)')::tid"
+            );
+            self.ground.server.psql(DATABASE, &sql)?;
+        }
+        Ok(())
+    }
+
+    /// Debian's, files read on the server's host, encrypted and compressed as ours are.
+    fn pgbackrest(&self, kind: &str) -> Result<Outcome> {
+        let server = &self.ground.server;
+        let repository = self.ground.pgbackrest_repository();
+        let pgbackrest = || {
+            let mut command = server.as_account(Path::new("pgbackrest"), None);
+            command.env("PGPASSWORD", server.password());
+            for (option, value) in [
+                ("stanza", DATABASE),
+                ("log-level-console", "off"),
+                ("log-level-file", "off"),
+                ("repo1-cipher-type", "aes-256-cbc"),
+                ("repo1-cipher-pass", "only-for-a-benchmark"),
+                ("compress-type", "zst"),
+                ("compress-level", "1"),
+                ("pg1-user", "postgres"),
+            ] {
+                command.arg(format!("--{option}={value}"));
+            }
+            command.arg(format!("--repo1-path={}", repository.display()));
+            command.arg(format!("--lock-path={}", server.directory().display()));
+            command.arg(format!("--pg1-path={}", server.data_dir().display()));
+            command.arg(format!("--pg1-socket-path={}", server.directory().display()));
+            command.arg(format!("--pg1-port={}", server.port()));
+            command
+        };
+        if !repository.exists() {
+            quietly(server.as_account(Path::new("mkdir"), None).arg(&repository))?;
+            quietly(pgbackrest().arg("stanza-create"))?;
+        }
+        let before = size(&repository)?;
+        server.psql("postgres", "CHECKPOINT")?;
+        let mut backup = pgbackrest();
+        backup.args(["--no-archive-check", "--start-fast", "backup"]);
+        backup.args([format!("--type={kind}"), format!("--process-max={PROCESSES}")]);
+        let cost = run(&mut backup)?;
+        Ok(Outcome { cost, stored: Some(size(&repository)?.saturating_sub(before)), cold_start: None })
+    }
+}
+
+/// Bytes of a file, or of all files below a folder.
+fn size(place: &Path) -> Result<u64> {
+    if place.is_file() {
+        return Ok(place.metadata()?.len());
+    }
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(place)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { size(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
+}

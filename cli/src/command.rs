@@ -93,8 +93,8 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
         }
         Command::Show { id, site } => {
             let names: Vec<DatabaseName> = services.databases(None)?;
-            let manifest = show(&lifeboat, &names, &id, site).await?;
-            print(json, &manifest, || table::of_manifest(&manifest))?;
+            let listed = show(&lifeboat, &names, &id, site).await?;
+            print(json, &listed, || table::of_listed(&listed))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Backup { database, source } => {
@@ -160,7 +160,7 @@ async fn owner_of(
     if found.is_err() && services.settings.offsite.is_some() {
         found = show(lifeboat, &databases, id, Site::Offsite).await.or(found);
     }
-    Ok(found?.database)
+    Ok(found?.manifest.database)
 }
 
 /// At a terminal a connection can be given in two ways: both are named when there is neither.

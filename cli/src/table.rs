@@ -1,30 +1,52 @@
 //! Documents as text for a person.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use lifeboat_model::{DrillReport, Manifest, RelationStatus, Site, VerificationReport};
+use lifeboat_model::{DrillReport, ListedBackup, Manifest, Presence, RelationStatus, Site, VerificationReport};
 
 /// Backups, newest last, one a line.
-pub fn of_backups(manifests: &[Manifest], site: Site) -> String {
-    if manifests.is_empty() {
+pub fn of_backups(backups: &[ListedBackup], site: Site) -> String {
+    if backups.is_empty() {
         return format!("there is no complete backup on {site}\n");
     }
     let mut text = format!(
-        "{:<26} {:<16} {:>9} {:>12} {:>10} {:>8}\n",
+        "{:<26} {:<16} {:>9} {:>12} {:>10} {:>10}  SITES\n",
         "BACKUP", "DATABASE", "RELATIONS", "ROWS", "STORED", "REUSED"
     );
-    for manifest in manifests {
+    for ListedBackup { manifest, sites } in backups {
         let totals = &manifest.totals;
         let _ = writeln!(
             text,
-            "{:<26} {:<16} {:>9} {:>12} {:>10} {:>8}",
+            "{:<26} {:<16} {:>9} {:>12} {:>10} {:>10}  {}",
             manifest.backup_id.to_string(),
             manifest.database.to_string(),
             totals.relations,
             totals.rows,
             bytes(totals.stored_bytes),
-            bytes(totals.reused_bytes)
+            bytes(totals.reused_bytes),
+            presence(sites)
         );
+    }
+    text
+}
+
+/// One backup with its coverage report and the sites that have it.
+pub fn of_listed(backup: &ListedBackup) -> String {
+    format!("sites      {}\n{}", presence(&backup.sites), of_manifest(&backup.manifest))
+}
+
+/// `primary, offsite`; `primary; offsite behind`.
+fn presence(sites: &BTreeMap<Site, Presence>) -> String {
+    let complete = sites.iter().filter(|(_, presence)| **presence == Presence::Complete);
+    let names: Vec<String> = complete.map(|(site, _)| site.to_string()).collect();
+    let mut text = names.join(", ");
+    for (site, presence) in sites {
+        match presence {
+            Presence::Complete => {}
+            Presence::Behind => text.push_str(&format!("; {site} behind")),
+            Presence::Unknown => text.push_str(&format!("; {site} not known")),
+        }
     }
     text
 }
@@ -140,7 +162,16 @@ fn bytes(length: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::*;
+
+    #[test]
+    fn a_backup_that_one_site_does_not_have_is_shown_as_behind_there() {
+        use Presence::{Behind, Complete, Unknown};
+        let shown = |offsite| presence(&[(Site::Primary, Complete), (Site::Offsite, offsite)].into());
+        assert_eq!(shown(Complete), "primary, offsite");
+        assert_eq!(shown(Behind), "primary; offsite behind");
+        assert_eq!(shown(Unknown), "primary; offsite not known");
+    }
 
     #[test]
     fn lengths_are_shown_in_the_unit_a_person_would_choose() {

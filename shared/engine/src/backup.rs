@@ -1,6 +1,7 @@
 //! `backup`: one consistent view of one database, sealed and stored on every site.
 
 mod collector;
+mod offsite;
 mod plan;
 mod rows;
 mod streams;
@@ -73,7 +74,9 @@ async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Man
     let tools = lifeboat.tools().await?;
     require_fit(&request.source, &tools).await?;
     let repository = Repository::open_or_create(lifeboat.sites.clone(), Arc::clone(&lifeboat.keys), started).await?;
-    if let Some(answered) = already_answered(&repository, request).await? {
+    if let Some(answered) = already_answered(&repository, request).await?
+        && !repository.is_behind(&request.database, &answered.backup_id).await?
+    {
         return Ok(answered);
     }
     let lease = format!("backup-{}", request.database);
@@ -91,7 +94,7 @@ async fn answer_under_lease(
 ) -> Result<Manifest, EngineError> {
     // Looked at again: another delivery of the same request may have ended between the first look and the lease.
     if let Some(answered) = already_answered(repository, request).await? {
-        return Ok(answered);
+        return offsite::complete(repository, answered).await;
     }
     // Before the snapshot, which holds locks and holds back the user's vacuum.
     stopwatch.begin("remember", None);
@@ -119,16 +122,24 @@ async fn answer_under_lease(
     let manifest = run.manifest(request, source, stored, stopwatch.phases());
     stopwatch.begin("publish", None);
     publish(repository, &manifest, run.writer.chunk_key()).await?;
+    // After its own publication: the newest backup is worth most, and few chunks of older ones are missing by then.
+    stopwatch.begin("bring over", None);
+    offsite::bring_over(&run, repository, &request.database).await;
     Ok(manifest)
 }
 
 /// Publishes the manifest; when that fails, finds out whether there is a backup now.
 async fn publish(repository: &Repository, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<(), EngineError> {
-    let Err(source) = repository.publish(manifest, chunk_key).await else { return Ok(()) };
     let backup_id = manifest.backup_id.clone();
+    let Err(source) = repository.publish(manifest, chunk_key).await else {
+        return match repository.sites().aside() {
+            None => Ok(()),
+            Some(source) => Err(EngineError::OffsiteBehind { backup_id, source: Arc::clone(source) }),
+        };
+    };
     match repository.manifests(&manifest.database, Site::Primary).await {
         Ok(listed) if listed.contains(&backup_id) => {
-            Err(EngineError::OffsiteBehind { backup_id, source: Box::new(source) })
+            Err(EngineError::OffsiteBehind { backup_id, source: Arc::new(source) })
         }
         _ => Err(source.into()),
     }
@@ -213,8 +224,6 @@ async fn already_answered(repository: &Repository, request: &BackupRequest) -> R
     match repository.authenticated_manifest(&request.database, &newest, Site::Primary).await {
         Ok(manifest) => {
             tracing::info!(backup_id = %newest, "the request is already answered");
-            // Once more, so that a publication that was cut off between the sites is completed.
-            repository.publish(&manifest, &repository.chunk_key(manifest.epoch).await?).await?;
             Ok(Some(manifest))
         }
         Err(error) => {

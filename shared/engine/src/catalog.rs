@@ -1,6 +1,9 @@
 //! Looking at what there is: `backups` and `show`.
 
-use lifeboat_model::{BackupId, DatabaseName, Manifest, Site};
+use std::collections::HashSet;
+
+use lifeboat_model::{BackupId, DatabaseName, ListedBackup, Presence, Site};
+use lifeboat_vault::Repository;
 
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
@@ -9,14 +12,19 @@ use crate::lifeboat::Lifeboat;
 const SHOWN_BACKUPS: usize = 100;
 
 /// The newest complete backups of a database on a site, oldest first. Reads no chunk and needs no key.
-pub async fn backups(lifeboat: &Lifeboat, database: &DatabaseName, site: Site) -> Result<Vec<Manifest>, EngineError> {
+pub async fn backups(
+    lifeboat: &Lifeboat,
+    database: &DatabaseName,
+    site: Site,
+) -> Result<Vec<ListedBackup>, EngineError> {
     let repository = lifeboat.repository_on(site).await?;
     let ids = repository.manifests(database, site).await?;
-    let mut manifests = Vec::new();
+    let other = on_other_site(lifeboat, database, site).await;
+    let mut listed = Vec::new();
     for id in ids.iter().skip(ids.len().saturating_sub(SHOWN_BACKUPS)) {
-        manifests.push(repository.manifest(database, id, site).await?);
+        listed.push(read(&repository, database, id, site, &other).await?);
     }
-    Ok(manifests)
+    Ok(listed)
 }
 
 /// One backup, looked for under each of `databases`.
@@ -25,12 +33,46 @@ pub async fn show(
     databases: &[DatabaseName],
     id: &BackupId,
     site: Site,
-) -> Result<Manifest, EngineError> {
+) -> Result<ListedBackup, EngineError> {
     let repository = lifeboat.repository_on(site).await?;
     for database in databases {
         if repository.manifests(database, site).await?.contains(id) {
-            return Ok(repository.manifest(database, id, site).await?);
+            let other = on_other_site(lifeboat, database, site).await;
+            return read(&repository, database, id, site, &other).await;
         }
     }
     Err(EngineError::UnknownBackup { backup_id: id.clone(), site })
+}
+
+/// What the other site lists: absent when there is none, an error when it could not be asked. On the day it is gone, the one
+/// that is left must be shown all the same.
+type OtherSite = Option<Result<HashSet<BackupId>, ()>>;
+
+async fn on_other_site(lifeboat: &Lifeboat, database: &DatabaseName, site: Site) -> OtherSite {
+    if !lifeboat.sites.names().contains(&site.other()) {
+        return None;
+    }
+    let listed = async {
+        let repository = lifeboat.repository_on(site.other()).await?;
+        Ok::<_, EngineError>(repository.manifests(database, site.other()).await?.into_iter().collect())
+    };
+    Some(listed.await.map_err(|error| {
+        tracing::warn!(site = %site.other(), error = error.story(), "what this site has is not known");
+    }))
+}
+
+async fn read(
+    repository: &Repository,
+    database: &DatabaseName,
+    id: &BackupId,
+    site: Site,
+    other: &OtherSite,
+) -> Result<ListedBackup, EngineError> {
+    let presence = other.as_ref().map(|listed| match listed {
+        Ok(listed) if listed.contains(id) => Presence::Complete,
+        Ok(_) => Presence::Behind,
+        Err(()) => Presence::Unknown,
+    });
+    let sites = [(site, Presence::Complete)].into_iter().chain(presence.map(|presence| (site.other(), presence)));
+    Ok(ListedBackup { manifest: repository.manifest(database, id, site).await?, sites: sites.collect() })
 }

@@ -34,12 +34,21 @@ impl Deadline {
         tokio::time::timeout(time, work).await.unwrap_or(Err(EngineError::OutOfTime { seconds: time.as_secs() }))
     }
 
+    /// Does `work` that the run can do without, as long as no new piece of work would be refused: then it is dropped where it
+    /// stands, and the run ends well without it.
+    pub async fn spare<T>(&self, began: Instant, work: impl Future<Output = T>) -> Option<T> {
+        let Self(Some(end)) = self else { return Some(work.await) };
+        let last = end.checked_sub(self.margin(began)).unwrap_or(began);
+        tokio::time::timeout_at(last.into(), work).await.ok()
+    }
+
     /// Whether no new piece of work should be begun. Of a short time to live, at most half is margin.
     pub fn is_near(&self, began: Instant) -> bool {
-        self.0.is_some_and(|end| {
-            let margin = Self::MARGIN.min(end.saturating_duration_since(began) / 2);
-            Instant::now() + margin >= end
-        })
+        self.0.is_some_and(|end| Instant::now() + self.margin(began) >= end)
+    }
+
+    fn margin(&self, began: Instant) -> Duration {
+        self.0.map_or(Self::MARGIN, |end| Self::MARGIN.min(end.saturating_duration_since(began) / 2))
     }
 }
 
@@ -62,5 +71,15 @@ mod tests {
         assert!(matches!(stuck, Err(EngineError::OutOfTime { .. })));
         assert_eq!(Deadline::after(Duration::from_secs(60)).bound(async { Ok(7) }).await.unwrap(), 7);
         assert_eq!(Deadline::none().bound(async { Ok(7) }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn spare_work_is_dropped_before_the_time_limit_of_the_run_itself() {
+        let (began, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(400)));
+        let stuck = deadline.spare(began, std::future::pending::<()>());
+        let bound = deadline.bound(async { Ok(stuck.await) }).await;
+        assert!(matches!(bound, Ok(None)), "{bound:?}");
+        assert_eq!(deadline.spare(began, async { 7 }).await, Some(7));
+        assert_eq!(Deadline::none().spare(began, async { 7 }).await, Some(7));
     }
 }

@@ -1,5 +1,7 @@
 //! Why a verb failed, in words for the person who must act.
 
+use std::sync::Arc;
+
 use lifeboat_model::{BackupId, DatabaseName, Site};
 use lifeboat_postgres::PostgresError;
 use lifeboat_signals::SignalError;
@@ -95,7 +97,7 @@ pub enum EngineError {
         backup_id: BackupId,
         /// What the off-site answered.
         #[source]
-        source: Box<VaultError>,
+        source: Arc<VaultError>,
     },
     /// The run did what it was asked, and could not say so.
     #[error("the run ended well, but could not be announced")]
@@ -152,7 +154,9 @@ impl EngineError {
             Self::Inconsistent { .. } => "run `lifeboat verify` on it and restore another backup meanwhile".to_owned(),
             Self::WorkFolder { .. } => "check the size of the function's /tmp and that it can be written".to_owned(),
             Self::OffsiteBehind { .. } => {
-                "check the off-site's bucket and key; the next verification of all backups brings it over".to_owned()
+                "check the off-site's bucket, its region and the function's rights there; the next backup of this database \
+                 brings it over"
+                    .to_owned()
             }
             Self::Unannounced(error) => error.hint().to_owned(),
             Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),

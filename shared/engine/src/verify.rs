@@ -1,6 +1,7 @@
 //! `verify`: re-reads stored objects on every site, without needing the right to decrypt, and heals what one site lost
 //! from the other.
 
+mod absent;
 mod objects;
 mod part;
 

@@ -13,6 +13,7 @@ mod identity;
 mod inventory;
 mod lease;
 mod ledger;
+mod listing;
 mod manifest;
 mod phase;
 mod repository;
@@ -28,6 +29,7 @@ pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
 pub use ledger::{LedgerAct, LedgerEntry, Outcome};
+pub use listing::{ListedBackup, Presence};
 pub use manifest::{
     BackupState, ChunkList, ChunkListPart, CopyFormat, MANIFEST_FORMAT, Manifest, RelationEntry, RelationKind,
     RelationStatus, Source, TableData, Totals,

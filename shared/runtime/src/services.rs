@@ -79,7 +79,7 @@ impl Services {
     /// What a verb works with.
     pub fn lifeboat(&self, run: Run, actor: &str) -> Lifeboat {
         Lifeboat {
-            sites: self.sites.clone(),
+            sites: self.sites.for_run(),
             keys: Arc::clone(&self.keys),
             outbox: Arc::clone(&self.outbox),
             tools_dir: self.settings.tools_dir.clone(),

@@ -26,11 +26,24 @@ impl Repository {
     /// Publishes a backup: from now on it exists. Written create-only, on the primary and then on the other site, and
     /// only after every part of its chunk list was seen on every site. Idempotent for the same manifest.
     ///
+    /// With the off-site set aside, now or before ([`Sites::aside`](crate::Sites::aside)), the backup is complete on the
+    /// primary alone; that the other site has no manifest of it is the mark by which a later run knows what to bring over
+    /// ([`Repository::behind`]).
+    ///
     /// # Errors
     /// [`VaultError::Incomplete`] when something that it names is missing; [`VaultError::Store`] with `AlreadyExists` when
-    /// another manifest has this backup's key. A failure of the other site leaves a backup that is complete on the
-    /// primary and whose manifest a verification brings over.
+    /// another manifest has this backup's key.
     pub async fn publish(&self, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<(), VaultError> {
+        let published = self.publish_everywhere(manifest, chunk_key).await;
+        match self.sites.or_aside(published)? {
+            Some(()) => Ok(()),
+            // The off-site may have failed before the primary had the manifest.
+            None => self.publish_everywhere(manifest, chunk_key).await,
+        }
+    }
+
+    /// As [`Repository::publish`], and an off-site that does not serve is an error.
+    pub(crate) async fn publish_everywhere(&self, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<(), VaultError> {
         let backup_id = &manifest.backup_id;
         let incomplete = |reason| VaultError::Incomplete { backup_id: backup_id.clone(), reason };
         if self.document().epoch(manifest.epoch).is_none() {
@@ -78,10 +91,21 @@ impl Repository {
     /// # Errors
     /// [`VaultError::NoSite`], [`VaultError::Store`], [`VaultError::TooMany`].
     pub async fn manifests(&self, database: &DatabaseName, site: Site) -> Result<Vec<BackupId>, VaultError> {
+        self.manifests_from(database, site, None).await
+    }
+
+    /// The same, from a backup on.
+    pub(crate) async fn manifests_from(
+        &self,
+        database: &DatabaseName,
+        site: Site,
+        from: Option<&BackupId>,
+    ) -> Result<Vec<BackupId>, VaultError> {
         let store = self.sites.get(site)?;
         let prefix = database_prefix(database);
         let mut backups = Vec::new();
-        let mut after: Option<String> = None;
+        // The keys of a backup are behind its id and a slash.
+        let mut after = from.map(|id| format!("{prefix}{id}"));
         for _ in 0..LIST_PAGES_LIMIT {
             let page = store.list(&prefix, after.as_deref()).await?;
             backups.extend(page.keys.iter().filter_map(|key| backup_of_manifest_key(&prefix, key)));

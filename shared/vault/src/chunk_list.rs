@@ -83,7 +83,7 @@ impl Repository {
 }
 
 impl ChunkListWriter {
-    /// Adds a line; stores a part on every site when it is full.
+    /// Adds a line; stores a part, when it is full, on every site that is not set aside.
     ///
     /// # Errors
     /// [`VaultError::Store`]; [`VaultError::TooMany`].
@@ -119,7 +119,7 @@ impl ChunkListWriter {
         let entries = std::mem::take(&mut self.in_part) as u64;
         let stored = ChunkListPart { entries, stored_bytes: object.body.len() as u64, sha256: object.sha256 };
         let key = chunk_list_key(&self.database, &self.backup_id, number);
-        self.sites.create_everywhere(&key, object).await?;
+        self.sites.or_aside(self.sites.create_everywhere(&key, object).await)?;
         self.list.entries += entries;
         self.list.parts.push(stored);
         Ok(())

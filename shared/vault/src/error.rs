@@ -109,6 +109,11 @@ impl VaultError {
         move |source| Self::Store { site, source }
     }
 
+    /// Whether one site does not serve, whatever is in it.
+    pub(crate) fn is_outage_of(&self, wanted: Site) -> bool {
+        matches!(self, Self::Store { site, source } if *site == wanted && source.is_outage())
+    }
+
     /// What to do about it.
     pub fn retry(&self) -> Retry {
         match self {

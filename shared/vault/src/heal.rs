@@ -195,6 +195,14 @@ impl Repository {
         })
     }
 
+    /// Whether a site says that it has no object under the listed key.
+    ///
+    /// # Errors
+    /// [`VaultError::NoSite`], [`VaultError::Store`].
+    pub async fn is_absent(&self, site: Site, listed: &Listed) -> Result<bool, VaultError> {
+        Ok(self.sites.get(site)?.head(&listed.key).await?.is_none())
+    }
+
     /// Puts a missing or damaged object of `site` right from the other site, whose copy is proved sound first; then reads
     /// it back. Returns its length. The damaged bytes stay in the bucket as an older version.
     ///

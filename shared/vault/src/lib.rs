@@ -10,6 +10,7 @@
 //! what one site alone vouches for is never written over the other site's.
 
 mod backups;
+mod behind;
 mod checksum;
 mod chunk_list;
 mod chunk_mark;

@@ -82,8 +82,11 @@ impl Repository {
     /// Idempotent; two creators at once end with one repository. A new primary bucket beside an old off-site copy
     /// becomes part of the old repository.
     ///
+    /// An off-site that does not serve is set aside ([`Sites::aside`]); but with nothing on the primary it must be readable,
+    /// so that no second repository comes to be beside the one it may hold.
+    ///
     /// # Errors
-    /// As [`Repository::open`]; and every configured site must be readable and writable.
+    /// As [`Repository::open`]; and the primary must be readable and writable.
     pub async fn open_or_create(sites: Sites, keys: Arc<dyn DataKeys>, now: Timestamp) -> Result<Self, VaultError> {
         let keys = Arc::new(CachedDataKeys::new(keys));
         let mut found = converge(&sites).await?;
@@ -92,7 +95,7 @@ impl Repository {
             found = converge(&sites).await?;
         }
         let document = found.ok_or(VaultError::NoRepository)?.document;
-        let published = PublishedKeys::new(sites.iter().map(|_| Some(&document)));
+        let published = agreed(&sites, &document);
         Ok(Self::new(sites, keys, document, published))
     }
 
@@ -175,9 +178,12 @@ impl Repository {
         for _ in 0..CHANGE_ATTEMPTS {
             let Copy { mut document, version } = converge(&self.sites).await?.ok_or(VaultError::NoRepository)?;
             self.same_repository(&document)?;
-            if let Some(epoch) = document.current_epoch(now, max_age) {
+            // No epoch is begun that one site alone would know: the last one is written to for a little longer.
+            let is_alone = self.sites.aside().is_some();
+            let last = document.epochs.last().filter(|_| is_alone);
+            if let Some(epoch) = document.current_epoch(now, max_age).or(last) {
                 let number = epoch.number;
-                let published = PublishedKeys::new(self.sites.iter().map(|_| Some(&document)));
+                let published = agreed(&self.sites, &document);
                 let mut known = self.known();
                 (known.document, known.published) = (document, published);
                 return Ok(number);
@@ -229,20 +235,30 @@ async fn read(store: &SiteStore) -> Result<Option<Copy>, VaultError> {
     Ok(Some(Copy { document, version: fetched.version }))
 }
 
-/// `repository.json` as each configured site answered, primary first.
-struct Copies(Vec<Result<Option<RepositoryDocument>, VaultError>>);
+/// `repository.json` as each site answered, primary first.
+struct Copies {
+    read: Vec<Result<Option<RepositoryDocument>, VaultError>>,
+    aside: Option<Site>,
+}
 
 async fn read_each(sites: &Sites) -> Copies {
-    let mut copies = Vec::new();
+    let mut read = Vec::new();
     for store in sites.iter() {
-        copies.push(read(store).await.map(|copy| copy.map(|copy| copy.document)));
+        read.push(self::read(store).await.map(|copy| copy.map(|copy| copy.document)));
     }
-    Copies(copies)
+    Copies { read, aside: sites.aside().map(|_| Site::Offsite) }
+}
+
+/// What the sites publish after all that serve were given the same document.
+fn agreed(sites: &Sites, document: &RepositoryDocument) -> PublishedKeys {
+    let aside = sites.aside().map(|_| None);
+    PublishedKeys::new(sites.iter().map(|_| Some(document)).chain(aside))
 }
 
 impl Copies {
     fn published(&self) -> PublishedKeys {
-        PublishedKeys::new(self.0.iter().map(|copy| copy.as_ref().ok().and_then(Option::as_ref)))
+        let read = self.read.iter().map(|copy| copy.as_ref().ok().and_then(Option::as_ref));
+        PublishedKeys::new(read.chain(self.aside.map(|_| None)))
     }
 
     /// The newest document that any site could give; the first error when none could and not all are empty.
@@ -261,7 +277,7 @@ impl Copies {
     ) -> Result<Option<RepositoryDocument>, VaultError> {
         let mut picked: Option<RepositoryDocument> = None;
         let mut failure = None;
-        for copy in self.0 {
+        for copy in self.read {
             match copy {
                 Ok(None) => {}
                 Ok(Some(document)) => picked = Some(choose(picked, document)?),
@@ -314,9 +330,14 @@ async fn converge(sites: &Sites) -> Result<Option<Copy>, VaultError> {
     let primary = sites.primary()?;
     for _ in 0..CHANGE_ATTEMPTS {
         let on_primary = read(primary).await?;
-        let on_offsite = match sites.offsite() {
-            Some(offsite) => read(offsite).await?,
-            None => None,
+        let on_offsite = match (&on_primary, sites.offsite()) {
+            (Some(_), Some(offsite)) => sites.or_aside(read(offsite).await)?.flatten(),
+            (Some(_), None) => None,
+            // It may hold the repository that the primary has lost: also when it is set aside, it must be asked.
+            (None, _) => match sites.get(Site::Offsite) {
+                Ok(offsite) => read(offsite).await?,
+                Err(_) => None,
+            },
         };
         let document = match (&on_primary, &on_offsite) {
             (None, None) => return Ok(None),
@@ -325,7 +346,10 @@ async fn converge(sites: &Sites) -> Result<Option<Copy>, VaultError> {
         };
         let Some(version) = bring_up_to_date(primary, on_primary, &document).await? else { continue };
         let mirrored = match sites.offsite() {
-            Some(offsite) => bring_up_to_date(offsite, on_offsite, &document).await?.is_some(),
+            Some(offsite) => {
+                let done = bring_up_to_date(offsite, on_offsite, &document).await;
+                sites.or_aside(done)?.is_none_or(|version| version.is_some())
+            }
             None => true,
         };
         if mirrored {

@@ -1,6 +1,7 @@
 //! The two sites of a repository, and what is done to both.
 
-use std::sync::Arc;
+use std::error::Error as _;
+use std::sync::{Arc, OnceLock};
 
 use lifeboat_model::{Sha256, Site};
 
@@ -83,10 +84,16 @@ pub(crate) enum Mirrored {
 }
 
 /// The sites of a repository: one or both.
+///
+/// A run that writes goes on with the primary alone when the off-site itself does not serve: the off-site is then *set
+/// aside*, for all clones and for the rest of the run, so that an outage costs the time limits of one request and not of
+/// one for each chunk. What the run stores is brought over by a later one.
 #[derive(Clone)]
 pub struct Sites {
     primary: Option<SiteStore>,
     offsite: Option<SiteStore>,
+    /// Why the off-site was set aside.
+    aside: Arc<OnceLock<Arc<VaultError>>>,
 }
 
 impl Sites {
@@ -95,12 +102,19 @@ impl Sites {
         Self {
             primary: primary.map(|store| SiteStore { site: Site::Primary, store }),
             offsite: offsite.map(|store| SiteStore { site: Site::Offsite, store }),
+            aside: Arc::default(),
         }
+    }
+
+    /// The same sites for a run of its own: none is set aside.
+    #[must_use]
+    pub fn for_run(&self) -> Self {
+        Self { aside: Arc::default(), ..self.clone() }
     }
 
     /// The sites that are configured, primary first.
     pub fn names(&self) -> Vec<Site> {
-        self.iter().map(|store| store.site).collect()
+        self.primary.iter().chain(&self.offsite).map(|store| store.site).collect()
     }
 
     /// The store of a site.
@@ -119,12 +133,34 @@ impl Sites {
         self.get(Site::Primary)
     }
 
+    /// The off-site, unless it is set aside.
     pub(crate) fn offsite(&self) -> Option<&SiteStore> {
-        self.offsite.as_ref()
+        self.offsite.as_ref().filter(|_| self.aside().is_none())
     }
 
+    /// The sites that this run works with.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &SiteStore> {
-        self.primary.iter().chain(self.offsite.iter())
+        self.primary.iter().chain(self.offsite())
+    }
+
+    /// What the off-site answered when it was set aside.
+    pub fn aside(&self) -> Option<&Arc<VaultError>> {
+        self.aside.get()
+    }
+
+    /// Passes on what came of something done on every site; `None` when only the off-site itself stood in the way, which
+    /// is then set aside. That its objects are other ones than they should be is no outage: it stays an error.
+    pub(crate) fn or_aside<T>(&self, done: Result<T, VaultError>) -> Result<Option<T>, VaultError> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if error.is_outage_of(Site::Offsite) => {
+                tracing::warn!(%error, cause = error.source().map(ToString::to_string), "the off-site is set aside for this run");
+                // The first of several sessions has said why.
+                let _ = self.aside.set(Arc::new(error));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Brings a primary object to the other site, if there is one.

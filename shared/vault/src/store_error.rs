@@ -112,6 +112,22 @@ impl StoreError {
         }
     }
 
+    /// Whether the store itself stands in the way, and not what is or is not in it.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::NoBucket { .. }
+            | Self::Denied { .. }
+            | Self::Unavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::Rejected { .. } => true,
+            Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::VersionChanged { .. }
+            | Self::Corrupt { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
     /// The key it speaks of.
     pub fn key(&self) -> &str {
         match self {

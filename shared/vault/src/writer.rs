@@ -62,7 +62,7 @@ pub struct Writer {
 struct KnownChunk {
     stored_bytes: u64,
     sha256: Sha256,
-    /// Whether every configured site is known to have it.
+    /// Whether nothing is left to do for it: every site that the run works with is known to have it.
     done: bool,
     /// What another use of it is: `Listed` when an earlier backup has it, `Found` when only this run has.
     origin: Origin,
@@ -171,7 +171,7 @@ impl Writer {
         let key = manifest_key(&manifest.database, &manifest.backup_id);
         // The manifest reaches the other site after all its chunks did.
         let on_all_sites = match self.sites.offsite() {
-            Some(offsite) => offsite.head(&key).await?.is_some(),
+            Some(offsite) => self.sites.or_aside(offsite.head(&key).await)?.is_none_or(|head| head.is_some()),
             None => true,
         };
         let mut remembered = 0;
@@ -187,10 +187,11 @@ impl Writer {
         Ok(remembered)
     }
 
-    /// Stores `plaintext` on every site and says where it is. When it returns, the chunk is durable on all of them.
+    /// Stores `plaintext` on every site and says where it is. When it returns, the chunk is durable on all of them, or on
+    /// the primary alone once the off-site is set aside ([`Sites::aside`]).
     ///
-    /// Idempotent, and safe to call from many sessions at once, also with the same content. On a failure of the other
-    /// site, what the primary has stays and is reused by the next try.
+    /// Idempotent, and safe to call from many sessions at once, also with the same content. On a failure, what the primary
+    /// has stays and is reused by the next try.
     ///
     /// # Errors
     /// [`VaultError::Store`] names the site that failed; [`VaultError::ChunkTooLong`].
@@ -216,7 +217,8 @@ impl Writer {
             return Ok(StoredChunk { stored_bytes, sha256, ..chunk });
         }
         let object = self.on_primary(&mut chunk, plaintext, scratch).await?;
-        let object = self.on_other_site(&chunk, object).await?;
+        let on_both = self.on_other_site(&chunk, object.clone()).await;
+        let object = self.sites.or_aside(on_both)?.unwrap_or(object);
         (chunk.stored_bytes, chunk.sha256) = (object.stored_bytes, object.sha256);
         let origin = if chunk.origin == Origin::Listed { Origin::Listed } else { Origin::Found };
         let StoredChunk { stored_bytes, sha256, .. } = chunk;
@@ -237,7 +239,7 @@ impl Writer {
             let condition = match self.find(primary, &key, chunk).await? {
                 Found::Sound(object) => return Ok(object),
                 Found::Nothing => PutCondition::CreateOnly,
-                Found::Unsound(version) => match self.sound_copy(chunk, &key).await? {
+                Found::Unsound(version) => match self.sites.or_aside(self.sound_copy(chunk, &key).await)?.flatten() {
                     Some(copy) => return self.replace(primary, &key, copy, version).await,
                     None => PutCondition::IfMatch(version),
                 },
@@ -365,6 +367,11 @@ impl Writer {
             Err(source) => return Err(store.error(source)),
         };
         Ok(SoundObject { stored_bytes, sha256, version })
+    }
+
+    /// Whether this run has seen to it that every site has the chunk.
+    pub fn is_done(&self, id: &ChunkId) -> bool {
+        self.known().get(id).is_some_and(|known| known.done)
     }
 
     fn keep(&self, id: ChunkId, known: KnownChunk) -> bool {

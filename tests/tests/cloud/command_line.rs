@@ -74,9 +74,12 @@ async fn every_verb_speaks_text_to_a_person_and_one_json_document_to_a_program()
 
     let listed = text(&stage, &["backups"]);
     assert_eq!((listed.lines().count(), listed.contains(id)), (3, true), "{listed}");
-    assert_eq!(json(&stage, &["backups", "--site", "offsite"]).as_array().unwrap()[1], manifest);
+    assert!(listed.lines().skip(1).all(|line| line.ends_with("  primary, offsite")), "{listed}");
+    let mut on_both = manifest.clone();
+    on_both["sites"] = serde_json::json!({"primary": "complete", "offsite": "complete"});
+    assert_eq!(json(&stage, &["backups", "--site", "offsite"]).as_array().unwrap()[1], on_both);
     assert!(text(&stage, &["show", id, "--site", "offsite"]).contains(id));
-    assert_eq!(json(&stage, &["show", id]), manifest);
+    assert_eq!(json(&stage, &["show", id]), on_both);
 
     assert!(text(&stage, &["verify"]).starts_with("clinic: sound; "));
     assert_eq!(json(&stage, &["verify", "--backup", id]).as_array().unwrap()[0]["findings"], serde_json::json!([]));

@@ -12,6 +12,7 @@ mod failures;
 mod killed;
 mod large_objects;
 mod log;
+mod offsite;
 mod proofs;
 mod reuse;
 mod sample;

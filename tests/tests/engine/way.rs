@@ -2,7 +2,8 @@
 
 use lifeboat_engine::EngineError;
 use lifeboat_model::{
-    AlertKind, CopyFormat, Event, Manifest, Outcome, RelationKind, RelationStatus, Severity, Site, VerificationScope,
+    AlertKind, CopyFormat, Event, ListedBackup, Manifest, Outcome, Presence, RelationKind, RelationStatus, Severity,
+    Site, VerificationScope,
 };
 use lifeboat_vault::{Fault, Refusal, Rule, Script, Sites};
 
@@ -162,10 +163,14 @@ async fn what_there_is_can_be_listed_and_shown_from_each_site_without_a_key() {
     process.lifeboat.keys = stranger_s_key();
     for site in BOTH {
         let mut listed = lifeboat_engine::backups(&process.lifeboat, &database(), site).await.unwrap();
-        listed.sort_by_key(|manifest| manifest.started_at);
-        assert_eq!(listed, [one.clone(), two.clone()]);
+        listed.sort_by_key(|backup| backup.manifest.started_at);
+        let on_both = |manifest: &Manifest| ListedBackup {
+            manifest: manifest.clone(),
+            sites: BOTH.map(|site| (site, Presence::Complete)).into(),
+        };
+        assert_eq!(listed, [on_both(&one), on_both(&two)]);
         let shown = lifeboat_engine::show(&process.lifeboat, &[database()], &two.backup_id, site).await.unwrap();
-        assert_eq!(shown, two);
+        assert_eq!(shown, on_both(&two));
     }
     let unknown = "2020-01-01T00-00-00Z-aaaa".parse().unwrap();
     let error = lifeboat_engine::show(&process.lifeboat, &[database()], &unknown, Site::Primary).await.unwrap_err();

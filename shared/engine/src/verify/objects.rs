@@ -21,12 +21,15 @@ use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
 
 /// Objects read at the same time: enough to hide the store's latency. What is in memory at one time is a buffer for each.
-const READS_AT_ONCE: usize = 8;
+pub(super) const READS_AT_ONCE: usize = 8;
+
+/// Chunks gathered from lists before they are read.
+pub(super) const BATCH: usize = 256;
 
 /// What has been read and found so far.
 pub(super) struct Inspection<'a> {
     lifeboat: &'a Lifeboat,
-    repository: Arc<Repository>,
+    pub(super) repository: Arc<Repository>,
     began: Instant,
     objects: u64,
     read_bytes: u64,
@@ -62,8 +65,8 @@ impl Chunks {
 
 /// A backup by its full name.
 pub(super) struct Backup {
-    database: DatabaseName,
-    id: BackupId,
+    pub(super) database: DatabaseName,
+    pub(super) id: BackupId,
 }
 
 impl Backup {
@@ -95,7 +98,12 @@ impl<'a> Inspection<'a> {
     /// Reads the manifest of a backup and the parts of its chunk list, on every site. Returns how many chunks it lists, when
     /// after that any site has a sound manifest.
     pub(super) async fn documents(&mut self, backup: &Backup) -> Result<ChunkCount, EngineError> {
-        self.look_at([Listed::manifest(&backup.database, &backup.id)]).await?;
+        let listed = Listed::manifest(&backup.database, &backup.id);
+        for site in self.repository.sites().names() {
+            if self.is_ready_for(&listed, backup, site).await? {
+                self.look_at_each([(listed.clone(), site)]).await?;
+            }
+        }
         let Some(manifest) = self.any_manifest(backup).await else { return Ok(ChunkCount::default()) };
         self.look_at(Listed::chunk_list(&manifest)).await?;
         Ok(ChunkCount::from(&manifest))
@@ -254,10 +262,19 @@ impl<'a> Inspection<'a> {
     }
 
     /// Looks at objects on every site, several at a time, and heals what it can.
-    async fn look_at(&mut self, objects: impl IntoIterator<Item = Listed>) -> Result<(), EngineError> {
+    pub(super) async fn look_at(&mut self, objects: impl IntoIterator<Item = Listed>) -> Result<(), EngineError> {
         let sites = self.repository.sites().names();
         let each_site = |listed: Listed| sites.clone().into_iter().map(move |site| (listed.clone(), site));
-        let mut waiting = objects.into_iter().flat_map(each_site);
+        self.look_at_each(objects.into_iter().flat_map(each_site)).await.map(drop)
+    }
+
+    /// The same for objects on the sites that are named. Returns how many are sound in the end.
+    pub(super) async fn look_at_each(
+        &mut self,
+        tasks: impl IntoIterator<Item = (Listed, Site)>,
+    ) -> Result<usize, EngineError> {
+        let mut waiting = tasks.into_iter();
+        let mut sound = 0;
         // Tasks of their own: hashing what one has read must not hold up what the others read.
         let mut looks = JoinSet::new();
         loop {
@@ -267,11 +284,12 @@ impl<'a> Inspection<'a> {
                 self.require_time()?;
                 looks.spawn(look(Arc::clone(&self.repository), listed, site).in_current_span());
             }
-            let Some(looked) = looks.join_next().await else { return Ok(()) };
+            let Some(looked) = looks.join_next().await else { return Ok(sound) };
             let Looked { size_bytes, finding } = looked.map_err(EngineError::Worker)??;
             self.objects += 1;
             self.read_bytes += size_bytes;
             self.lifeboat.progress.advance(1);
+            sound += usize::from(finding.as_ref().is_none_or(|finding| finding.healed));
             if let Some(finding) = finding {
                 self.found(finding);
             }
@@ -298,7 +316,7 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
-    fn found(&mut self, finding: Finding) {
+    pub(super) fn found(&mut self, finding: Finding) {
         if self.findings.len() < VerificationReport::MAX_FINDINGS {
             self.findings.push(finding);
         } else if finding.kind != FindingKind::Unlisted {

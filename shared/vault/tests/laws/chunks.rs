@@ -110,20 +110,29 @@ async fn a_new_epoch_reuses_nothing_and_old_chunks_stay_readable() {
 }
 
 #[tokio::test]
-async fn a_failing_other_site_is_named_and_the_next_try_only_copies() {
+async fn an_other_site_that_does_not_serve_is_set_aside_and_the_next_run_only_copies() {
     let bench = Bench::new();
-    let writer = bench.writer().await;
+    let repository = bench.repository().await;
+    let writer = repository.begin_writing(now()).await.unwrap();
     bench.script.add(Rule::always(Fault::Reject(Refusal::Denied)).on(Operation::Copy));
     let mut scratch = Scratch::new().unwrap();
-    let refused = writer.store(b"content", &mut scratch).await.unwrap_err();
+    writer.store(b"content", &mut scratch).await.unwrap();
+    let aside = repository.sites().aside().unwrap();
     assert!(
-        matches!(refused, VaultError::Store { site: Site::Offsite, source: StoreError::Denied { .. } }),
-        "{refused:?}"
+        matches!(**aside, VaultError::Store { site: Site::Offsite, source: StoreError::Denied { .. } }),
+        "{aside:?}"
     );
     let on_primary = bench.primary.keys("chunks/");
     assert_eq!((on_primary.len(), bench.offsite.keys("chunks/").len()), (1, 0));
+    // It is left alone from then on, and no epoch begins that it would not know.
+    let asked = bench.script.requests();
+    writer.store(b"content", &mut scratch).await.unwrap();
+    assert_eq!(bench.script.requests(), asked);
+    let much_later = now() + lifeboat_vault::EPOCH_AGE * 2;
+    assert_eq!(repository.begin_writing(much_later).await.unwrap().epoch(), writer.epoch());
+
     bench.script.clear();
-    let chunk = writer.store(b"content", &mut scratch).await.unwrap();
+    let chunk = bench.writer().await.store(b"content", &mut scratch).await.unwrap();
     assert_eq!(chunk.origin, Origin::Found);
     assert_eq!(bench.offsite.bytes(&on_primary[0]), bench.primary.bytes(&on_primary[0]));
     let puts = bench.script.log().iter().filter(|(operation, _)| *operation == Operation::Put).count();

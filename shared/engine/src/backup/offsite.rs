@@ -1,0 +1,117 @@
+//! Bringing to the off-site what did not get there while it was away.
+
+use futures_util::TryStreamExt as _;
+use jiff::Timestamp;
+use lifeboat_model::{BackupId, ChunkId, DatabaseName, LedgerAct, Manifest, Outcome, Site, StoredChunk};
+use lifeboat_vault::{Repository, VaultError};
+
+use super::Run;
+use crate::error::EngineError;
+
+/// Chunks on their way at the same time: enough to hide the store's latency.
+const CHUNKS_AT_ONCE: usize = 8;
+
+/// Chunks gathered from a list before they are brought over.
+const BATCH: usize = 256;
+
+/// Backups that one run brings over, at most: a day and a night of hourly ones. The next run goes on with the others.
+const MOST_BACKUPS: usize = 24;
+
+/// Brings older backups of a database to the off-site, newest first. The run's own backup is complete: what stands in the
+/// way here is told in the log and left to the next run.
+pub(super) async fn bring_over(run: &Run<'_>, repository: &Repository, database: &DatabaseName) {
+    let work = Box::pin(bring_each_over(run, repository, database));
+    match run.lifeboat.deadline.spare(run.began, work).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            let (error, hint) = (error.story(), error.hint());
+            tracing::warn!(%database, error, hint, "not every older backup is on the off-site; the next run tries again");
+        }
+        None => {
+            tracing::warn!(%database, "no time is left to bring older backups to the off-site; the next run goes on")
+        }
+    }
+}
+
+async fn bring_each_over(run: &Run<'_>, repository: &Repository, database: &DatabaseName) -> Result<(), EngineError> {
+    let behind = repository.behind(database).await?;
+    let mut failure = None;
+    for backup_id in behind.iter().take(MOST_BACKUPS) {
+        match bring_one_over(run, repository, database, backup_id).await {
+            Ok(manifest) => record(run, repository, &manifest).await,
+            // One that is damaged must not keep the others from getting there.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    if !behind.is_empty() {
+        repository.ledger().copy_to_other_site().await?;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn bring_one_over(
+    run: &Run<'_>,
+    repository: &Repository,
+    database: &DatabaseName,
+    backup_id: &BackupId,
+) -> Result<Manifest, EngineError> {
+    let manifest = repository.authenticated_manifest(database, backup_id, Site::Primary).await?;
+    bring_manifest_over(repository, &manifest, |id| run.writer.is_done(id)).await?;
+    Ok(manifest)
+}
+
+/// Completes a backup that answers a request, also on the off-site.
+pub(super) async fn complete(repository: &Repository, manifest: Manifest) -> Result<Manifest, EngineError> {
+    let backup_id = manifest.backup_id.clone();
+    if !repository.is_behind(&manifest.database, &backup_id).await? {
+        return Ok(manifest);
+    }
+    if let Some(source) = repository.sites().aside().cloned() {
+        return Err(EngineError::OffsiteBehind { backup_id, source });
+    }
+    match bring_manifest_over(repository, &manifest, |_| false).await {
+        Ok(()) => Ok(manifest),
+        Err(source) => Err(EngineError::OffsiteBehind { backup_id, source: source.into() }),
+    }
+}
+
+/// Chunks, then the chunk list, then the manifest: cut off anywhere, the off-site has no backup that is not whole.
+async fn bring_manifest_over(
+    repository: &Repository,
+    manifest: &Manifest,
+    is_there: impl Fn(&ChunkId) -> bool,
+) -> Result<(), VaultError> {
+    let mut entries = repository.chunk_entries(manifest, Site::Primary)?;
+    let mut batch: Vec<StoredChunk> = Vec::with_capacity(BATCH);
+    loop {
+        let entry = entries.next().await?;
+        let is_last = entry.is_none();
+        batch.extend(entry.and_then(|entry| entry.chunk).filter(|chunk| !is_there(&chunk.id)));
+        if batch.len() == BATCH || is_last {
+            let chunks = futures_util::stream::iter(batch.drain(..).map(Ok::<_, VaultError>));
+            let bring = |chunk| async move { repository.bring_chunk_over(&chunk).await };
+            chunks.try_for_each_concurrent(CHUNKS_AT_ONCE, bring).await?;
+        }
+        if is_last {
+            break;
+        }
+    }
+    repository.bring_documents_over(manifest).await
+}
+
+/// The failed run has said that this backup is behind; from now on it is not.
+async fn record(run: &Run<'_>, repository: &Repository, manifest: &Manifest) {
+    let (database, backup_id) = (&manifest.database, &manifest.backup_id);
+    tracing::info!(%database, %backup_id, "an older backup was brought to the off-site");
+    let act = LedgerAct {
+        actor: run.lifeboat.actor.clone(),
+        action: "bring-over".to_owned(),
+        subject: backup_id.to_string(),
+        outcome: Outcome::Completed,
+        detail: [("database".to_owned(), database.to_string())].into(),
+    };
+    if let Err(error) = repository.ledger().append(act, Timestamp::now()).await {
+        let error = EngineError::from(error).story();
+        tracing::error!(%database, %backup_id, error, "the ledger has no entry of a backup that was brought over");
+    }
+}

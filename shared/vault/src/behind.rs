@@ -1,0 +1,101 @@
+//! Backups that the off-site does not have yet, and bringing them there.
+//!
+//! No document says that a backup is behind, because such a word would lie from the moment on when it no longer is. What
+//! counts is that the off-site has no manifest of it: a manifest gets there last, after all that it names.
+
+use std::collections::HashSet;
+
+use lifeboat_model::{BackupId, DatabaseName, Manifest, Site, StoredChunk};
+
+use crate::chunk_mark::ChunkMarks;
+use crate::error::VaultError;
+use crate::layout::{chunk_key, chunk_list_key, manifest_key};
+use crate::repository::Repository;
+use crate::sites::{Mirrored, SiteStore};
+use crate::store_error::StoreError;
+
+/// Newest backups that are looked at: six weeks of hourly ones. Older ones are brought over by a verification of all.
+const LOOKED_AT: usize = 1000;
+
+impl Repository {
+    /// The backups among the newest of a database that are complete on the primary and that the off-site does not have,
+    /// newest first. None without an off-site.
+    ///
+    /// # Errors
+    /// [`VaultError::NoSite`], [`VaultError::Store`], [`VaultError::TooMany`].
+    pub async fn behind(&self, database: &DatabaseName) -> Result<Vec<BackupId>, VaultError> {
+        if self.sites.get(Site::Offsite).is_err() {
+            return Ok(Vec::new());
+        }
+        let mut backups = self.manifests(database, Site::Primary).await?;
+        backups.reverse();
+        backups.truncate(LOOKED_AT);
+        let Some(oldest) = backups.last() else { return Ok(backups) };
+        let there: HashSet<BackupId> =
+            self.manifests_from(database, Site::Offsite, Some(oldest)).await?.into_iter().collect();
+        backups.retain(|backup| !there.contains(backup));
+        Ok(backups)
+    }
+
+    /// Whether the off-site has no manifest of a backup. `false` without an off-site; `true` when it is set aside, or is set
+    /// aside by this question.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
+    pub async fn is_behind(&self, database: &DatabaseName, backup_id: &BackupId) -> Result<bool, VaultError> {
+        if self.sites.get(Site::Offsite).is_err() {
+            return Ok(false);
+        }
+        let Some(offsite) = self.sites.offsite() else { return Ok(true) };
+        let head = offsite.head(&manifest_key(database, backup_id)).await;
+        Ok(self.sites.or_aside(head)?.is_none_or(|head| head.is_none()))
+    }
+
+    /// Sees to it that the off-site has a chunk, from the primary. Idempotent. The entry must come from an authenticated list.
+    ///
+    /// What the off-site has under the chunk's key is enough when its mark proves that it holds the content: it may have
+    /// been sealed in another run than the primary's.
+    ///
+    /// # Errors
+    /// [`VaultError::NotHealed`] when neither site can prove its object; [`VaultError::Store`]; what keeps the chunk key
+    /// from being opened.
+    pub async fn bring_chunk_over(&self, chunk: &StoredChunk) -> Result<(), VaultError> {
+        let (primary, offsite) = (self.sites.primary()?, self.serving_offsite()?);
+        let key = chunk_key(chunk.epoch, &chunk.id);
+        let marks = ChunkMarks::new(&self.chunk_key(chunk.epoch).await?);
+        let unproved = |site, reason| VaultError::NotHealed { site, key: key.clone(), reason };
+        if let Some(head) = offsite.head(&key).await? {
+            let proved = marks.proved(&chunk.id, &head).is_some();
+            return if proved { Ok(()) } else { Err(unproved(Site::Offsite, "its mark does not prove what it holds")) };
+        }
+        let head = primary.head(&key).await?.ok_or_else(|| unproved(Site::Offsite, "the primary does not have it"))?;
+        let Some(sha256) = marks.proved(&chunk.id, &head) else {
+            return Err(unproved(Site::Offsite, "the mark of the primary's copy does not prove what it holds"));
+        };
+        match self.sites.mirror(&key, &sha256, head.size_bytes).await? {
+            Mirrored::Same => Ok(()),
+            Mirrored::Differs(head) if marks.proved(&chunk.id, &head).is_some() => Ok(()),
+            Mirrored::Differs(_) => Err(unproved(Site::Offsite, "its mark does not prove what it holds")),
+        }
+    }
+
+    /// Brings the documents of a backup to the off-site, its manifest last: from then on the off-site has the backup. Every
+    /// chunk must be there ([`Repository::bring_chunk_over`]). `manifest` must be an authenticated one. Idempotent.
+    ///
+    /// # Errors
+    /// As [`Repository::publish`]; and an off-site that does not serve is one.
+    pub async fn bring_documents_over(&self, manifest: &Manifest) -> Result<(), VaultError> {
+        let offsite = self.serving_offsite()?;
+        for (number, part) in manifest.chunk_list.parts.iter().enumerate() {
+            let key = chunk_list_key(&manifest.database, &manifest.backup_id, number);
+            if let Mirrored::Differs(_) = self.sites.mirror(&key, &part.sha256, part.stored_bytes).await? {
+                return Err(offsite.error(StoreError::AlreadyExists { key }));
+            }
+        }
+        self.publish_everywhere(manifest, &self.chunk_key(manifest.epoch).await?).await
+    }
+
+    fn serving_offsite(&self) -> Result<&SiteStore, VaultError> {
+        self.sites.offsite().ok_or(VaultError::NoSite { site: Site::Offsite })
+    }
+}

@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::Subcommand;
 use lifeboat_engine::{
     BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, Lifeboat, Progress, Unwatched, VerifyRequest,
-    backup, backups, drill, show, verify,
+    backup, backups, doctor, drill, show, verify,
 };
-use lifeboat_model::{BackupId, DatabaseName, Site, VerificationScope};
+use lifeboat_model::{BackupId, DatabaseName, Site, Verdict, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_runtime::{Run, RuntimeError, Services};
 
@@ -39,6 +39,14 @@ pub enum Command {
         /// The site to look on.
         #[arg(long, default_value = "primary")]
         site: Site,
+    },
+    /// Look at everything a backup needs: database, tools, sites, keys. Exit status 1 when something keeps backups from being taken.
+    Doctor {
+        /// The database; may be left out when one is configured.
+        database: Option<DatabaseName>,
+        /// Its connection as a URL, instead of its secret.
+        #[arg(long, env = "LIFEBOAT_SOURCE_URL", hide_env_values = true)]
+        source: Option<String>,
     },
     /// Take a backup now.
     Backup {
@@ -97,12 +105,16 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
             print(json, &listed, || table::of_listed(&listed))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Doctor { database, source } => {
+            let database = services.one_database(database)?;
+            let source = source_of(&services, &database, source).await?;
+            let checks = doctor(&lifeboat, &source).await;
+            print(json, &checks, || table::of_checks(&checks))?;
+            Ok(exit(checks.iter().all(|check| check.verdict != Verdict::Failed)))
+        }
         Command::Backup { database, source } => {
             let database = services.one_database(database)?;
-            let source = match source {
-                Some(url) => connection("source", &url)?,
-                None => services.source(&database).await.map_err(|error| or_as_url(error, "--source"))?,
-            };
+            let source = source_of(&services, &database, source).await?;
             let manifest = backup(&lifeboat, &BackupRequest { database, source, requested_at: None }).await?;
             print(json, &manifest, || table::of_manifest(&manifest))?;
             Ok(ExitCode::SUCCESS)
@@ -136,6 +148,17 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
             print(json, &report, || table::of_drill(&report, is_kept))?;
             Ok(exit(report.equal))
         }
+    }
+}
+
+async fn source_of(
+    services: &Services,
+    database: &DatabaseName,
+    url: Option<String>,
+) -> Result<ConnectionSettings, RuntimeError> {
+    match url {
+        Some(url) => connection("source", &url),
+        None => services.source(database).await.map_err(|error| or_as_url(error, "--source")),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use lifeboat_model::{DrillReport, ListedBackup, Manifest, Presence, RelationStatus, Site, VerificationReport};
+use lifeboat_model::{
+    Diagnosis, DrillReport, ListedBackup, Manifest, Presence, RelationStatus, Site, VerificationReport,
+};
 
 /// Backups, newest last, one a line.
 pub fn of_backups(backups: &[ListedBackup], site: Site) -> String {
@@ -76,6 +78,18 @@ pub fn of_manifest(manifest: &Manifest) -> String {
     for relation in &manifest.relations {
         let rows = relation.data.as_ref().map(|data| format!("{} rows", data.rows)).unwrap_or_default();
         let _ = writeln!(text, "  {:<12} {}.{}  {rows}", status(&relation.status), relation.schema, relation.name);
+    }
+    text
+}
+
+/// What the doctor looked at, one line each, and what to do below it.
+pub fn of_checks(checks: &[Diagnosis]) -> String {
+    let mut text = String::new();
+    for Diagnosis { check, verdict, seen, hint } in checks {
+        let _ = writeln!(text, "{verdict:<6}  {check:<18}  {seen}");
+        if let Some(hint) = hint {
+            let _ = writeln!(text, "{:<28}hint: {hint}", "");
+        }
     }
     text
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use lifeboat_model::{
     BackupId, BackupState, ChunkKey, DatabaseName, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site,
 };
-use lifeboat_postgres::{CheckOutcome, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
+use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
 use lifeboat_vault::{Repository, VaultError, Writer};
 
 use crate::error::EngineError;
@@ -267,7 +267,7 @@ fn warn_of_unreadable(backup_id: &BackupId, error: VaultError) {
 async fn require_fit(source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
     for check in doctor(source, tools).await {
         tracing::debug!(step = check.name, is_ok = check.is_ok(), "check");
-        if let CheckOutcome::Failed(error) = check.outcome {
+        if let Checked::Failed(error) = check.outcome {
             return Err(error.into());
         }
     }

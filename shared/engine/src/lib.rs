@@ -1,4 +1,4 @@
-//! The verbs of Lifeboat, one file each, told as stories: `backup`, `verify`, `drill`.
+//! The verbs of Lifeboat, one file each, told as stories: `backup`, `verify`, `drill`, `doctor`.
 //!
 //! This crate owns what happens and in which order, what counts as complete, and how an end is told. It must never know
 //! S3, KMS, SNS or SQL by name: it speaks to the repository through `lifeboat-vault`, to servers through
@@ -7,6 +7,7 @@
 mod backup;
 mod catalog;
 mod deadline;
+mod doctor;
 mod drill;
 mod error;
 mod lease;
@@ -20,6 +21,7 @@ mod verify;
 pub use backup::{BackupPlan, BackupRequest, backup, give_up_backup, plan_backup};
 pub use catalog::{backups, show};
 pub use deadline::Deadline;
+pub use doctor::doctor;
 pub use drill::{BackupChoice, DrillRequest, DrillTarget, drill};
 pub use error::{EngineError, story};
 pub use lifeboat::{Lifeboat, random};

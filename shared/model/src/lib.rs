@@ -4,6 +4,7 @@
 //! `RepositoryDocument`, `Lease`, `LedgerEntry`, `Finding`, reports) and the events that leave the system. It does no
 //! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
 
+mod checkup;
 mod chunk;
 mod digest;
 mod drill;
@@ -20,6 +21,7 @@ mod repository;
 mod slice;
 mod verification;
 
+pub use checkup::{Diagnosis, Verdict};
 pub use chunk::{ChunkEntry, Origin, StoredChunk, Stream};
 pub use digest::{ChunkId, ChunkKey, PublicKey, RowDigest, RowHasher, Sha256};
 pub use drill::{DrillReport, TableProof};

@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::catalog;
 use crate::error::{PostgresError, Result};
+use crate::large_object;
+use crate::provider::provider;
 use crate::relation::Disposition;
 use crate::session::Session;
 use crate::settings::ConnectionSettings;
@@ -21,14 +23,21 @@ pub struct Check {
     /// What, in a word or two.
     pub name: &'static str,
     /// How it is.
-    pub outcome: CheckOutcome,
+    pub outcome: Checked,
 }
 
 /// How a check ended.
 #[derive(Debug)]
-pub enum CheckOutcome {
+pub enum Checked {
     /// As it should be; the text says what was seen.
     Ok(String),
+    /// Backups work, but somebody should know.
+    Warn {
+        /// What was seen.
+        seen: String,
+        /// What a person can do about it.
+        hint: &'static str,
+    },
     /// Not as it should be.
     Failed(PostgresError),
 }
@@ -36,15 +45,15 @@ pub enum CheckOutcome {
 impl Check {
     /// Whether it is as it should be.
     pub fn is_ok(&self) -> bool {
-        matches!(self.outcome, CheckOutcome::Ok(_))
+        matches!(self.outcome, Checked::Ok(_))
     }
 
     fn new(name: &'static str, outcome: Result<String>) -> Self {
-        let outcome = match outcome {
-            Ok(seen) => CheckOutcome::Ok(seen),
-            Err(error) => CheckOutcome::Failed(error),
-        };
-        Self { name, outcome }
+        Self::of(name, outcome.map(Checked::Ok))
+    }
+
+    fn of(name: &'static str, outcome: Result<Checked>) -> Self {
+        Self { name, outcome: outcome.unwrap_or_else(Checked::Failed) }
     }
 }
 
@@ -52,14 +61,22 @@ impl Check {
 pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools) -> Vec<Check> {
     let session = match Session::connect(settings, "lifeboat doctor").await {
         Ok(session) => session,
-        Err(error) => return vec![Check::new("reachable", Err(error))],
+        Err(error) => {
+            let unreachable = Check::new("reachable", Err(error));
+            // The provider may be why: an address that is reached in another way.
+            return vec![unreachable, Check::of("provider", Ok(provider(settings)))];
+        }
     };
     let checks = vec![
         Check::new("reachable", Ok(settings.endpoint())),
+        Check::of("provider", Ok(provider(settings))),
+        Check::of("TLS", check_tls(&session, settings).await),
         Check::new("session mode", check_session_mode(&session, settings).await),
         Check::new("server version", check_version(&session, tools).await),
         Check::new("privileges", check_privileges(&session, settings).await),
+        Check::new("large objects", check_large_objects(&session).await),
         Check::new("role of the server", check_recovery(&session).await),
+        Check::of("clock", check_clock(&session).await),
     ];
     session.close().await;
     checks
@@ -125,6 +142,60 @@ async fn check_privileges(session: &Session, settings: &ConnectionSettings) -> R
     let and_more = if more > 0 { format!("` and {more} more, such as `") } else { String::new() };
     let relation = named.join("`, `") + and_more.strip_suffix(", such as `").unwrap_or_default();
     Err(PostgresError::Unreadable { relation, reason: reason.clone() })
+}
+
+/// As the server sees it; behind a pooler, that is the pooler's connection.
+async fn check_tls(session: &Session, settings: &ConnectionSettings) -> Result<Checked> {
+    const SQL: &str =
+        "SELECT s.ssl, s.version, s.cipher FROM pg_catalog.pg_stat_ssl s WHERE s.pid = pg_catalog.pg_backend_pid()";
+    let rows = session.rows("asking for TLS", SQL, &[]).await?;
+    let row = rows.first().filter(|row| row.get::<_, Option<bool>>(0) == Some(true));
+    let proof = settings.proof_in_words();
+    Ok(match row {
+        Some(row) => {
+            let [version, cipher] = [1, 2].map(|column| row.get::<_, Option<String>>(column).unwrap_or_default());
+            let seen = format!("{version}, {cipher}; {proof}");
+            if settings.proves_the_server() {
+                Checked::Ok(seen)
+            } else {
+                let hint = "use `sslmode=verify-full`, with the provider's CA as `ca_certificate` in the secret if it has one of its own";
+                Checked::Warn { seen, hint }
+            }
+        }
+        None if settings.wants_no_tls() => Checked::Ok("none, as `sslmode=disable` says".to_owned()),
+        None => Checked::Warn {
+            seen: "none: everything that is read crosses the network in the clear".to_owned(),
+            hint: "turn TLS on at the server and use `sslmode=verify-full`; `sslmode=disable` says that it is meant so",
+        },
+    })
+}
+
+/// The same question as at the beginning of a backup, asked without a snapshot.
+async fn check_large_objects(session: &Session) -> Result<String> {
+    let count = large_object::count(session).await?;
+    if count.unreadable > 0 {
+        let all = count.readable + count.unreadable;
+        return Err(PostgresError::LargeObjectsUnreadable { unreadable: count.unreadable, all });
+    }
+    Ok(format!("{}, all readable", count.readable))
+}
+
+/// Signatures of AWS fail when clocks are 15 minutes apart, and leases and schedules are read by more than one clock.
+const CLOCK_TOLERANCE_S: f64 = 5.0 * 60.0;
+
+async fn check_clock(session: &Session) -> Result<Checked> {
+    const SQL: &str = "SELECT extract(epoch FROM pg_catalog.clock_timestamp())::float8";
+    let theirs: f64 = session.row("asking for the time", SQL, &[]).await?.get(0);
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs_f64()).unwrap_or_default();
+    let apart = (theirs - ours).abs();
+    if apart <= CLOCK_TOLERANCE_S {
+        return Ok(Checked::Ok("the server's and this machine's agree".to_owned()));
+    }
+    let seen = format!("the server's clock and this machine's are {apart:.0} s apart");
+    Ok(Checked::Warn {
+        seen,
+        hint: "set both clocks by NTP: beyond 15 minutes AWS refuses every request of this machine",
+    })
 }
 
 async fn check_recovery(session: &Session) -> Result<String> {

@@ -148,6 +148,14 @@ pub enum PostgresError {
         /// Why.
         reason: String,
     },
+    /// Large objects have grants of their own, which `pg_read_all_data` does not reach.
+    #[error("{unreadable} of {all} large objects cannot be read")]
+    LargeObjectsUnreadable {
+        /// How many.
+        unreadable: u64,
+        /// Of how many.
+        all: u64,
+    },
     /// The exported snapshot is no longer there: its first session ended.
     #[error("the snapshot has ended")]
     SnapshotLost,
@@ -207,6 +215,9 @@ impl PostgresError {
                 "check host and port, the function's subnets and security groups, and that the server is running"
             }
             Self::AuthenticationFailed { .. } => "check user, password and database in the secret, and `pg_hba.conf`",
+            Self::TlsFailed { source, .. } if source.to_string().contains("not valid for name") => {
+                "connect by a name that the certificate has, or name the weaker `sslmode=verify-ca` in the secret"
+            }
             Self::TlsFailed { .. } => {
                 "put the server's CA certificate into the secret as `ca_certificate`, or name a weaker `sslmode` there"
             }
@@ -233,11 +244,17 @@ impl PostgresError {
             Self::Unreadable { .. } => {
                 "grant `pg_read_all_data` and BYPASSRLS to the backup role: a backup leaves out nothing it cannot read"
             }
+            Self::LargeObjectsUnreadable { .. } => {
+                "grant the backup role the roles that own them, or `SELECT ON LARGE OBJECT` for each"
+            }
             Self::ServerClosed { .. } | Self::SnapshotLost => {
                 "look into the server's log: a restart, a failover or a terminated session"
             }
             Self::NotEmpty { .. } => "name an empty database, or drop what is in it",
             Self::Query { source, .. } => source.hint()?,
+            Self::ToolFailed { stderr, .. } if stderr.contains("No space left on device") => {
+                "the work folder is full: raise the function's ephemeral storage"
+            }
             Self::ToolFailed { .. } | Self::UnexpectedAnswer { .. } | Self::File { .. } => return None,
         })
     }

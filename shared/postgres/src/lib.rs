@@ -15,6 +15,7 @@ mod large_object;
 mod loader;
 mod locale;
 mod proof;
+mod provider;
 mod reader;
 mod relation;
 mod rows;
@@ -30,7 +31,7 @@ mod tools;
 mod url;
 mod watch;
 
-pub use doctor::{Check, CheckOutcome, doctor};
+pub use doctor::{Check, Checked, doctor};
 pub use error::{PostgresError, Result, Retry, ServerError};
 pub use identifier::RelationName;
 pub use large_object::LargeObjectCount;

@@ -34,6 +34,22 @@ impl ConnectionSettings {
         }
     }
 
+    pub(crate) fn proof_in_words(&self) -> &'static str {
+        match self.proof() {
+            Proof::Nothing => "nothing proves that it is this server",
+            Proof::Issuer => "the certificate's issuer is verified, its host is not",
+            Proof::IssuerAndHost => "the certificate is verified",
+        }
+    }
+
+    pub(crate) fn proves_the_server(&self) -> bool {
+        self.proof() != Proof::Nothing
+    }
+
+    pub(crate) fn wants_no_tls(&self) -> bool {
+        self.ssl_mode == SslMode::Disable
+    }
+
     /// The driver's TLS for these settings.
     pub(crate) fn tls(&self) -> Result<MakeRustlsConnect> {
         let provider = Arc::new(aws_lc_rs::default_provider());

@@ -9,7 +9,9 @@ use lifeboat_model::Sha256;
 use tokio::sync::Semaphore;
 
 use crate::checksum::sha256;
-use crate::store::{CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, PutCondition, Version};
+use crate::store::{
+    CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, Protection, PutCondition, Version,
+};
 use crate::store_error::{Cause, StoreError};
 
 /// Requests that a script remembers: more than any test makes.
@@ -348,6 +350,10 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
         }
         let answer = self.inner.copy_from(source, key, expected, size_bytes).await;
         lost(after, key, answer)
+    }
+
+    async fn protection(&self) -> Result<Protection, StoreError> {
+        self.inner.protection().await
     }
 
     fn copy_source(&self) -> Option<CopySource> {

@@ -52,6 +52,9 @@ pub(crate) fn backup_of_manifest_key(prefix: &str, key: &str) -> Option<BackupId
     (name == MANIFEST_NAME).then(|| backup_id.parse().ok()).flatten()
 }
 
+/// What the doctor writes, once and for ever the same: a bucket under Object Lock keeps every other object for months.
+pub(crate) const PROBE_KEY: &str = "state/doctor.json";
+
 /// `leases/<name>.json`.
 pub(crate) fn lease_key(name: &str) -> String {
     format!("leases/{name}.json")

@@ -12,6 +12,7 @@
 mod backups;
 mod behind;
 mod checksum;
+mod checkup;
 mod chunk_list;
 mod chunk_mark;
 mod clients;
@@ -41,6 +42,7 @@ mod suspects;
 mod writer;
 
 pub use checksum::sha256;
+pub use checkup::{check_keys, check_site};
 pub use chunk_list::{ChunkEntries, ChunkListWriter, PART_ENTRIES};
 pub use clients::{kms_client, s3_client};
 pub use conformance::{Breach, conformance};
@@ -59,7 +61,7 @@ pub use scratch::Scratch;
 pub use sites::{SiteStore, Sites};
 pub use store::{
     CopySource, DOCUMENT_LIMIT_BYTES, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page,
-    PutCondition, Version,
+    Protection, PutCondition, Version,
 };
 pub use store_error::{Cause, Retry, StoreError};
 pub use stored_chunks::StoredChunks;

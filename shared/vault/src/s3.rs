@@ -10,7 +10,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
+use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
@@ -20,8 +20,8 @@ use crate::checksum::Sha256Sum;
 use crate::clients::{ATTEMPT_TIMEOUT, timeouts, transfer_time};
 use crate::repository::random;
 use crate::store::{
-    CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, PutCondition, Version,
-    copy_through,
+    CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, Protection, PutCondition,
+    Version, copy_through,
 };
 use crate::store_error::StoreError;
 
@@ -293,6 +293,28 @@ impl ObjectStore for S3Store {
             return Ok(());
         }
         Err(StoreError::Corrupt { key: key.to_owned(), expected: *expected, actual })
+    }
+
+    async fn protection(&self) -> Result<Protection, StoreError> {
+        let request = self.client.get_bucket_versioning().bucket(&self.bucket).send();
+        let versioning = request.await.map_err(|error| translate("?versioning", error))?;
+        let versioned = versioning.status() == Some(&BucketVersioningStatus::Enabled);
+        let request = self.client.get_object_lock_configuration().bucket(&self.bucket).send();
+        let lock = match request.await.map_err(|error| translate("?object-lock", error)) {
+            Ok(answer) => answer.object_lock_configuration,
+            // A bucket that was made without it.
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let retention = lock.and_then(|lock| lock.rule).and_then(|rule| rule.default_retention);
+        let locked = retention.map(|retention| {
+            let mode = retention.mode.map(|mode| mode.as_str().to_owned()).unwrap_or_default();
+            match (retention.days, retention.years) {
+                (_, Some(years)) => format!("{mode} for {years} years"),
+                (days, None) => format!("{mode} for {} days", days.unwrap_or_default()),
+            }
+        });
+        Ok(Protection { versioned, locked })
     }
 
     fn copy_source(&self) -> Option<CopySource> {

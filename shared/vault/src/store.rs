@@ -111,6 +111,15 @@ pub struct Page {
     pub more: bool,
 }
 
+/// What keeps stored bytes from being lost by an overwrite or a deletion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// Whether an overwritten or deleted object stays as an older version.
+    pub versioned: bool,
+    /// For how long versions cannot be deleted, in words: `GOVERNANCE for 120 days`; absent when they can.
+    pub locked: Option<String>,
+}
+
 /// Where a store's objects are, for a store of the same kind that can copy them without their passing through here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopySource {
@@ -169,6 +178,14 @@ pub trait ObjectStore: Send + Sync {
         size_bytes: u64,
     ) -> Result<(), StoreError> {
         copy_through(self, source, key, expected, size_bytes).await
+    }
+
+    /// How the bucket keeps what is written to it.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`] for a caller who may write and read and not ask this.
+    async fn protection(&self) -> Result<Protection, StoreError> {
+        Ok(Protection::default())
     }
 
     /// Set when another store of the same kind can copy from this one by itself.

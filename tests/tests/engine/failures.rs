@@ -1,13 +1,14 @@
 //! Failures that a person must understand: one clear sentence, a hint, an event, an alert, an entry in the ledger.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use lifeboat_engine::{BackupRequest, EngineError};
-use lifeboat_model::{Event, Outcome, Severity, Site};
+use lifeboat_model::{Event, Outcome, Severity, Site, Verdict};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
-use lifeboat_vault::{Fault, Operation, Refusal, Rule, Script};
+use lifeboat_vault::{Fault, Gate, Operation, Refusal, Rule, Script};
 
 use crate::bench::{Bench, Process};
 use crate::sample::CLINIC;
@@ -157,4 +158,126 @@ async fn the_first_backup_ever_that_fails_is_told_although_there_is_no_repositor
     process.back_up(&bench.request_as("postgres", "wrong")).await.unwrap_err();
     assert_eq!((process.said(), process.alerted()), (vec!["Backup Failed"], vec![Severity::Critical]));
     assert_eq!(bench.stores.primary.keys(""), Vec::<String>::new());
+}
+
+/// What a doctor says of everything, as `name: verdict`.
+async fn diagnoses(process: &Process, bench: &Bench) -> Vec<(String, Verdict)> {
+    let checks = lifeboat_engine::doctor(&process.lifeboat, &bench.request().source).await;
+    for check in &checks {
+        assert_eq!(check.hint.is_none(), check.verdict == Verdict::Ok, "{check:?}");
+        assert!(!check.seen.contains('\n') && !check.seen.ends_with('.'), "{check:?}");
+    }
+    checks.into_iter().map(|check| (check.check, check.verdict)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_names_every_thing_that_is_not_as_it_should_be_and_writes_one_object_once() {
+    let bench = Bench::with("doctor", CLINIC);
+    // Stores in memory keep one version of each object, and say so.
+    let mut all: Vec<(String, Verdict)> = [
+        "reachable",
+        "provider",
+        "TLS",
+        "session mode",
+        "server version",
+        "privileges",
+        "large objects",
+        "role of the server",
+        "clock",
+        "work folder",
+        "primary writable",
+        "primary protected",
+        "offsite writable",
+        "offsite protected",
+        "primary key",
+        "offsite key",
+    ]
+    .map(|name| (name.to_owned(), if name.ends_with("protected") { Verdict::Warn } else { Verdict::Ok }))
+    .into();
+    for _ in 0..2 {
+        assert_eq!(diagnoses(&bench.process(), &bench).await, all);
+        for site in BOTH {
+            assert_eq!(bench.stores.of(site).keys(""), ["state/doctor.json"]);
+        }
+    }
+
+    let script = Script::new();
+    script.add(Rule::always(Fault::Reject(Refusal::Denied)).on(Operation::Put));
+    let mut process = bench.process_on(bench.stores.behind(&Script::new(), &script));
+    process.lifeboat.keys = Arc::new(DisabledKey);
+    all.retain(|(name, _)| !name.starts_with("offsite") && !name.ends_with("key"));
+    all.push(("offsite writable".to_owned(), Verdict::Failed));
+    all.push(("keys".to_owned(), Verdict::Failed));
+    assert_eq!(diagnoses(&process, &bench).await, all);
+}
+
+/// A folder of tools whose `pg_dump` is this shell script; `"$REAL"` is the right one.
+fn tools_with_pg_dump(bench: &Bench, script: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let real = bench.server.bin_dir();
+    for tool in ["pg_dumpall", "pg_restore"] {
+        std::os::unix::fs::symlink(real.join(tool), folder.path().join(tool)).unwrap();
+    }
+    let path = folder.path().join("pg_dump");
+    std::fs::write(&path, format!("#!/bin/sh\nREAL='{}'\n{script}\n", real.join("pg_dump").display())).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tools_that_are_too_old_and_a_full_work_folder_are_named_with_what_to_do() {
+    let bench = Bench::with("tools", CLINIC);
+    bench.back_up().await;
+    let old = r#"case "$1" in --version) echo 'pg_dump (PostgreSQL) 13.22';; *) exec "$REAL" "$@";; esac"#;
+    // The archive goes to a device that is always full.
+    let full = r#"prev=
+for a; do shift; if [ "$prev" = --file ]; then set -- "$@" /dev/full; else set -- "$@" "$a"; fi; prev=$a; done
+exec "$REAL" "$@""#;
+    for (script, words, advice) in [
+        (old, "`pg_dump` is of major version 13, the server of", "install client tools of the server's major version"),
+        (full, "No space left on device", "ephemeral storage"),
+    ] {
+        let folder = tools_with_pg_dump(&bench, script);
+        let mut process = bench.process();
+        process.lifeboat.tools_dir = Some(folder.path().to_owned());
+        let (sentence, hint) = fails(&bench, &process, &bench.request()).await;
+        assert!(sentence.contains(words) && hint.contains(advice), "{sentence}; {hint}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_s_lock_and_a_server_that_goes_down_end_the_backup_and_are_named() {
+    let bench = Bench::with("locked", CLINIC);
+    bench.back_up().await;
+    let (mut client, connection) =
+        tokio_postgres::connect(&bench.server.url("clinic_source"), tokio_postgres::NoTls).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let migration = client.transaction().await.unwrap();
+    migration.batch_execute("LOCK TABLE clinic.account IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let (sentence, hint) = fails(&bench, &bench.process(), &bench.request()).await;
+    assert!(sentence.contains("`clinic.account` is locked by another session"), "{sentence}");
+    assert!(hint.contains("migration"), "{hint}");
+    migration.rollback().await.unwrap();
+    drop(client);
+    driving.await.unwrap().unwrap();
+
+    bench.sql("UPDATE clinic.account SET balance = 0");
+    let (gate, script) = (Gate::new(), Script::new());
+    script.add(Rule::always(Fault::Hold(gate.clone())).on(Operation::Put).under("chunks/").only_nth(1));
+    let process = bench.process_on(bench.stores.behind(&script, &script));
+    let request = bench.request();
+    let ((sentence, hint), ()) = tokio::join!(fails(&bench, &process, &request), async {
+        gate.arrival().await;
+        // What the server does to every session when it is stopped.
+        bench
+            .server
+            .psql(
+                "postgres",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'lifeboat%'",
+            )
+            .unwrap();
+        gate.open();
+    });
+    assert!(sentence.contains("server closed the connection") || sentence.contains("snapshot has ended"), "{sentence}");
+    assert!(hint.contains("restart"), "{hint}");
 }

@@ -1,0 +1,67 @@
+//! `doctor`: everything that a backup needs, looked at without taking one. One line each.
+
+use std::io::Write as _;
+
+use lifeboat_model::Diagnosis;
+use lifeboat_postgres::{Check, Checked, ConnectionSettings};
+use lifeboat_vault::{check_keys, check_site};
+
+use crate::error::EngineError;
+use crate::lifeboat::Lifeboat;
+
+/// What a backup may need in its work folder: the schema archive and the roles. Some 1 KB for each object of the schema makes
+/// this enough for tens of thousands of them.
+const WORK_FOLDER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Written at a time to find out.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Looks at the database, the tools, the work folder, both sites and both keys. What is wrong is the answer, and no error.
+///
+/// Writes one small object to each site, the same at every call.
+pub async fn doctor(lifeboat: &Lifeboat, source: &ConnectionSettings) -> Vec<Diagnosis> {
+    let mut all = Vec::new();
+    match lifeboat.tools().await {
+        Ok(tools) => all.extend(lifeboat_postgres::doctor(source, &tools).await.into_iter().map(of_database)),
+        Err(error) => all.push(failed("tools", &error)),
+    }
+    all.push(check_work_folder(lifeboat));
+    for site in lifeboat.sites.names() {
+        match lifeboat.sites.get(site) {
+            Ok(store) => all.extend(check_site(store).await),
+            Err(error) => all.push(failed(&site.to_string(), &error.into())),
+        }
+    }
+    all.extend(check_keys(&*lifeboat.keys, &lifeboat.sites.names()).await);
+    all
+}
+
+fn of_database(check: Check) -> Diagnosis {
+    match check.outcome {
+        Checked::Ok(seen) => Diagnosis::ok(check.name, seen),
+        Checked::Warn { seen, hint } => Diagnosis::warn(check.name, seen, hint),
+        Checked::Failed(error) => failed(check.name, &error.into()),
+    }
+}
+
+fn failed(check: &str, error: &EngineError) -> Diagnosis {
+    Diagnosis::failed(check, error.story(), error.hint())
+}
+
+/// Written and not asked for: a quota and a full disk answer alike.
+fn check_work_folder(lifeboat: &Lifeboat) -> Diagnosis {
+    let tried = lifeboat.work_folder().and_then(|folder| {
+        let path = folder.path().join("space");
+        let unusable = |source| EngineError::WorkFolder { path: path.display().to_string(), source };
+        let mut file = std::fs::File::create(&path).map_err(unusable)?;
+        let piece = vec![0; PIECE_BYTES];
+        for _ in 0..WORK_FOLDER_BYTES / PIECE_BYTES {
+            file.write_all(&piece).map_err(unusable)?;
+        }
+        Ok(std::env::temp_dir().display().to_string())
+    });
+    match tried {
+        Ok(place) => Diagnosis::ok("work folder", format!("`{place}` takes {} MiB", WORK_FOLDER_BYTES >> 20)),
+        Err(error) => failed("work folder", &error),
+    }
+}

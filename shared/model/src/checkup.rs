@@ -1,0 +1,57 @@
+//! What the doctor says: one line each.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// What, in a word or two: `reachable`, `offsite writable`.
+    pub check: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was seen, in one sentence without its full stop.
+    pub seen: String,
+    /// What a person can do about it; absent when nothing need be done.
+    pub hint: Option<String>,
+}
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Backups work, but somebody should know.
+    Warn,
+    /// No backup can be taken, or none that is worth it.
+    Failed,
+}
+
+impl Diagnosis {
+    /// A thing that is as it should be.
+    pub fn ok(check: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { check: check.into(), verdict: Verdict::Ok, seen: seen.into(), hint: None }
+    }
+
+    /// A thing that somebody should know of.
+    pub fn warn(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { check: check.into(), verdict: Verdict::Warn, seen: seen.into(), hint: Some(hint.into()) }
+    }
+
+    /// A thing that keeps backups from being taken.
+    pub fn failed(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Failed, ..Self::warn(check, seen, hint) }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warn => "WARN",
+            Self::Failed => "FAILED",
+        })
+    }
+}

@@ -75,6 +75,6 @@ impl Inspection<'_> {
         let asked = futures_util::stream::iter(asked).buffer_unordered(READS_AT_ONCE);
         let absent: Vec<_> = asked.try_filter_map(async |absent| Ok(absent)).try_collect().await?;
         let count = absent.len();
-        Ok(count - self.look_at_each(absent).await?)
+        Ok(count - self.look_at_each(Box::new(absent.into_iter())).await?)
     }
 }

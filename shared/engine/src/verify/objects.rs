@@ -101,7 +101,7 @@ impl<'a> Inspection<'a> {
         let listed = Listed::manifest(&backup.database, &backup.id);
         for site in self.repository.sites().names() {
             if self.is_ready_for(&listed, backup, site).await? {
-                self.look_at_each([(listed.clone(), site)]).await?;
+                self.look_at_each(Box::new([(listed.clone(), site)].into_iter())).await?;
             }
         }
         let Some(manifest) = self.any_manifest(backup).await else { return Ok(ChunkCount::default()) };
@@ -262,18 +262,20 @@ impl<'a> Inspection<'a> {
     }
 
     /// Looks at objects on every site, several at a time, and heals what it can.
-    pub(super) async fn look_at(&mut self, objects: impl IntoIterator<Item = Listed>) -> Result<(), EngineError> {
+    pub(super) async fn look_at(
+        &mut self,
+        objects: impl IntoIterator<Item = Listed, IntoIter: Send>,
+    ) -> Result<(), EngineError> {
         let sites = self.repository.sites().names();
-        let each_site = |listed: Listed| sites.clone().into_iter().map(move |site| (listed.clone(), site));
-        self.look_at_each(objects.into_iter().flat_map(each_site)).await.map(drop)
+        let each_site = move |listed: Listed| sites.clone().into_iter().map(move |site| (listed.clone(), site));
+        self.look_at_each(Box::new(objects.into_iter().flat_map(each_site))).await.map(drop)
     }
 
     /// The same for objects on the sites that are named. Returns how many are sound in the end.
     pub(super) async fn look_at_each(
         &mut self,
-        tasks: impl IntoIterator<Item = (Listed, Site)>,
+        mut waiting: Box<dyn Iterator<Item = (Listed, Site)> + Send + '_>,
     ) -> Result<usize, EngineError> {
-        let mut waiting = tasks.into_iter();
         let mut sound = 0;
         // Tasks of their own: hashing what one has read must not hold up what the others read.
         let mut looks = JoinSet::new();

@@ -198,12 +198,12 @@ impl<'a> Round<'a> {
         let pgbackrest = || {
             let mut command = server.as_account(Path::new("pgbackrest"), None);
             command.env("PGPASSWORD", server.password());
+            command.env("PGBACKREST_REPO1_CIPHER_PASS", "only-for-a-benchmark");
             for (option, value) in [
                 ("stanza", DATABASE),
                 ("log-level-console", "off"),
                 ("log-level-file", "off"),
                 ("repo1-cipher-type", "aes-256-cbc"),
-                ("repo1-cipher-pass", "only-for-a-benchmark"),
                 ("compress-type", "zst"),
                 ("compress-level", "1"),
                 ("pg1-user", "postgres"),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use lifeboat_model::{
-    Diagnosis, DrillReport, ListedBackup, Manifest, Presence, RelationStatus, Site, VerificationReport,
+    Coverage, Diagnosis, DrillReport, ListedBackup, Manifest, Presence, RelationKind, RelationStatus, Site,
+    VerificationReport,
 };
 
 /// Backups, newest last, one a line.
@@ -75,9 +76,16 @@ pub fn of_manifest(manifest: &Manifest) -> String {
         totals.reused_chunks,
         seconds(&manifest.seconds),
     );
+    let _ = writeln!(text, "{}", coverage(&manifest.coverage()));
     for relation in &manifest.relations {
-        let rows = relation.data.as_ref().map(|data| format!("{} rows", data.rows)).unwrap_or_default();
-        let _ = writeln!(text, "  {:<12} {}.{}  {rows}", status(&relation.status), relation.schema, relation.name);
+        // A name may hold a line's end.
+        let name = format!("{}.{}", relation.schema, relation.name).escape_debug().to_string();
+        let more = match (&relation.status, &relation.data) {
+            (RelationStatus::LeftOut { rule: why } | RelationStatus::Unreadable { reason: why }, _) => why.clone(),
+            (_, Some(data)) => format!("{} rows", data.rows),
+            (_, None) => kind(relation.kind).to_owned(),
+        };
+        let _ = writeln!(text, "  {:<12} {name}  {more}", status(&relation.status));
     }
     text
 }
@@ -92,6 +100,34 @@ pub fn of_checks(checks: &[Diagnosis]) -> String {
         }
     }
     text
+}
+
+/// `relations  3 copied, 1 left out`: the counts that are not zero.
+fn coverage(coverage: &Coverage) -> String {
+    let Coverage { copied, reused, definition, rebuilt, carried, left_out, unreadable } = coverage;
+    let counts = [
+        (copied, RelationStatus::Copied),
+        (reused, RelationStatus::Reused),
+        (definition, RelationStatus::Definition),
+        (rebuilt, RelationStatus::Rebuilt),
+        (carried, RelationStatus::Carried),
+        (left_out, RelationStatus::LeftOut { rule: String::new() }),
+        (unreadable, RelationStatus::Unreadable { reason: String::new() }),
+    ];
+    let told = counts.iter().filter(|(count, _)| **count > 0);
+    let parts: Vec<String> = told.map(|(count, of)| format!("{count} {}", status(of))).collect();
+    format!("relations  {}", parts.join(", "))
+}
+
+fn kind(kind: RelationKind) -> &'static str {
+    match kind {
+        RelationKind::Table => "table",
+        RelationKind::PartitionedTable => "partitioned table: its rows are in its partitions",
+        RelationKind::View => "view",
+        RelationKind::MaterializedView => "materialized view",
+        RelationKind::ForeignTable => "foreign table: its rows are elsewhere",
+        RelationKind::Sequence => "sequence",
+    }
 }
 
 /// What verifications read and found.
@@ -185,6 +221,12 @@ mod tests {
         assert_eq!(shown(Complete), "primary, offsite");
         assert_eq!(shown(Behind), "primary; offsite behind");
         assert_eq!(shown(Unknown), "primary; offsite not known");
+    }
+
+    #[test]
+    fn the_coverage_names_each_status_that_some_relation_has() {
+        let counts = Coverage { copied: 3, rebuilt: 1, left_out: 2, ..Coverage::default() };
+        assert_eq!(coverage(&counts), "relations  3 copied, 1 rebuilt, 2 left out");
     }
 
     #[test]

@@ -388,18 +388,35 @@ fn find_bin_dir() -> Result<PathBuf> {
 }
 
 fn look_for_bin_dir() -> Option<PathBuf> {
-    let complete =
-        |dir: &PathBuf| ["initdb", "postgres", "psql", "pg_dump"].iter().all(|program| dir.join(program).exists());
     let configured = Command::new("pg_config").arg("--bindir").output().ok();
     let configured = configured.and_then(|output| Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim())));
+    configured
+        .into_iter()
+        .filter(|dir| is_complete(dir))
+        .chain(debian_bin_dirs().into_iter().map(|(_, dir)| dir))
+        .next()
+}
+
+/// What Debian's packages have installed, newest first; one is installed when there is none and we may.
+pub(crate) fn find_bin_dirs() -> Result<Vec<(u32, PathBuf)>> {
+    find_bin_dir()?;
+    Ok(debian_bin_dirs())
+}
+
+fn debian_bin_dirs() -> Vec<(u32, PathBuf)> {
     let mut installed: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, dir)| is_complete(dir))
         .collect();
     installed.sort_by(|a, b| b.cmp(a));
-    configured.into_iter().chain(installed.into_iter().map(|(_, dir)| dir)).find(complete)
+    installed
+}
+
+fn is_complete(dir: &Path) -> bool {
+    ["initdb", "postgres", "psql", "pg_dump"].iter().all(|program| dir.join(program).exists())
 }
 
 /// Removes what owners that were killed have left behind.

@@ -75,6 +75,14 @@ impl Venv {
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
     }
+
+    /// The folder of one of its packages.
+    pub fn package(&self, name: &str) -> Result<PathBuf> {
+        let libraries = self.folder.join("lib");
+        let pythons = fs::read_dir(&libraries).with_context(|| format!("cannot read `{}`", libraries.display()))?;
+        let found = pythons.flatten().map(|python| python.path().join("site-packages").join(name));
+        found.into_iter().find(|folder| folder.is_dir()).with_context(|| format!("there is no package `{name}`"))
+    }
 }
 
 /// Creates an empty environment; installs `python3-venv` first where Debian left it out and we are allowed to.

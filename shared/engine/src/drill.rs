@@ -63,8 +63,14 @@ async fn restore_and_prove(lifeboat: &Lifeboat, request: &DrillRequest) -> Resul
 
     stopwatch.begin("create", None);
     let place = Place::prepare(request, &manifest).await?;
-    let way =
-        restore::Way { lifeboat, repository: &repository, site: request.site, manifest: &manifest, tools: &tools };
+    let way = restore::Way {
+        lifeboat,
+        repository: &repository,
+        site: request.site,
+        manifest: &manifest,
+        tools: &tools,
+        is_kept: matches!(request.into, DrillTarget::Keep(_)),
+    };
     let proven = restore_then_prove(&way, &place.target(), &mut stopwatch).await;
 
     // The scratch database goes, whatever the proofs said; one that cannot be dropped is left to the next drill.
@@ -85,19 +91,21 @@ async fn restore_then_prove(
     let definitions = way.definitions().await?;
     target.require_extensions(&definitions.inventory).await?;
     target.require_row_access(&definitions.inventory).await?;
-    target.restore_roles(&definitions.roles).await?;
+    let created_roles = target.restore_roles(&definitions.roles).await?;
     way.before_data(target, &definitions).await?;
 
     stopwatch.begin("data", Some(way.manifest.chunk_list.entries));
     way.rows(target).await?;
     target.set_sequences(&definitions.sequences).await?;
+    let mut notes = way.large_object_properties(target).await?;
 
     stopwatch.begin("indexes", None);
     way.after_data(target, &definitions).await?;
     target.refresh_materialized_views(&way.materialized_views()).await?;
+    notes.extend(way.surroundings(target, &definitions, &created_roles).await?);
 
     stopwatch.begin("prove", Some(way.manifest.totals.relations));
-    proof::prove(way, target, &definitions).await
+    proof::prove(way, target, &definitions, &created_roles, notes).await
 }
 
 /// The database that is restored into.
@@ -184,8 +192,8 @@ impl Proofs {
             schema_objects: self.schema_objects,
             large_objects: self.large_objects,
             findings: self.findings,
-            notes,
-            not_compared: proof::NOT_COMPARED.map(str::to_owned).to_vec(),
+            notes: notes.into_iter().chain(self.notes).collect(),
+            not_compared: self.not_compared,
             seconds,
         }
     }

@@ -17,12 +17,16 @@ pub enum Stream {
     Schema,
     /// SQL of roles, without passwords.
     Roles,
+    /// The [`Globals`](crate::Globals) as JSON: the database's own properties, and the roles once more, to be restored one by one.
+    Globals,
     /// SQL of `setval` calls, one a line.
     Sequences,
     /// The [`Inventory`](crate::Inventory) of the schema as JSON: what a drill compares with.
     Inventory,
     /// Binary COPY of (oid, offset, bytes) pages of large objects.
     LargeObjects,
+    /// Binary COPY of (oid, owner, grants, comment) of large objects.
+    LargeObjectProperties,
     /// COPY of the rows of the table with this oid.
     Table(u32),
 }
@@ -32,9 +36,11 @@ impl fmt::Display for Stream {
         match self {
             Self::Schema => f.write_str("schema"),
             Self::Roles => f.write_str("roles"),
+            Self::Globals => f.write_str("globals"),
             Self::Sequences => f.write_str("sequences"),
             Self::Inventory => f.write_str("inventory"),
             Self::LargeObjects => f.write_str("large-objects"),
+            Self::LargeObjectProperties => f.write_str("large-object-properties"),
             Self::Table(oid) => write!(f, "table:{oid}"),
         }
     }
@@ -47,9 +53,11 @@ impl FromStr for Stream {
         Ok(match text {
             "schema" => Self::Schema,
             "roles" => Self::Roles,
+            "globals" => Self::Globals,
             "sequences" => Self::Sequences,
             "inventory" => Self::Inventory,
             "large-objects" => Self::LargeObjects,
+            "large-object-properties" => Self::LargeObjectProperties,
             _ => text
                 .strip_prefix("table:")
                 .and_then(|oid| oid.parse().ok())

@@ -53,6 +53,10 @@ pub enum FindingKind {
     SequenceDiffers,
     /// Large objects are missing or differ after a restore.
     LargeObjects,
+    /// Settings, grants, owner or comment of the database itself differ after a restore.
+    DatabaseDiffers,
+    /// A role that a restore created differs.
+    RoleDiffers,
 }
 
 impl fmt::Display for FindingKind {
@@ -71,6 +75,8 @@ impl fmt::Display for FindingKind {
             Self::SchemaUnexpected => "schema-unexpected",
             Self::SequenceDiffers => "sequence-differs",
             Self::LargeObjects => "large-objects",
+            Self::DatabaseDiffers => "database-differs",
+            Self::RoleDiffers => "role-differs",
         })
     }
 }

@@ -31,6 +31,32 @@ pub enum ObjectKind {
     View,
     /// A sequence's parameters.
     Sequence,
+    /// A cast.
+    Cast,
+    /// A collation.
+    Collation,
+    /// The comment on an object; it is the definition.
+    Comment,
+    /// Privileges of objects that a role will make.
+    DefaultPrivileges,
+    /// An event trigger.
+    EventTrigger,
+    /// A foreign data wrapper, a foreign server or a user mapping, whose options are not compared.
+    ForeignData,
+    /// An operator, an operator class or a member of an operator family.
+    Operator,
+    /// A publication, or a table or schema of one.
+    Publication,
+    /// A rule.
+    Rule,
+    /// A security label on an object; it is the definition.
+    SecurityLabel,
+    /// Extended statistics.
+    Statistics,
+    /// A text search configuration or dictionary.
+    TextSearch,
+    /// An object of a rarer kind, by its name alone: a language, a conversion, a transform, an access method, a text search parser or template.
+    Other,
 }
 
 impl fmt::Display for ObjectKind {
@@ -47,6 +73,19 @@ impl fmt::Display for ObjectKind {
             Self::Routine => "routine",
             Self::View => "view",
             Self::Sequence => "sequence",
+            Self::Cast => "cast",
+            Self::Collation => "collation",
+            Self::Comment => "comment",
+            Self::DefaultPrivileges => "default privileges",
+            Self::EventTrigger => "event trigger",
+            Self::ForeignData => "foreign data",
+            Self::Operator => "operator",
+            Self::Publication => "publication",
+            Self::Rule => "rule",
+            Self::SecurityLabel => "security label",
+            Self::Statistics => "statistics",
+            Self::TextSearch => "text search",
+            Self::Other => "object",
         })
     }
 }

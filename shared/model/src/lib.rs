@@ -10,6 +10,7 @@ mod digest;
 mod drill;
 mod event;
 mod finding;
+mod globals;
 mod identity;
 mod inventory;
 mod lease;
@@ -27,14 +28,15 @@ pub use digest::{ChunkId, ChunkKey, PublicKey, RowDigest, RowHasher, Sha256};
 pub use drill::{DrillReport, TableProof};
 pub use event::{Alert, AlertKind, Event, Severity};
 pub use finding::{Finding, FindingKind};
+pub use globals::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, Setting};
 pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
 pub use ledger::{LedgerAct, LedgerEntry, Outcome};
 pub use listing::{ListedBackup, Presence};
 pub use manifest::{
-    BackupState, ChunkList, ChunkListPart, CopyFormat, MANIFEST_FORMAT, Manifest, RelationEntry, RelationKind,
-    RelationStatus, Source, TableData, Totals,
+    BackupState, ChunkList, ChunkListPart, CopyFormat, Coverage, MANIFEST_FORMAT, Manifest, RelationEntry,
+    RelationKind, RelationStatus, Source, TableData, Totals,
 };
 pub use phase::Phases;
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};

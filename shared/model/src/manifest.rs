@@ -230,7 +230,43 @@ pub struct ChunkListPart {
     pub sha256: Sha256,
 }
 
+/// How many relations came to each status: the coverage report in one line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// [`RelationStatus::Copied`].
+    pub copied: u64,
+    /// [`RelationStatus::Reused`].
+    pub reused: u64,
+    /// [`RelationStatus::Definition`].
+    pub definition: u64,
+    /// [`RelationStatus::Rebuilt`].
+    pub rebuilt: u64,
+    /// [`RelationStatus::Carried`].
+    pub carried: u64,
+    /// [`RelationStatus::LeftOut`].
+    pub left_out: u64,
+    /// [`RelationStatus::Unreadable`].
+    pub unreadable: u64,
+}
+
 impl Manifest {
+    /// Counts the relations by what became of them; every relation is in exactly one of the counts.
+    pub fn coverage(&self) -> Coverage {
+        let mut coverage = Coverage::default();
+        for relation in &self.relations {
+            *match relation.status {
+                RelationStatus::Copied => &mut coverage.copied,
+                RelationStatus::Reused => &mut coverage.reused,
+                RelationStatus::Definition => &mut coverage.definition,
+                RelationStatus::Rebuilt => &mut coverage.rebuilt,
+                RelationStatus::Carried => &mut coverage.carried,
+                RelationStatus::LeftOut { .. } => &mut coverage.left_out,
+                RelationStatus::Unreadable { .. } => &mut coverage.unreadable,
+            } += 1;
+        }
+        coverage
+    }
+
     /// The entries that carry rows.
     pub fn tables(&self) -> impl Iterator<Item = (&RelationEntry, &TableData)> {
         self.relations.iter().filter_map(|relation| relation.data.as_ref().map(|data| (relation, data)))

@@ -24,12 +24,13 @@ const FIXED_TIME: [u8; 7] = [0, 0, 0, 1, 0, 100, 0];
 /// Enough for the header of any version.
 const HEADER_BYTES: usize = 128;
 
-/// Writes the archive of the definitions in `snapshot` to `into`.
+/// Writes the archive of the definitions in `snapshot` of a database of this encoding to `into`.
 pub(crate) async fn dump_schema(
     tools: &ClientTools,
     settings: &ConnectionSettings,
     snapshot: &str,
     excluded: &[&RelationName],
+    encoding: &str,
     into: &Path,
 ) -> Result<()> {
     let environment = settings.libpq_environment(directory_of(into))?;
@@ -42,6 +43,10 @@ pub(crate) async fn dump_schema(
         format!("--lock-wait-timeout={}", LOCK_TIMEOUT.as_millis()).into(),
         format!("--snapshot={snapshot}").into(),
     ];
+    if encoding == "SQL_ASCII" {
+        // Its bytes as they are stored: they need not be UTF-8.
+        arguments.push("--encoding=SQL_ASCII".into());
+    }
     for name in excluded {
         arguments.push(format!("--exclude-table={}", name.sql()).into());
     }

@@ -11,7 +11,7 @@ use crate::identifier::RelationName;
 use crate::relation::{Disposition, Relation};
 use crate::session::Session;
 
-/// Relations outside PostgreSQL's own schemas. `row_security_active` answers for this role and with `row_security=off`.
+/// Relations outside PostgreSQL's own schemas, and those that a user made in them. Temporary ones are their sessions' own. `row_security_active` answers for this role and with `row_security=off`.
 /// The privilege functions look at now and give NULL for what is gone by now.
 const RELATIONS: &str = "
     SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relfilenode, c.relpersistence::text,
@@ -29,7 +29,7 @@ const RELATIONS: &str = "
           AND d.objsubid = 0 AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
     LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+      AND (n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') OR c.oid >= 16384)
       AND n.nspname !~ '^pg_(toast_)?temp_'
     ORDER BY n.nspname, c.relname";
 
@@ -86,16 +86,20 @@ fn relation(row: &Row, user: &str) -> Result<Relation> {
     };
     let is_lockable = matches!(kind, RelationKind::Table | RelationKind::PartitionedTable);
     let member_of: Option<String> = row.get(11);
+    let schema: String = row.get(1);
     let is_configuration: bool = row.get(13);
     let disposition = match member_of {
         Some(extension) if !is_configuration => {
             Disposition::LeftOut { rule: format!("member of extension `{extension}`") }
         }
+        _ if matches!(schema.as_str(), "pg_catalog" | "information_schema" | "pg_toast") => {
+            Disposition::LeftOut { rule: format!("in schema `{schema}`, which `pg_dump` leaves out") }
+        }
         _ => access.disposition(kind, row.get(6), user),
     };
     Ok(Relation {
         oid: row.get(0),
-        name: RelationName::new(row.get::<_, String>(1), row.get::<_, String>(2)),
+        name: RelationName::new(schema, row.get::<_, String>(2)),
         kind,
         relfilenode: row.get(4),
         pages: 0,

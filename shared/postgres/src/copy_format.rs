@@ -45,7 +45,7 @@ struct TypeFacts {
     kind: TypeKind,
     has_binary_form: bool,
     extension: Option<String>,
-    /// Labels of an enum in order: renaming one changes what COPY writes without touching a row.
+    /// Labels of an enum in order, in hex because a SQL_ASCII database's need not be UTF-8: renaming one changes what COPY writes without touching a row.
     labels: Option<String>,
 }
 
@@ -71,7 +71,9 @@ impl TypeCatalog {
                    t.typsend <> 0 AND t.typreceive <> 0,
                    t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc AND t.typlen = -1,
                    e.extname::text,
-                   (SELECT pg_catalog.string_agg(pg_catalog.quote_literal(l.enumlabel), ',' ORDER BY l.enumsortorder)
+                   (SELECT pg_catalog.encode(pg_catalog.convert_to(
+                        pg_catalog.string_agg(pg_catalog.quote_literal(l.enumlabel), ',' ORDER BY l.enumsortorder),
+                        pg_catalog.getdatabaseencoding()), 'hex')
                       FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid)
             FROM pg_catalog.pg_type t
             LEFT JOIN pg_catalog.pg_type item ON item.oid = t.typelem

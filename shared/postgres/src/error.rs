@@ -344,6 +344,7 @@ impl ServerError {
             "53100" => Some("the server's disk is full"),
             "3D000" => Some("check the database's name in the secret, or create the database"),
             "55P03" => Some("another session holds the lock; the next run will try again"),
+            "22021" => Some("a name in a SQL_ASCII database is not UTF-8: rename it"),
             "57014" => Some("somebody or a timeout cancelled the statement"),
             _ => None,
         }

@@ -5,6 +5,7 @@ use lifeboat_model::{Inventory, InventoryObject, ObjectKind};
 
 use crate::error::Result;
 use crate::session::Session;
+use crate::words::Words;
 
 /// `name(class, oid)` must not be a member of an extension.
 macro_rules! no_member {
@@ -40,6 +41,19 @@ macro_rules! grants {
     };
 }
 
+/// Options in an order of their own: a restore adds them by name.
+macro_rules! options {
+    ($array:literal) => {
+        concat!(
+            "(SELECT pg_catalog.string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM pg_catalog.unnest(",
+            $array,
+            ") o WHERE o !~ '^pg_')"
+        )
+    };
+}
+
+mod rare;
+
 /// One query per kind: identity, definition. `$1` lists relations to pass over.
 const QUERIES: [(ObjectKind, &str); 11] = [
     (
@@ -72,7 +86,9 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                WHEN 'c' THEN 'composite ' || COALESCE((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname) || ' '
                     || pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
                     FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '')
-               ELSE 'base' END
+               ELSE 'base' END || '; owner ' || pg_catalog.pg_get_userbyid(t.typowner) || '; grants ' || ",
+            grants!("t.typacl", "T", "t.typowner"),
+            "
              FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
              LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
              WHERE $1::oid[] IS NOT NULL AND t.typtype IN ('b', 'c', 'd', 'e', 'r') AND (t.typrelid = 0 OR c.relkind = 'c')
@@ -83,6 +99,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
         ),
     ),
     (
+        // Options of columns named `pg_…` are the server's own (`pg_attver`, since minor versions of 2026): pg_dump leaves them out.
         // An inheritance child may get its columns in another order: the parent's first. Partitions keep theirs.
         ObjectKind::Relation,
         concat!(
@@ -91,13 +108,16 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                  'kind ' || c.relkind::text || ' ' || c.relpersistence::text,
                  'owner ' || pg_catalog.pg_get_userbyid(c.relowner),
                  'grants ' || ", grants!("c.relacl", "r", "c.relowner"), ",
+                 'of type ' || NULLIF(c.reloftype, 0)::pg_catalog.regtype,
+                 (SELECT pg_catalog.concat_ws(' ', 'on server', s.srvname, ", options!("f.ftoptions"), ")
+                  FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = c.oid),
                  CASE WHEN c.relrowsecurity THEN 'row security enabled' END,
                  CASE WHEN c.relforcerowsecurity THEN 'row security forced' END,
                  'partition key ' || CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END,
                  'bound ' || CASE WHEN c.relispartition THEN pg_catalog.pg_get_expr(c.relpartbound, c.oid) END,
                  'parents ' || (SELECT pg_catalog.string_agg(i.inhparent::pg_catalog.regclass::text, ', ' ORDER BY i.inhseqno)
                     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid),
-                 'options ' || (SELECT pg_catalog.string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM pg_catalog.unnest(c.reloptions) o),
+                 'options ' || ", options!("c.reloptions"), ",
                  CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'not populated' END,
                  CASE WHEN c.relreplident <> 'n' THEN 'replica identity ' || c.relreplident::text END,
                  'columns ' || (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(a.attname),
@@ -109,6 +129,8 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                       CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity::text END,
                       CASE WHEN a.attstorage <> ty.typstorage THEN 'storage ' || a.attstorage::text END,
                       CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression::text END,
+                      'statistics ' || NULLIF(a.attstattarget, -1), ", options!("a.attoptions"), ",
+                      ", options!("a.attfdwoptions"), ",
                       'grants ' || (SELECT pg_catalog.string_agg(CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(g.grantee) END
                         || ' ' || g.privilege_type, ' ' ORDER BY CASE WHEN g.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.grantee) END, g.privilege_type COLLATE \"C\")
                         FROM pg_catalog.aclexplode(a.attacl) g WHERE g.grantee <> c.relowner)),
@@ -245,17 +267,26 @@ const QUERIES: [(ObjectKind, &str); 11] = [
 
 /// Reads the inventory as the session sees it. The session's empty `search_path` makes the server qualify every name.
 pub(crate) async fn read(session: &Session, passed_over: &[u32]) -> Result<Inventory> {
+    const STEP: &str = "reading the inventory";
+    const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+    session.expect_bytes_as_stored().await?;
+    let major: i32 = session.row(STEP, MAJOR, &[]).await?.get(0);
     let mut inventory = Inventory::default();
-    for (kind, sql) in QUERIES {
-        for row in session.rows("reading the inventory", sql, &[&passed_over]).await? {
-            let definition: Option<String> = row.get(1);
+    let everywhere = QUERIES.into_iter().map(|(kind, sql)| (kind, 0, sql));
+    for (kind, since, sql) in everywhere.chain(rare::QUERIES) {
+        if major.unsigned_abs() < since {
+            continue;
+        }
+        for row in session.rows(STEP, sql, &[&passed_over]).await? {
+            let definition: Option<Words> = row.get(1);
             inventory.objects.push(InventoryObject {
                 kind,
-                identity: row.get(0),
-                definition: definition.unwrap_or_default(),
+                identity: row.get::<_, Words>(0).0,
+                definition: definition.map(|Words(text)| text).unwrap_or_default(),
             });
         }
     }
+    session.expect_utf8().await?;
     inventory.objects.sort();
     Ok(inventory)
 }

@@ -35,6 +35,47 @@ pub(crate) const COPY_PAGES: &str = concat!(
     ) TO STDOUT (FORMAT binary)"
 );
 
+/// COPY of what is known of every object beside its bytes. `grants` is JSON, `[["role", "SELECT", with grant option], …]`, an empty
+/// role for PUBLIC; NULL when they are the default. Equal on both sides of a faithful restore.
+pub(crate) const COPY_PROPERTIES: &str = "COPY (
+    SELECT m.oid, pg_catalog.pg_get_userbyid(m.lomowner)::text,
+           NULLIF((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(g.grantee, g.privilege, g.is_grantable)
+                            ORDER BY g.grantee COLLATE \"C\", g.privilege COLLATE \"C\")
+                   FROM (SELECT CASE WHEN a.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END AS grantee,
+                                a.privilege_type AS privilege, pg_catalog.bool_or(a.is_grantable) AS is_grantable
+                         FROM pg_catalog.aclexplode(COALESCE(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) a GROUP BY 1, 2) g),
+                  pg_catalog.jsonb_build_array(
+                      pg_catalog.jsonb_build_array(pg_catalog.pg_get_userbyid(m.lomowner)::text, 'SELECT', false),
+                      pg_catalog.jsonb_build_array(pg_catalog.pg_get_userbyid(m.lomowner)::text, 'UPDATE', false)))::text,
+           pg_catalog.obj_description(m.oid, 'pg_largeobject')
+    FROM pg_catalog.pg_largeobject_metadata m ORDER BY m.oid
+) TO STDOUT (FORMAT binary)";
+
+/// Where properties wait to be given to their objects; the session's own.
+pub(crate) const CREATE_PROPERTIES: &str =
+    "CREATE TEMPORARY TABLE lifeboat_property (object oid, owner text, grants text, comment text)";
+
+pub(crate) const COPY_PROPERTIES_IN: &str = "COPY pg_temp.lifeboat_property FROM STDIN (FORMAT binary)";
+
+pub(crate) const DROP_PROPERTIES: &str = "DROP TABLE pg_temp.lifeboat_property";
+
+/// The statements for objects that have more than the restoring role gave them: all for an object in one line.
+pub(crate) const PROPERTY_STATEMENTS: &str = "
+    SELECT p.object, pg_catalog.concat_ws('; ',
+        CASE WHEN p.comment IS NOT NULL THEN pg_catalog.format('COMMENT ON LARGE OBJECT %s IS %L', p.object, p.comment) END,
+        CASE WHEN p.owner <> CURRENT_USER THEN pg_catalog.format('ALTER LARGE OBJECT %s OWNER TO %I', p.object, p.owner) END,
+        CASE WHEN p.grants IS NOT NULL THEN pg_catalog.format('REVOKE ALL ON LARGE OBJECT %s FROM PUBLIC, %I', p.object, p.owner) END,
+        (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT %s ON LARGE OBJECT %s TO %s%s',
+                    CASE WHEN g ->> 1 = 'UPDATE' THEN 'UPDATE' ELSE 'SELECT' END, p.object,
+                    CASE WHEN g ->> 0 = '' THEN 'PUBLIC' ELSE pg_catalog.quote_ident(g ->> 0) END,
+                    CASE WHEN (g ->> 2)::bool THEN ' WITH GRANT OPTION' ELSE '' END), '; ')
+         FROM pg_catalog.jsonb_array_elements(p.grants::pg_catalog.jsonb) g))
+    FROM pg_temp.lifeboat_property p
+    WHERE p.comment IS NOT NULL OR p.owner <> CURRENT_USER OR p.grants IS NOT NULL ORDER BY p.object";
+
+/// Statements sent at once; the server locks each object until they have ended.
+pub(crate) const PROPERTY_BATCH: usize = 500;
+
 /// How many large objects a database has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LargeObjectCount {

@@ -9,6 +9,7 @@ use lifeboat_model::{CopyFormat, RelationEntry, TableData};
 use crate::error::{PostgresError, Result};
 use crate::identifier::{RelationName, column_list};
 use crate::large_object;
+use crate::refusal::Refusals;
 use crate::relation::{Relation, copy_options};
 use crate::session::Session;
 use crate::settings::ConnectionSettings;
@@ -78,6 +79,36 @@ impl Loader {
         let loaded = self.store_pages(plaintext).await;
         self.session.run(STEP, if loaded.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
         loaded
+    }
+
+    /// Gives large objects that are loaded the owners, grants and comments of one chunk. Returns what the server refused, a
+    /// sentence each; twice does nothing more.
+    pub async fn load_large_object_properties(&mut self, plaintext: &[u8]) -> Result<Vec<String>> {
+        const STEP: &str = "restoring the owners of large objects";
+        self.session.run(STEP, large_object::CREATE_PROPERTIES).await?;
+        self.copy_in(STEP, large_object::COPY_PROPERTIES_IN, plaintext).await?;
+        self.session.expect_utf8().await?;
+        let rows = self.session.rows(STEP, large_object::PROPERTY_STATEMENTS, &[]).await?;
+        let mut refusals = Refusals::default();
+        for batch in rows.chunks(large_object::PROPERTY_BATCH) {
+            let statements: Vec<String> = batch.iter().map(|row| row.get(1)).collect();
+            // One refusal undoes the whole batch: then each object is tried for itself.
+            match self.session.run(STEP, &statements.join(";")).await {
+                Err(PostgresError::Query { .. }) => {}
+                other => {
+                    other?;
+                    continue;
+                }
+            }
+            for (row, statement) in batch.iter().zip(&statements) {
+                let object: u32 = row.get(0);
+                let what = format!("owner, grants or comment of large object {object} could not be restored");
+                refusals.attempt(&self.session, &what, statement).await?;
+            }
+        }
+        self.session.run(STEP, large_object::DROP_PROPERTIES).await?;
+        self.session.expect_bytes_as_stored().await?;
+        Ok(refusals.notes())
     }
 
     async fn store_pages(&mut self, plaintext: &[u8]) -> Result<u64> {

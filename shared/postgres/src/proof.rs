@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use lifeboat_model::{CopyFormat, Inventory, RowHasher};
+use lifeboat_model::{CopyFormat, Globals, Inventory, RowHasher};
 
 use crate::error::Result;
+use crate::globals;
 use crate::identifier::RelationName;
 use crate::inventory;
 use crate::large_object;
@@ -59,15 +60,36 @@ impl Prover {
             .await
     }
 
+    /// Count, digest and size of the large objects' owners, grants and comments.
+    pub async fn digest_large_object_properties(&mut self, hasher: &RowHasher) -> Result<RowTotals> {
+        let step = "reading the owners of large objects back".to_owned();
+        self.session.expect_bytes_as_stored().await?;
+        RowStream::start(&self.session, large_object::COPY_PROPERTIES, 4, CopyFormat::Binary, step)
+            .await?
+            .totals(hasher)
+            .await
+    }
+
     /// How many large objects there are.
     pub async fn large_objects(&self) -> Result<large_object::LargeObjectCount> {
         large_object::count(&self.session).await
     }
 
+    /// The server's major version.
+    pub async fn major(&self) -> Result<u32> {
+        const SQL: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+        let major: i32 = self.session.row("reading the version", SQL, &[]).await?.get(0);
+        Ok(major.unsigned_abs())
+    }
+
     /// The definitions that are there.
     pub async fn inventory(&self) -> Result<Inventory> {
-        self.session.expect_utf8().await?;
         inventory::read(&self.session, &[]).await
+    }
+
+    /// The database's own properties and the server's roles.
+    pub async fn globals(&self) -> Result<Globals> {
+        globals::read(&self.session).await
     }
 
     /// Where the sequences stand.

@@ -72,6 +72,12 @@ impl SliceReader {
         RowStream::start(&self.session, large_object::COPY_PAGES, 3, CopyFormat::Binary, step).await
     }
 
+    /// Owner, grants and comment of each large object: a binary COPY of (oid, owner, grants, comment), by oid.
+    pub async fn copy_large_object_properties(&mut self) -> Result<RowStream<'_>> {
+        let step = "copying the owners of large objects".to_owned();
+        RowStream::start(&self.session, large_object::COPY_PROPERTIES, 4, CopyFormat::Binary, step).await
+    }
+
     /// Ends the session and waits until the server was told so.
     pub async fn close(self) {
         self.session.close().await;

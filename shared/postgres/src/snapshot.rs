@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use lifeboat_model::{Inventory, RelationKind, Source};
+use lifeboat_model::{Globals, Inventory, RelationKind, Source};
 use serde::Deserialize;
 
 use crate::archive;
 use crate::catalog;
 use crate::error::{PostgresError, Result};
+use crate::globals;
 use crate::identifier::RelationName;
 use crate::inventory;
 use crate::large_object::{self, LargeObjectCount};
@@ -149,12 +150,17 @@ impl Snapshot {
     /// Relations that this role may not even lock are left out of it; they are [`Disposition::Unreadable`].
     pub async fn schema_archive(&self, tools: &ClientTools, into: &Path) -> Result<()> {
         let excluded: Vec<&RelationName> = self.undescribed().map(|relation| &relation.name).collect();
-        archive::dump_schema(tools, &self.settings, &self.id, &excluded, into).await
+        archive::dump_schema(tools, &self.settings, &self.id, &excluded, &self.source.encoding, into).await
     }
 
     /// Writes the SQL of the server's roles, without passwords, to `into`. Roles belong to the server, not to the snapshot.
     pub async fn roles(&self, tools: &ClientTools, into: &Path) -> Result<()> {
         archive::dump_roles(tools, &self.settings, into).await
+    }
+
+    /// The database's own properties and the server's roles. They belong to the server, not to the snapshot.
+    pub async fn globals(&self) -> Result<Globals> {
+        globals::read(&self.leader).await
     }
 
     /// Where the sequences stand. PostgreSQL keeps no versions of them: they stand at now, never before the snapshot.

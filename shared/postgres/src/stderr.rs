@@ -14,7 +14,7 @@ const WITHHELD: &str = "message withheld, since it may quote a row; the server's
 
 /// The server's messages that speak of definitions, privileges and limits, as PostgreSQL words them (`*` is any text). They
 /// name objects and settings, never values. A message that code of the user's words exactly like one of these is kept, too.
-const ABOUT_DEFINITIONS: [&str; 49] = [
+const ABOUT_DEFINITIONS: [&str; 50] = [
     "could not create unique index \"*\"",
     "check constraint \"*\" of relation \"*\" is violated by some row",
     "column \"*\" of relation \"*\" contains null values",
@@ -47,6 +47,7 @@ const ABOUT_DEFINITIONS: [&str; 49] = [
     "aggregate * does not exist",
     "operator does not exist: *",
     "function \"*\" already exists with same argument types",
+    "security label provider \"*\" is not loaded",
     "collation \"*\" for encoding \"*\" does not exist",
     "type \"*\" is only a shell",
     "no schema has been selected to create in",

@@ -1,8 +1,5 @@
 //! A database to restore into: roles, definitions, sequences, contents that are computed.
 
-use std::ffi::OsString;
-use std::path::Path;
-
 use lifeboat_model::{Inventory, InventoryObject, ObjectKind};
 
 use crate::archive;
@@ -12,24 +9,12 @@ use crate::loader::Loader;
 use crate::proof::Prover;
 use crate::session::Session;
 use crate::settings::ConnectionSettings;
-use crate::tools::ClientTools;
-
-/// `pg_restore` builds this many indexes at a time: the server does the work, and a drill's server is a small one.
-const RESTORE_JOBS: u32 = 2;
 
 const APPLICATION: &str = "lifeboat restore";
 
-/// The two halves of a schema archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Section {
-    /// What rows need: schemas, types, functions, bare tables.
-    PreData,
-    /// What is proved by rows: indexes, constraints, triggers, policies.
-    PostData,
-}
-
-/// A database that receives a backup. The order: [`PreData`](Section::PreData), rows, sequences, large objects,
-/// [`PostData`](Section::PostData), materialized views. So no trigger fires and every foreign key is proved by its creation.
+/// A database that receives a backup. The order: [`PreData`](crate::Section::PreData), rows, sequences, large objects,
+/// [`PostData`](crate::Section::PostData), materialized views, [what comes last](Self::restore_last), the database's own properties.
+/// So no trigger fires and every foreign key is proved by its creation.
 #[derive(Debug, Clone)]
 pub struct RestoreTarget {
     settings: ConnectionSettings,
@@ -123,7 +108,7 @@ impl RestoreTarget {
     }
 
     /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
-    /// Attributes and memberships are not restored: a drill needs names alone. Returns the names it created.
+    /// Attributes and memberships are another step, and a drill needs names alone. Returns the names it created.
     ///
     /// A role that may create roles but is no superuser is made a member of them, and they may create in schema `public`:
     /// PostgreSQL lets it give an object away only to a role that could have created it there itself. For other schemas that
@@ -156,30 +141,6 @@ impl RestoreTarget {
         }
         session.close().await;
         Ok(missing)
-    }
-
-    /// Runs `pg_restore` for one half of a schema archive; the first error ends it.
-    pub async fn restore_section(&self, tools: &ClientTools, archive: &Path, section: Section) -> Result<()> {
-        let directory = archive.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let environment = self.settings.libpq_environment(directory)?;
-        let database = self.settings.database().replace('\\', "\\\\").replace('\'', "\\'");
-        let mut arguments: Vec<OsString> = vec![
-            "--exit-on-error".into(),
-            // Only then does it name the archive's entry that an error belongs to; of the rest nothing is kept.
-            "--verbose".into(),
-            "--no-password".into(),
-            // As a connection string: a bare name with `=` in it would be taken for one.
-            format!("--dbname=dbname='{database}'").into(),
-        ];
-        match section {
-            Section::PreData => arguments.push("--section=pre-data".into()),
-            Section::PostData => {
-                arguments.push("--section=post-data".into());
-                arguments.push(format!("--jobs={RESTORE_JOBS}").into());
-            }
-        }
-        arguments.push(archive.into());
-        tools.run("pg_restore", &environment, &arguments).await
     }
 
     /// A session that loads rows and large objects. Several can load at once, large objects one at a time.
@@ -236,7 +197,7 @@ impl RestoreTarget {
         Ok(())
     }
 
-    async fn connect(&self) -> Result<Session> {
+    pub(crate) async fn connect(&self) -> Result<Session> {
         Session::connect(&self.settings, APPLICATION).await
     }
 }

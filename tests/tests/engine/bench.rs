@@ -1,5 +1,6 @@
 //! A source database on a server of its own, and the processes that run verbs on it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -34,8 +35,12 @@ pub struct Bench {
 impl Bench {
     /// Starts a server and fills the source database.
     pub fn with(name: &str, sql: &str) -> Self {
+        Self::on(PostgresServer::start(name).unwrap(), sql)
+    }
+
+    /// Fills the source database of a server that runs.
+    pub fn on(server: PostgresServer, sql: &str) -> Self {
         log::start();
-        let server = PostgresServer::start(name).unwrap();
         server.psql("postgres", &format!("CREATE DATABASE {SOURCE}")).unwrap();
         let bench = Self { server, stores: Stores::default() };
         bench.sql(sql);
@@ -79,20 +84,7 @@ impl Bench {
     }
 
     pub fn process_on(&self, sites: Sites) -> Process {
-        static RUNS: AtomicU32 = AtomicU32::new(1);
-        let outbox = Arc::new(RecordingOutbox::default());
-        let lifeboat = Lifeboat {
-            sites,
-            keys: keys_of(&BOTH),
-            outbox: outbox.clone(),
-            tools_dir: Some(self.server.bin_dir().to_owned()),
-            sessions: 2,
-            deadline: Deadline::none(),
-            run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
-            actor: "schedule".to_owned(),
-            progress: Unwatched::shared(),
-        };
-        Process { lifeboat, outbox }
+        process_with(sites, self.server.bin_dir().to_owned())
     }
 
     /// A backup that nothing disturbs.
@@ -115,6 +107,24 @@ impl Bench {
         let names = "SELECT datname FROM pg_database WHERE starts_with(datname, 'lifeboat_drill') ORDER BY 1";
         self.server.psql("postgres", names).unwrap().lines().map(str::to_owned).collect()
     }
+}
+
+/// A process that works on these sites, with PostgreSQL's tools of this folder.
+pub fn process_with(sites: Sites, tools_dir: PathBuf) -> Process {
+    static RUNS: AtomicU32 = AtomicU32::new(1);
+    let outbox = Arc::new(RecordingOutbox::default());
+    let lifeboat = Lifeboat {
+        sites,
+        keys: keys_of(&BOTH),
+        outbox: outbox.clone(),
+        tools_dir: Some(tools_dir),
+        sessions: 2,
+        deadline: Deadline::none(),
+        run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
+        actor: "schedule".to_owned(),
+        progress: Unwatched::shared(),
+    };
+    Process { lifeboat, outbox }
 }
 
 /// One invocation: it has an id, and what it said is kept.

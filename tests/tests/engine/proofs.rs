@@ -10,7 +10,7 @@ use crate::wrapped_tools::{Moment, tools_with};
 /// What is done to the restored database, and the findings that must come of it: kind, and what the subject ends with.
 type Case = (&'static str, &'static [(FindingKind, &'static str)]);
 
-const CASES: [Case; 17] = [
+const CASES: [Case; 25] = [
     ("UPDATE clinic.account SET note = 'another' WHERE id = 7", &[(FindingKind::RowDigest, "clinic.account")]),
     // Count and sum stay what they were: only the rows are others.
     (
@@ -36,10 +36,27 @@ const CASES: [Case; 17] = [
     ("ALTER POLICY own ON clinic.patient USING (true)", &[(FindingKind::SchemaDiffers, "own on clinic.patient")]),
     ("ALTER TABLE clinic.patient DISABLE ROW LEVEL SECURITY", &[(FindingKind::SchemaDiffers, "clinic.patient")]),
     ("ALTER TABLE clinic.account DISABLE TRIGGER stamp", &[(FindingKind::SchemaDiffers, "stamp on clinic.account")]),
-    ("DROP EXTENSION pgcrypto", &[(FindingKind::SchemaMissing, "pgcrypto")]),
+    (
+        "DROP EXTENSION pgcrypto",
+        &[(FindingKind::SchemaMissing, "extension pgcrypto"), (FindingKind::SchemaMissing, "pgcrypto")],
+    ),
     ("CREATE TABLE clinic.more (id int)", &[(FindingKind::SchemaUnexpected, "clinic.more")]),
     ("SELECT setval('clinic.invoice', 1020)", &[(FindingKind::SequenceDiffers, "sequences")]),
     ("SELECT lo_put(50001, 2, 'S')", &[(FindingKind::LargeObjects, "large objects")]),
+    ("COMMENT ON TABLE clinic.patient IS 'changed'", &[(FindingKind::SchemaDiffers, "table clinic.patient")]),
+    ("DROP RULE spare ON clinic.nothing_yet", &[(FindingKind::SchemaMissing, "spare on clinic.nothing_yet")]),
+    (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA clinic GRANT SELECT ON TABLES TO PUBLIC",
+        &[(FindingKind::SchemaUnexpected, "in clinic")],
+    ),
+    ("DROP STATISTICS clinic.together", &[(FindingKind::SchemaMissing, "clinic.together")]),
+    ("DROP CAST (clinic.mood AS int)", &[(FindingKind::SchemaMissing, "clinic.mood as integer")]),
+    ("GRANT SELECT ON LARGE OBJECT 50001 TO PUBLIC", &[(FindingKind::LargeObjects, "large objects")]),
+    ("COMMENT ON LARGE OBJECT 50001 IS NULL", &[(FindingKind::LargeObjects, "large objects")]),
+    (
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
+        &[(FindingKind::DatabaseDiffers, "database")],
+    ),
     ("SELECT lo_unlink(50003)", &[(FindingKind::LargeObjects, "large objects")]),
 ];
 

@@ -1,6 +1,6 @@
 //! A small database with something of everything that a backup must carry.
 
-/// Tables in both COPY formats, partitions, keys, policies, triggers, views, sequences, an extension, large objects.
+/// Tables in both COPY formats, partitions, keys, policies, triggers, views, sequences, an extension, large objects, a comment, a rule, extended statistics, a cast.
 pub const CLINIC: &str = r"
 CREATE EXTENSION pgcrypto;
 CREATE SCHEMA clinic;
@@ -31,7 +31,12 @@ INSERT INTO clinic.remark VALUES ('once'), ('twice'), ('twice');
 CREATE TRIGGER stamp BEFORE UPDATE ON clinic.account FOR EACH ROW EXECUTE FUNCTION clinic.stamp();
 CREATE MATERIALIZED VIEW clinic.by_town AS SELECT (home).town, count(*) FROM clinic.patient GROUP BY 1;
 SELECT nextval('clinic.invoice'), nextval('clinic.invoice');
+COMMENT ON TABLE clinic.patient IS 'who comes';
+CREATE RULE spare AS ON UPDATE TO clinic.nothing_yet DO INSTEAD NOTHING;
+CREATE STATISTICS clinic.together ON name, born FROM clinic.patient;
+CREATE CAST (clinic.mood AS int) WITH INOUT;
 SELECT lo_from_bytea(50001, 'a scanned letter'), lo_from_bytea(50002, decode(repeat('ab', 300000), 'hex')), lo_from_bytea(50003, '');
+COMMENT ON LARGE OBJECT 50001 IS 'by hand';
 ";
 
 /// What [`CLINIC`] has.

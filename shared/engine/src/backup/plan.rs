@@ -24,16 +24,20 @@ impl BackupPlan {
     /// How many pieces of work there are.
     pub(crate) fn piece_count(&self) -> u64 {
         let slices: u64 = self.tables().map(|(_, table)| table.slices(SLICE_BLOCKS).count() as u64).sum();
-        slices + u64::from(self.large_objects > 0)
+        slices + self.large_object_pieces().len() as u64
     }
 
     /// The pieces of work: large objects, which cannot be divided, then every slice of every table. Made one by one: their
     /// number grows with the database, memory does not.
     pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + Send + use<> {
-        let large_objects = (self.large_objects > 0).then_some(Piece::LargeObjects);
+        let large_objects = self.large_object_pieces();
         let tables: Vec<_> = self.tables().map(|(place, table)| (place, table.slices(SLICE_BLOCKS))).collect();
         let slices = tables.into_iter().flat_map(|(place, slices)| slices.map(move |slice| Piece::Slice(place, slice)));
-        large_objects.into_iter().chain(slices)
+        large_objects.iter().copied().chain(slices)
+    }
+
+    fn large_object_pieces(&self) -> &'static [Piece] {
+        if self.large_objects > 0 { &[Piece::LargeObjects, Piece::LargeObjectProperties] } else { &[] }
     }
 
     /// What the manifest says of a relation, of which `data` was stored.

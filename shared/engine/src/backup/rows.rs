@@ -27,6 +27,8 @@ pub(super) enum Piece {
     Slice(usize, Slice),
     /// All large objects.
     LargeObjects,
+    /// Their owners, grants and comments.
+    LargeObjectProperties,
 }
 
 /// The pieces that no session has taken yet.
@@ -102,6 +104,10 @@ impl Session {
                 Piece::LargeObjects => {
                     let pages = self.reader.copy_large_objects().await?;
                     self.chunks.store(pages, Stream::LargeObjects, None).await?;
+                }
+                Piece::LargeObjectProperties => {
+                    let properties = self.reader.copy_large_object_properties().await?;
+                    self.chunks.store(properties, Stream::LargeObjectProperties, None).await?;
                 }
             }
             queue.done.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The streams that are not rows: schema archive, roles, inventory, sequences.
+//! The streams that are not rows: schema archive, roles, globals, inventory, sequences.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::Run;
 use super::collector::Entries;
 use crate::error::EngineError;
 
-/// Stores the schema archive, the roles and the inventory.
+/// Stores the schema archive, the roles, the globals and the inventory.
 pub(super) async fn store_schema(run: &Run<'_>, snapshot: &Snapshot, entries: Entries) -> Result<(), EngineError> {
     let folder = run.lifeboat.work_folder()?;
     let archive = folder.path().join("schema.dump");
@@ -22,10 +22,19 @@ pub(super) async fn store_schema(run: &Run<'_>, snapshot: &Snapshot, entries: En
     snapshot.roles(&run.tools, &roles).await?;
     store_file(run, Stream::Roles, &roles, &entries).await?;
 
-    let inventory = snapshot.inventory().await?;
-    let json = serde_json::to_vec(&inventory)
-        .map_err(|source| EngineError::WorkFolder { path: "inventory".to_owned(), source: source.into() })?;
-    store_bytes(run, Stream::Inventory, &json, &entries).await
+    store_json(run, Stream::Globals, &snapshot.globals().await?, &entries).await?;
+    store_json(run, Stream::Inventory, &snapshot.inventory().await?, &entries).await
+}
+
+async fn store_json(
+    run: &Run<'_>,
+    stream: Stream,
+    document: &impl serde::Serialize,
+    entries: &Entries,
+) -> Result<(), EngineError> {
+    let json = serde_json::to_vec(document)
+        .map_err(|source| EngineError::WorkFolder { path: stream.to_string(), source: source.into() })?;
+    store_bytes(run, stream, &json, entries).await
 }
 
 /// Stores the sequences' values.

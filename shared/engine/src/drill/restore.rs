@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lifeboat_model::{ChunkEntry, Inventory, Manifest, RelationStatus, Site, Stream};
+use lifeboat_model::{ChunkEntry, Globals, Inventory, Manifest, RelationStatus, Site, Stream};
 use lifeboat_postgres::{ClientTools, Loader, RelationName, RestoreTarget, Section, TableTarget};
 use lifeboat_vault::{ChunkEntries, Reader, Repository};
 use tokio::sync::{Mutex, mpsc};
@@ -24,6 +24,9 @@ pub(super) struct Way<'a> {
     pub(super) site: Site,
     pub(super) manifest: &'a Manifest,
     pub(super) tools: &'a ClientTools,
+    /// Whether the database is somebody's own afterwards, not one that goes with the drill: only such a one takes over what
+    /// reaches beyond it (attributes of roles, subscriptions), its owner and its comment.
+    pub(super) is_kept: bool,
 }
 
 /// The streams that are not rows, fetched and opened.
@@ -34,10 +37,12 @@ pub(super) struct Definitions {
     pub(super) roles: String,
     pub(super) sequences: String,
     pub(super) inventory: Inventory,
+    /// Absent in backups of before there was this stream.
+    pub(super) globals: Option<Globals>,
 }
 
 impl Way<'_> {
-    /// Fetches the schema archive, roles, sequences and inventory.
+    /// Fetches the schema archive, roles, globals, sequences and inventory.
     pub(super) async fn definitions(&self) -> Result<Definitions, EngineError> {
         let reader = self.repository.reader(self.site)?;
         let mut streams: HashMap<Stream, Vec<(u32, Vec<u8>)>> = HashMap::new();
@@ -62,6 +67,8 @@ impl Way<'_> {
         let text = |stream: Stream, bytes: Vec<u8>| {
             String::from_utf8(bytes).map_err(|_| self.inconsistent(format!("the stream `{stream}` is not UTF-8")))
         };
+        let unreadable = |stream: Stream| self.inconsistent(format!("the stream `{stream}` cannot be read"));
+        let globals = whole(Stream::Globals)?;
         let folder = self.lifeboat.work_folder()?;
         let archive = folder.path().join("schema.dump");
         tokio::fs::write(&archive, whole(Stream::Schema)?)
@@ -72,8 +79,11 @@ impl Way<'_> {
             _folder: folder,
             roles: text(Stream::Roles, whole(Stream::Roles)?)?,
             sequences: text(Stream::Sequences, whole(Stream::Sequences)?)?,
-            inventory: serde_json::from_slice(&whole(Stream::Inventory)?)
-                .map_err(|_| self.inconsistent("the inventory cannot be read".to_owned()))?,
+            inventory: serde_json::from_slice(&whole(Stream::Inventory)?).map_err(|_| unreadable(Stream::Inventory))?,
+            globals: match globals.as_slice() {
+                [] => None,
+                json => Some(serde_json::from_slice(json).map_err(|_| unreadable(Stream::Globals))?),
+            },
         })
     }
 
@@ -120,6 +130,38 @@ impl Way<'_> {
         Ok(())
     }
 
+    /// Gives the large objects their owners, grants and comments. Returns what the server refused, a sentence each.
+    pub(super) async fn large_object_properties(&self, target: &RestoreTarget) -> Result<Vec<String>, EngineError> {
+        let (reader, mut loader) = (self.repository.reader(self.site)?, target.loader().await?);
+        let (mut plaintext, mut notes) = (Vec::new(), Vec::new());
+        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        while let Some(entry) = list.next().await? {
+            if let (Stream::LargeObjectProperties, Some(chunk)) = (entry.stream, &entry.chunk) {
+                reader.read(chunk, &mut plaintext).await?;
+                notes.extend(loader.load_large_object_properties(&plaintext).await?);
+            }
+        }
+        loader.close().await;
+        Ok(notes)
+    }
+
+    /// What must come last, and what is around the database. Returns what the server refused, a sentence each.
+    pub(super) async fn surroundings(
+        &self,
+        target: &RestoreTarget,
+        definitions: &Definitions,
+        created_roles: &[String],
+    ) -> Result<Vec<String>, EngineError> {
+        let mut notes = target.restore_last(self.tools, &definitions.archive, self.is_kept).await?;
+        if let Some(globals) = &definitions.globals {
+            if self.is_kept {
+                notes.extend(target.restore_role_attributes(globals, created_roles).await?);
+            }
+            notes.extend(target.restore_database_properties(&globals.database, self.is_kept).await?);
+        }
+        Ok(notes)
+    }
+
     /// The restored tables by the oid that names their streams.
     pub(super) fn tables(&self) -> HashMap<u32, TableTarget> {
         let target = |(relation, data): (&lifeboat_model::RelationEntry, &lifeboat_model::TableData)| {
@@ -140,7 +182,7 @@ impl Way<'_> {
 }
 
 fn is_rows(stream: Stream) -> bool {
-    matches!(stream, Stream::Table(_) | Stream::LargeObjects)
+    matches!(stream, Stream::Table(_) | Stream::LargeObjects | Stream::LargeObjectProperties)
 }
 
 /// Hands the entries of a chunk list to the sessions, in the list's order.
@@ -153,7 +195,12 @@ async fn follow(
         let sessions = match entry.stream {
             Stream::Table(_) => &rows,
             Stream::LargeObjects => &pages,
-            Stream::Schema | Stream::Roles | Stream::Sequences | Stream::Inventory => continue,
+            Stream::Schema
+            | Stream::Roles
+            | Stream::Globals
+            | Stream::Sequences
+            | Stream::Inventory
+            | Stream::LargeObjectProperties => continue,
         };
         if sessions.send(entry).await.is_err() {
             // Its sessions have failed, and their error is the one to be told.

@@ -1,0 +1,41 @@
+//! What a server refused to restore: named, and no reason to give up the rest.
+
+use crate::error::{PostgresError, Result};
+use crate::session::Session;
+
+/// Refusals that are told one by one; a role that lacks a right is refused the same thing a thousand times.
+const MOST_NAMED: usize = 50;
+
+/// Refusals, a sentence each.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    named: Vec<String>,
+    more: u64,
+}
+
+impl Refusals {
+    /// Runs a statement; a refusal is kept as `what: why`, and any other error is one.
+    pub(crate) async fn attempt(&mut self, session: &Session, what: &str, sql: &str) -> Result<()> {
+        match session.run(what, sql).await {
+            Err(PostgresError::Query { source, .. }) => self.add(format!("{what}: {source}")),
+            other => other?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, sentence: String) {
+        if self.named.len() < MOST_NAMED {
+            self.named.push(sentence);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// All of them, the last with the number of those that are not told.
+    pub(crate) fn notes(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.named.push(format!("and {} more were refused", self.more));
+        }
+        self.named
+    }
+}

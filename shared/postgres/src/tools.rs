@@ -16,6 +16,14 @@ use crate::stderr::StandardError;
 /// What is passed on from our own environment: where programs and, in a Lambda layer, their libraries are.
 const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE"];
 
+/// What libpq and the server say, through a program, when the connection ends before the program does.
+const SERVER_WENT_AWAY: [&str; 4] = [
+    "terminating connection due to",
+    "server closed the connection unexpectedly",
+    "the database system is shutting down",
+    "the database system is starting up",
+];
+
 /// libpq's variables for one database. Passwords go to programs by environment: the arguments are everybody's to see.
 ///
 /// `Debug` shows names only.
@@ -145,6 +153,9 @@ impl ClientTools {
             return Ok(());
         }
         let stderr = said.finish(environment.password().as_deref());
+        if SERVER_WENT_AWAY.iter().any(|said| stderr.contains(said)) {
+            return Err(PostgresError::ServerClosed { step: format!("running `{tool}`"), source: None });
+        }
         Err(PostgresError::ToolFailed { tool, status: status.to_string(), stderr })
     }
 }

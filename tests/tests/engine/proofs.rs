@@ -57,7 +57,10 @@ const CASES: [Case; 25] = [
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
         &[(FindingKind::DatabaseDiffers, "database")],
     ),
-    ("SELECT lo_unlink(50003)", &[(FindingKind::LargeObjects, "large objects")]),
+    (
+        "SELECT lo_unlink(50003)",
+        &[(FindingKind::LargeObjects, "large objects"), (FindingKind::LargeObjects, "large objects")],
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -119,7 +119,7 @@ FROM pg_roles r WHERE rolname ~ '^zoo' ORDER BY rolname";
 /// Who is a member of what, and how: newer servers know more ways.
 const MEMBERSHIPS: &str = "
 SELECT roleid::regrole, member::regrole, to_jsonb(m) - 'oid' - 'roleid' - 'member' - 'grantor'
-FROM pg_auth_members m WHERE member::regrole::text ~ 'zoo' ORDER BY 1, 2";
+FROM pg_auth_members m WHERE member::regrole::text ~ 'zoo' ORDER BY roleid::regrole::text, member::regrole::text";
 
 /// One way through: from a server to another, which may be newer.
 struct Way<'a> {

@@ -66,6 +66,25 @@ async fn every_verb_speaks_text_to_a_person_and_one_json_document_to_a_program()
     let scratch = stage.scratch().url("postgres");
     assert!(complaint(&["backups"], &run(&stage, &["backups"])).contains("a first backup makes the repository"));
 
+    // What a person runs first, before there is anything.
+    let told = text(&stage, &["doctor", "--source", &source]);
+    assert!(told.lines().any(|line| line.starts_with("ok      offsite key ")), "{told}");
+    let checks = json(&stage, &["doctor", "--source", &source]);
+    let verdict =
+        |name: &str| checks.as_array().unwrap().iter().find(|check| check["check"] == name).unwrap()["verdict"].clone();
+    let server = ["reachable", "session mode", "server version", "privileges", "large objects", "clock", "work folder"];
+    let sites = [
+        "primary writable",
+        "primary protected",
+        "primary key",
+        "offsite writable",
+        "offsite protected",
+        "offsite key",
+    ];
+    for check in server.iter().chain(&sites) {
+        assert_eq!(verdict(check), "ok", "{check}: {checks}");
+    }
+
     let told = text(&stage, &["backup", "--source", &source]);
     assert!(told.contains("25000 in ") && told.contains("public.patients  5000 rows"), "{told}");
     let manifest = json(&stage, &["backup", "--source", &source]);

@@ -169,6 +169,8 @@ async fn a_site_that_cannot_be_written_is_named_with_what_to_do() {
     let taken = trouble.invoke(&json!({"database": DATABASE})).await;
     assert!(!taken.failed, "{}", taken.payload);
     assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, "Backup Completed");
+    // It is verified at once, which would fail as well with the off-site going away meanwhile.
+    assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, "Verification Completed");
     remove_bucket(&trouble.stage, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().0).await;
     let answer = trouble.invoke(&json!({"database": DATABASE})).await;
     let behind =

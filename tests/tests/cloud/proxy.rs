@@ -38,6 +38,8 @@ struct Watch {
     requests: Vec<String>,
     death: Option<(usize, Moment)>,
     killed: Option<u32>,
+    /// How many requests there were when it was killed: others of the same process may be on their way beside the fatal one.
+    requests_in_life: usize,
 }
 
 impl Proxy {
@@ -52,6 +54,7 @@ impl Proxy {
             requests: Vec::new(),
             death: None,
             killed: None,
+            requests_in_life: 0,
         };
         let watch = Arc::new(Mutex::new(watch));
         let shared = Arc::clone(&watch);
@@ -84,6 +87,12 @@ impl Proxy {
     /// The requests since [`Proxy::begin`].
     pub fn requests(&self) -> Vec<String> {
         self.watch.lock().unwrap().requests.clone()
+    }
+
+    /// How many requests a process made that had been killed before.
+    pub fn requests_after_death(&self) -> usize {
+        let watch = self.watch.lock().unwrap();
+        watch.requests.len() - watch.requests_in_life
     }
 
     /// The id of the process that was killed since [`Proxy::begin`].
@@ -132,6 +141,7 @@ impl Watch {
         let status = std::process::Command::new("kill").args(["-s", "KILL", &process.to_string()]).status().unwrap();
         assert!(status.success());
         self.killed = Some(process);
+        self.requests_in_life = self.requests.len();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ground::{DATABASE, Ground, clear, quietly};
 use crate::lambda::{Invoked, invoke};
 use crate::measure::{Cost, run};
 
-/// Two processes, as the issue of the comparison is two processors: `pg_dump -j2`, two COPY sessions.
+/// For those who take a number of processes: what is compared is what two processors do.
 const PROCESSES: u32 = 2;
 
 /// The names, in the order in which a round runs them: later ones need what earlier ones leave.

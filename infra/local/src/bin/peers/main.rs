@@ -48,9 +48,5 @@ async fn compare(options: &Options) -> Result<String> {
             }
         }
     }
-    let text = results.to_markdown();
-    if let Some(file) = &options.write {
-        std::fs::write(file, &text)?;
-    }
-    Ok(text)
+    Ok(results.to_markdown())
 }

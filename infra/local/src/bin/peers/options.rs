@@ -1,7 +1,5 @@
 //! What the benchmark can be asked for.
 
-use std::path::PathBuf;
-
 use clap::Parser;
 
 /// Runs Lifeboat's functions beside what people use today, on the same database and the same disk, in turns.
@@ -23,10 +21,6 @@ pub struct Options {
     /// Only contenders whose name contains one of these. Name what they need as well: a restore needs its backup.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
-
-    /// Write the results to this file, too.
-    #[arg(long, value_name = "FILE")]
-    pub write: Option<PathBuf>,
 }
 
 impl Options {

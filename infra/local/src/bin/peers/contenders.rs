@@ -204,8 +204,6 @@ impl<'a> Round<'a> {
                 ("log-level-console", "off"),
                 ("log-level-file", "off"),
                 ("repo1-cipher-type", "aes-256-cbc"),
-                ("compress-type", "zst"),
-                ("compress-level", "1"),
                 ("pg1-user", "postgres"),
             ] {
                 command.arg(format!("--{option}={value}"));
@@ -224,7 +222,7 @@ impl<'a> Round<'a> {
         let before = size(&repository)?;
         server.psql("postgres", "CHECKPOINT")?;
         let mut backup = pgbackrest();
-        backup.args(["--no-archive-check", "--start-fast", "backup"]);
+        backup.args(["--no-archive-check", "--start-fast", "--compress-type=zst", "--compress-level=1", "backup"]);
         backup.args([format!("--type={kind}"), format!("--process-max={PROCESSES}")]);
         let cost = run(&mut backup)?;
         Ok(Outcome { cost, stored: Some(size(&repository)?.saturating_sub(before)), cold_start: None })

@@ -361,7 +361,7 @@ impl Drop for PostgresServer {
 
 /// Starts a child from a thread that lives as long as the process: the kernel sends a child's death signal when the *thread*
 /// that started it ends, and a test's thread ends long before its servers may.
-fn spawn_for_life(command: Command) -> Result<Child> {
+pub(crate) fn spawn_for_life(command: Command) -> Result<Child> {
     type Order = (Command, Sender<std::io::Result<Child>>);
     static NURSERY: OnceLock<Sender<Order>> = OnceLock::new();
     let nursery = NURSERY.get_or_init(|| {
@@ -450,7 +450,7 @@ fn id(arguments: &[&str]) -> Result<u32> {
         .with_context(|| format!("`id {}` gave no number", arguments.join(" ")))
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 

@@ -2,115 +2,13 @@
 
 use std::time::Duration;
 
-use lifeboat_local::{AlertInbox, DATABASE, OFFSITE_REGION, PRIMARY_REGION, SOURCE_SECRET, Stage};
-use serde_json::{Value, json};
+use lifeboat_local::{
+    DATABASE, OFFSITE_REGION, PRIMARY_REGION, PoolMode, Pooler, PostgresOptions, PostgresServer, Stage,
+};
+use serde_json::json;
 use tokio_postgres::NoTls;
 
-use crate::bench::small_stage;
-
-/// A delivery takes milliseconds; a backup of the small clinic, a second.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Every password that a connection of these tests has, right or wrong.
-const PASSWORDS: [&str; 3] = ["lifeboat-local", "Wr0ng-Sesame", "r0le-Sesame"];
-
-/// A stage on which backups fail.
-struct Trouble {
-    stage: Stage,
-    /// What someone gets who wants to be woken for nothing less.
-    inbox: AlertInbox,
-    alerts: usize,
-}
-
-impl Trouble {
-    async fn begin() -> Self {
-        let stage = small_stage(&[]).await;
-        let inbox =
-            AlertInbox::open(&stage.cloud().sns().await, &stage.deployment().topic_arn, &["critical"]).await.unwrap();
-        Self { stage, inbox, alerts: 0 }
-    }
-
-    async fn connect_as(&self, url: &str) {
-        self.stage.cloud().change_secret(SOURCE_SECRET, url).await.unwrap();
-    }
-
-    async fn invoke(&self, input: &Value) -> lifeboat_local::Invocation {
-        self.stage.cloud().invoke(&self.stage.deployment().backup, input).await.unwrap()
-    }
-
-    /// Orders a backup, which must fail with these words, and be told with the same words everywhere.
-    async fn assert_fails(&mut self, words: &[&str]) {
-        let before = self.manifests().await;
-        let answer = self.invoke(&json!({"database": DATABASE})).await;
-        self.assert_told(&answer, words).await;
-        assert_eq!(self.manifests().await, before, "{words:?}");
-    }
-
-    async fn assert_told(&mut self, answer: &lifeboat_local::Invocation, words: &[&str]) {
-        assert!(answer.failed, "{words:?}: {}", answer.payload);
-        let message = answer.payload["errorMessage"].as_str().unwrap();
-        assert_is_a_sentence_and_a_hint(message, words);
-
-        let event =
-            self.stage.tap().next(PATIENCE).await.unwrap().unwrap_or_else(|| panic!("no event came: {message}"));
-        assert_eq!(event.kind, "Backup Failed", "{}", event.detail);
-        let [error, hint] = ["error", "hint"].map(|name| event.detail[name].as_str().unwrap());
-        assert_eq!(message, format!("{error}. {hint}."));
-        self.alerts += 1;
-        let alerts = self.inbox.wait_for(self.alerts, PATIENCE).await.unwrap();
-        let alert = alerts.last().unwrap();
-        assert_eq!(
-            ["severity", "type", "database"].map(|name| alert.attributes[name].as_str()),
-            ["critical", "backup-failed", DATABASE]
-        );
-        assert!(alert.message.contains(error) && alert.message.contains(hint), "{}", alert.message);
-        assert_eq!(alerts.len(), self.alerts, "{alerts:?}");
-        assert_no_password(&format!("{}{alerts:?}", event.detail));
-    }
-
-    /// The manifests on the sites that are there.
-    async fn manifests(&self) -> Vec<String> {
-        let deployment = self.stage.deployment();
-        let offsite = &deployment.offsite.as_ref().unwrap().0;
-        let mut all = Vec::new();
-        for (region, bucket) in [(PRIMARY_REGION, &deployment.primary_bucket), (OFFSITE_REGION, offsite)] {
-            let s3 = self.stage.cloud().s3(region).await;
-            let Ok(listed) = s3.list_objects_v2().bucket(bucket).prefix("backups/").send().await else { continue };
-            let keys = listed.contents().iter().filter_map(|object| object.key());
-            all.extend(keys.filter(|key| key.ends_with("manifest.json")).map(|key| format!("{bucket}/{key}")));
-        }
-        all
-    }
-
-    /// No function, nor the cloud around it, has written a password.
-    async fn assert_logs_are_clean(&self) {
-        let deployment = self.stage.deployment();
-        for function in [&deployment.backup, &deployment.verify, &deployment.test_restore] {
-            assert_no_password(&self.stage.cloud().log_lines(function).await.unwrap().join("\n"));
-        }
-        let lines = self.stage.cloud().log_lines(&deployment.backup).await.unwrap();
-        assert!(lines.iter().any(|line| line.contains("the invocation failed")), "the log has nothing to look at");
-        assert_no_password(&self.stage.cloud().log().unwrap());
-    }
-}
-
-fn assert_is_a_sentence_and_a_hint(message: &str, words: &[&str]) {
-    for word in words {
-        assert!(message.contains(word), "`{word}` is not in: {message}");
-    }
-    assert_eq!(message.lines().count(), 1, "{message}");
-    assert!(message.ends_with('.') && !message.contains(".."), "{message}");
-    assert!(message.len() < 600, "nobody reads this to its end: {message}");
-    assert_no_password(message);
-}
-
-fn assert_no_password(text: &str) {
-    for password in PASSWORDS {
-        let place = text.find(password);
-        let around = place.map(|at| text[..at].chars().rev().take(200).collect::<String>());
-        assert!(place.is_none(), "a password stands behind (backwards): {around:?}");
-    }
-}
+use crate::trouble::{PATIENCE, Trouble};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_cannot_be_read_is_named_with_what_to_do() {
@@ -148,9 +46,52 @@ async fn a_source_that_cannot_be_read_is_named_with_what_to_do() {
     assert_eq!(trouble.manifests().await, Vec::<String>::new());
 
     // With the right connection nothing of all this is in the way.
-    let taken = trouble.invoke(&json!({"database": DATABASE})).await;
+    let taken = trouble.order_backup().await;
     assert!(!taken.failed, "{}", taken.payload);
     assert_eq!(trouble.manifests().await.len(), 2);
+    trouble.assert_logs_are_clean().await;
+}
+
+/// The certificate of a local server is for 127.0.0.1, so `localhost` is a wrong name for the right server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_for_another_name_and_a_pooler_in_transaction_mode_are_named_with_what_to_do() {
+    let mut trouble = Trouble::begin().await;
+    let server = PostgresServer::start(PostgresOptions::named("tls").with_tls()).unwrap();
+    server.psql("postgres", &format!("CREATE DATABASE {DATABASE}")).unwrap();
+    server.psql(DATABASE, "CREATE TABLE t AS SELECT generate_series(1, 10) AS n").unwrap();
+    let ca = std::fs::read_to_string(server.ca_file().unwrap()).unwrap();
+    let port = server.port();
+    let secret = |host: &str| {
+        json!({"engine": "postgres", "host": host, "port": port, "username": "postgres", "password": server.password(),
+            "dbname": DATABASE, "sslmode": "verify-full", "ca_certificate": ca})
+        .to_string()
+    };
+    trouble.connect_as(&secret("localhost")).await;
+    let words = [
+        &format!("no trusted TLS connection to `localhost:{port}/clinic`"),
+        "not valid for name",
+        "connect by a name that the certificate has",
+    ];
+    trouble.assert_fails(&words).await;
+
+    let pooler = Pooler::start(trouble.stage.source().unwrap(), PoolMode::Transaction).unwrap();
+    trouble.connect_as(&pooler.url(DATABASE)).await;
+    let words = [
+        &format!("`{}/clinic` is a connection pooler in transaction mode", pooler.address()),
+        "use the direct connection or the pooler's session mode",
+    ];
+    trouble.assert_fails(&words).await;
+    drop(pooler);
+    assert_eq!(trouble.manifests().await, Vec::<String>::new());
+
+    // By the right name, and through a pooler in session mode, nothing is in the way.
+    let pooler = Pooler::start(trouble.stage.source().unwrap(), PoolMode::Session).unwrap();
+    for connection in [secret("127.0.0.1"), pooler.url(DATABASE)] {
+        trouble.connect_as(&connection).await;
+        let taken = trouble.order_backup().await;
+        assert!(!taken.failed, "{}", taken.payload);
+    }
+    assert_eq!(trouble.manifests().await.len(), 4);
     trouble.assert_logs_are_clean().await;
 }
 
@@ -166,13 +107,13 @@ async fn a_site_that_cannot_be_written_is_named_with_what_to_do() {
     kms.enable_key().key_id(key).send().await.unwrap();
 
     // With the off-site gone, the first backup of all is kept on the primary, and said to be behind.
-    let taken = trouble.invoke(&json!({"database": DATABASE})).await;
+    let taken = trouble.order_backup().await;
     assert!(!taken.failed, "{}", taken.payload);
     assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, "Backup Completed");
     // It is verified at once, which would fail as well with the off-site going away meanwhile.
     assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, "Verification Completed");
     remove_bucket(&trouble.stage, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().0).await;
-    let answer = trouble.invoke(&json!({"database": DATABASE})).await;
+    let answer = trouble.order_backup().await;
     let behind =
         ["is complete on the primary and not yet on the off-site", "the next backup of this database brings it over"];
     trouble.assert_told(&answer, &behind).await;
@@ -209,7 +150,7 @@ async fn of_two_runs_one_is_refused_and_a_request_delivered_twice_is_carried_out
     migration.batch_execute("LOCK TABLE patients IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let (first, (second, duplicate)) = tokio::join!(trouble.invoke(&requested), async {
         wait_for_lease(&trouble.stage).await;
-        let order = trouble.invoke(&json!({"database": DATABASE})).await;
+        let order = trouble.order_backup().await;
         let duplicate = trouble.invoke(&requested).await;
         migration.commit().await.unwrap();
         (order, duplicate)

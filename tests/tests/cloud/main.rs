@@ -15,3 +15,4 @@ mod proxy;
 mod schedule;
 mod stock_tools;
 mod stored;
+mod trouble;

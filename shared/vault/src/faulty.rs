@@ -82,7 +82,8 @@ impl Gate {
         self.open.close();
     }
 
-    async fn wait(&self) {
+    /// Comes to the gate, and waits until it is open.
+    pub async fn wait(&self) {
         self.arrived.add_permits(1);
         // Ends by `close` alone: nobody ever adds a permit.
         let _ = self.open.acquire().await;

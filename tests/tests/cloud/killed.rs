@@ -10,7 +10,7 @@ use lifeboat_vault::chunk_key;
 use serde_json::{Value, json};
 
 use crate::bench::small_stage;
-use crate::proxy::{Moment, Proxy};
+use crate::proxy::{Act, Fault, Moment, Proxy};
 use crate::stored::{BOTH, Stored};
 
 /// Kills, each on a database of its own: one run's lease does not keep the others waiting.
@@ -109,7 +109,7 @@ async fn back_up(stage: &Stage, database: &str) -> Invocation {
 async fn kill(stage: &Stage, stored: &Stored, proxy: &Proxy, database: &str, number: usize, moment: Moment) -> Killed {
     let name: DatabaseName = database.parse().unwrap();
     let before = stored.keys(Site::Primary, "chunks/").await;
-    proxy.begin(Some((number, moment)));
+    proxy.begin(Some(Fault::nth(number, Act::Die(moment))));
     let answer = back_up(stage, database).await;
     let requests = proxy.requests();
     let at = format!("request {number}, `{}`, killed {moment:?}", requests.get(number - 1).map_or("none", |one| one));

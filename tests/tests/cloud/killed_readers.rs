@@ -7,7 +7,7 @@ use lifeboat_model::{BackupId, DatabaseName, Site};
 use serde_json::json;
 
 use crate::bench::small_stage;
-use crate::proxy::{Moment, Proxy};
+use crate::proxy::{Act, Fault, Moment, Proxy};
 use crate::stored::{BOTH, Stored};
 
 /// Kills of each function, spread over its requests.
@@ -27,7 +27,7 @@ fn numbers(undisturbed: &[String]) -> Vec<usize> {
 /// Kills the watched function at one of its requests and says at which; before and after the request take turns.
 async fn kill_one(proxy: &Proxy, turn: usize, number: usize, invocation: impl Future<Output = Invocation>) -> String {
     let moment = if turn.is_multiple_of(2) { Moment::Before } else { Moment::After };
-    proxy.begin(Some((number, moment)));
+    proxy.begin(Some(Fault::nth(number, Act::Die(moment))));
     let answer = invocation.await;
     let requests = proxy.requests();
     let at = format!("request {number}, `{}`, killed {moment:?}", requests.get(number - 1).map_or("none", |one| one));

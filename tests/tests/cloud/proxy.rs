@@ -1,17 +1,17 @@
-//! A proxy between functions and the cloud: it counts what one function asks of S3 and KMS, and kills it at one of those
-//! requests.
+//! A proxy between functions and the cloud: it counts what one function asks of S3 and KMS, and does something to it at one
+//! or more of those requests.
 
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lifeboat_local::Cloud;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use lifeboat_vault::Gate;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Far more than any request of ours has.
-const MOST_HEADER_LINES: usize = 200;
+use crate::http::Message;
 
 /// When the function dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,63 @@ pub enum Moment {
     Before,
     /// The service has carried it out; the answer does not reach the function.
     After,
+}
+
+/// What is done at a request.
+#[derive(Clone)]
+pub enum Act {
+    /// The process of the function is killed.
+    Die(Moment),
+    /// The service is not asked; this status is the answer.
+    Answer(u16),
+    /// There is no answer, and the service is not asked.
+    Hang,
+    /// The request waits at the gate before it goes on.
+    Hold(Gate),
+    /// The service has carried it out, and the answer breaks off in the middle.
+    CutBody,
+    /// The service has carried it out, and one bit in the middle of the answer's body is turned over.
+    FlipByte,
+}
+
+/// What is done, and at which requests.
+#[derive(Clone)]
+pub struct Fault {
+    at: At,
+    act: Act,
+}
+
+#[derive(Clone)]
+enum At {
+    Number(usize),
+    First(Vec<String>),
+    Each(Vec<String>),
+}
+
+impl Fault {
+    /// At the request of this number, counted from one.
+    pub fn nth(number: usize, act: Act) -> Self {
+        Self { at: At::Number(number), act }
+    }
+
+    /// At the first request whose name has all of these parts.
+    pub fn first(parts: &[&str], act: Act) -> Self {
+        Self { at: At::First(parts.iter().map(|part| (*part).to_owned()).collect()), act }
+    }
+
+    /// At each request whose name has all of these parts.
+    pub fn each(parts: &[&str], act: Act) -> Self {
+        Self { at: At::Each(parts.iter().map(|part| (*part).to_owned()).collect()), act }
+    }
+
+    fn is_at(&self, number: usize, name: &str, met: usize) -> bool {
+        let has = |parts: &[String]| parts.iter().all(|part| name.contains(part.as_str()));
+        match &self.at {
+            At::Number(wanted) => number == *wanted,
+            At::First(parts) => met == 0 && has(parts),
+            At::Each(parts) => has(parts),
+        }
+    }
 }
 
 /// A running proxy. Dropping it stops listening.
@@ -36,7 +93,9 @@ struct Watch {
     function: String,
     /// `METHOD /path?query` of each request to S3, `KMS` and the operation of each to KMS, since the last [`Proxy::begin`].
     requests: Vec<String>,
-    death: Option<(usize, Moment)>,
+    fault: Option<Fault>,
+    /// How many requests have met the fault.
+    met: usize,
     killed: Option<u32>,
     /// How many requests there were when it was killed: others of the same process may be on their way beside the fatal one.
     requests_in_life: usize,
@@ -52,7 +111,8 @@ impl Proxy {
             process_group: cloud.process_group(),
             function: function.to_owned(),
             requests: Vec::new(),
-            death: None,
+            fault: None,
+            met: 0,
             killed: None,
             requests_in_life: 0,
         };
@@ -76,12 +136,18 @@ impl Proxy {
         function.clone_into(&mut self.watch.lock().unwrap().function);
     }
 
-    /// Counts from one again. The function's process is killed at its request number `death`, if one is given.
-    pub fn begin(&self, death: Option<(usize, Moment)>) {
+    /// Counts from one again, with this fault or with none.
+    pub fn begin(&self, fault: Option<Fault>) {
         let mut watch = self.watch.lock().unwrap();
         watch.requests.clear();
-        watch.death = death;
+        watch.fault = fault;
+        watch.met = 0;
         watch.killed = None;
+    }
+
+    /// How many requests have met the fault since [`Proxy::begin`].
+    pub fn met(&self) -> usize {
+        self.watch.lock().unwrap().met
     }
 
     /// The requests since [`Proxy::begin`].
@@ -108,8 +174,8 @@ impl Drop for Proxy {
 }
 
 impl Watch {
-    /// Takes note of a request; whether, and when, its sender is to die.
-    fn note(&mut self, request: &Message) -> Option<(u32, Moment)> {
+    /// Takes note of a request; which process sent it, and what is to be done.
+    fn note(&mut self, request: &Message) -> Option<(u32, Act)> {
         let (access_key, service) = request.signed_for()?;
         let name = match service.as_str() {
             "s3" => request.line().to_owned(),
@@ -118,9 +184,10 @@ impl Watch {
             _ => return None,
         };
         let sender = self.process_with(&access_key)?;
-        self.requests.push(name);
-        let (number, moment) = self.death?;
-        (self.requests.len() == number).then_some((sender, moment))
+        self.requests.push(name.clone());
+        let fault = self.fault.as_ref().filter(|fault| fault.is_at(self.requests.len(), &name, self.met))?;
+        self.met += 1;
+        Some((sender, fault.act.clone()))
     }
 
     /// The process of the watched function that has these credentials: each function has its role's own.
@@ -163,20 +230,45 @@ async fn relay(client: TcpStream, watch: Arc<Mutex<Watch>>) {
         {
             return;
         }
-        let death = watch.lock().unwrap().note(&request);
-        if let Some((process, Moment::Before)) = death {
-            return watch.lock().unwrap().kill(process);
+        let note = watch.lock().unwrap().note(&request);
+        let act = note.as_ref().map(|(_, act)| act);
+        match &note {
+            Some((process, Act::Die(Moment::Before))) => return watch.lock().unwrap().kill(*process),
+            Some((_, Act::Hang)) => return wait_for_the_end(&mut client).await,
+            Some((_, Act::Hold(gate))) => gate.wait().await,
+            _ => {}
         }
         let upstream = watch.lock().unwrap().upstream.clone();
+        let answer = match act {
+            Some(Act::Answer(status)) => refuse(&mut client, &mut request, *status).await,
+            _ => exchange(&mut client, &mut request, &upstream).await,
+        };
         // A client or a cloud that has gone away ends the connection, as it would without the proxy.
-        let Ok(answer) = exchange(&mut client, &mut request, &upstream).await else { return };
-        if let Some((process, Moment::After)) = death {
-            return watch.lock().unwrap().kill(process);
+        let Ok(mut answer) = answer else { return };
+        let mut whole = answer.bytes().len();
+        match &note {
+            Some((process, Act::Die(Moment::After))) => return watch.lock().unwrap().kill(*process),
+            Some((_, Act::CutBody)) => whole = answer.half(),
+            Some((_, Act::FlipByte)) => answer.flip_a_byte(),
+            _ => {}
         }
-        if client.write_all(&answer).await.is_err() {
+        let bytes = answer.bytes();
+        if client.write_all(&bytes[..whole]).await.is_err() || whole < bytes.len() {
             return;
         }
     }
+}
+
+/// Nothing is said, until the client has had enough.
+async fn wait_for_the_end(client: &mut BufReader<TcpStream>) {
+    let mut unread = vec![0; 64 * 1024];
+    while client.read(&mut unread).await.is_ok_and(|length| length > 0) {}
+}
+
+/// Takes a request with its body and says no.
+async fn refuse(client: &mut BufReader<TcpStream>, request: &mut Message, status: u16) -> std::io::Result<Message> {
+    request.read_body(client, true).await?;
+    Ok(Message::refusal(status))
 }
 
 /// Sends a request on, with its body, and returns the whole answer.
@@ -184,7 +276,7 @@ async fn exchange(
     client: &mut BufReader<TcpStream>,
     request: &mut Message,
     upstream: &str,
-) -> std::io::Result<Vec<u8>> {
+) -> std::io::Result<Message> {
     request.read_body(client, true).await?;
     let mut cloud = BufReader::new(TcpStream::connect(upstream).await?);
     cloud.write_all(&request.bytes()).await?;
@@ -194,91 +286,5 @@ async fn exchange(
     if !request.line().starts_with("HEAD ") && !answer.line().contains(" 204") && !answer.line().contains(" 304") {
         answer.read_body(&mut cloud, false).await?;
     }
-    Ok(answer.bytes())
-}
-
-/// An HTTP/1.1 message as it came: the first line, the headers, the body with its framing.
-struct Message {
-    lines: Vec<String>,
-    body: Vec<u8>,
-}
-
-impl Message {
-    /// `None` at the end of the connection.
-    async fn read_head(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Self>> {
-        let mut lines = Vec::new();
-        for _ in 0..MOST_HEADER_LINES {
-            let mut line = String::new();
-            if stream.read_line(&mut line).await? == 0 {
-                return Ok(None);
-            }
-            let line = line.trim_end().to_owned();
-            if line.is_empty() {
-                return Ok(Some(Self { lines, body: Vec::new() }));
-            }
-            lines.push(line);
-        }
-        panic!("more than {MOST_HEADER_LINES} header lines: {lines:?}");
-    }
-
-    /// Reads what follows the head. Without any framing, a request has no body and an answer lasts until the end.
-    async fn read_body(&mut self, stream: &mut BufReader<TcpStream>, is_request: bool) -> std::io::Result<()> {
-        if let Some(length) = self.header("content-length") {
-            self.body = vec![0; length.parse().unwrap()];
-            stream.read_exact(&mut self.body).await?;
-        } else if self.header("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked")) {
-            self.read_chunks(stream).await?;
-        } else if !is_request {
-            stream.read_to_end(&mut self.body).await?;
-        }
-        Ok(())
-    }
-
-    async fn read_chunks(&mut self, stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
-        loop {
-            let at = self.body.len();
-            stream.read_until(b'\n', &mut self.body).await?;
-            let size = String::from_utf8_lossy(&self.body[at..]).trim().to_owned();
-            let size = usize::from_str_radix(size.split(';').next().unwrap_or_default(), 16).unwrap();
-            if size == 0 {
-                break;
-            }
-            let at = self.body.len();
-            self.body.resize(at + size + 2, 0);
-            stream.read_exact(&mut self.body[at..]).await?;
-        }
-        // Trailers, if any, and the empty line.
-        while stream.read_until(b'\n', &mut self.body).await? > 2 {}
-        Ok(())
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.lines.join("\r\n").into_bytes();
-        bytes.extend_from_slice(b"\r\n\r\n");
-        bytes.extend_from_slice(&self.body);
-        bytes
-    }
-
-    fn line(&self) -> &str {
-        self.lines[0].trim_end_matches(" HTTP/1.1")
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.lines[1..].iter().filter_map(|line| line.split_once(':'));
-        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-    }
-
-    fn take_header(&mut self, name: &str) -> Option<String> {
-        let value = self.header(name)?.to_owned();
-        self.lines.retain(|line| !line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name)));
-        Some(value)
-    }
-
-    /// The access key that signed the request, and the service: `Credential=KEY/day/region/service/aws4_request`.
-    fn signed_for(&self) -> Option<(String, String)> {
-        let credential = self.header("authorization")?.split_once("Credential=")?.1.split([',', ' ']).next()?;
-        let mut scope = credential.split('/');
-        let key = scope.next()?.to_owned();
-        Some((key, scope.nth(2)?.to_owned()))
-    }
+    Ok(answer)
 }

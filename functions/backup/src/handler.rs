@@ -1,15 +1,15 @@
 //! One invocation of `backup`: a tick asks for backups, a request is carried out.
 
-use lifeboat_engine::{BackupRequest, backup, give_up_backup, request_backups};
+use lifeboat_engine::{BackupRequest, backup, request_backups};
 use lifeboat_runtime::{Invocation, RuntimeError};
 use serde_json::{Value, json};
 
 use crate::request::Request;
 
-/// Reads the input, calls one verb, and answers with what a person would want to see in the console.
-pub async fn handle(invocation: Invocation) -> Result<Value, RuntimeError> {
+/// Calls one verb, and answers with what a person would want to see in the console.
+pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
     let services = &invocation.services;
-    match Request::try_from(invocation.trigger)? {
+    match invocation.input {
         Request::Tick { at } => {
             let databases: Vec<_> = services.settings.databases.iter().map(|database| database.name.clone()).collect();
             let lifeboat = services.lifeboat(invocation.run, "schedule");
@@ -17,13 +17,9 @@ pub async fn handle(invocation: Invocation) -> Result<Value, RuntimeError> {
             Ok(json!({"requested": databases}))
         }
         Request::Backup { database, requested_at, actor } => {
-            services.settings.database(&database)?;
+            let source = services.source(&database).await?;
             let lifeboat = services.lifeboat(invocation.run, &actor);
-            let taken = match services.source(&database).await {
-                Ok(source) => backup(&lifeboat, &BackupRequest { database, source, requested_at }).await,
-                Err(error) => give_up_backup(&lifeboat, &database, error.into_engine()).await,
-            };
-            match taken {
+            match backup(&lifeboat, &BackupRequest { database, source, requested_at }).await {
                 // A request that was delivered twice: nothing is wrong, and Lambda need not try again.
                 Err(error) if error.is_underway() && requested_at.is_some() => Ok(json!({"underway": error.story()})),
                 Err(error) => Err(error.into()),

@@ -3,9 +3,10 @@
 mod handler;
 mod request;
 
+use lifeboat_engine::Verb;
 use lifeboat_runtime::serve;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    serve("backup", handler::handle).await
+    serve(Verb::Backup, handler::handle).await
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use lifeboat_model::DatabaseName;
-use lifeboat_runtime::{RuntimeError, TickTime, Trigger, order};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, order, quotable};
 use serde::Deserialize;
 
 /// The function's inputs, read.
@@ -46,17 +46,31 @@ struct Requested {
     trigger: String,
 }
 
-impl TryFrom<Trigger> for Request {
-    type Error = RuntimeError;
-
-    fn try_from(trigger: Trigger) -> Result<Self, RuntimeError> {
+impl Input for Request {
+    fn read(trigger: Trigger, _: &Settings) -> Result<Self, RuntimeError> {
         match trigger {
             Trigger::Event { kind, detail } if kind == "Backup Requested" => {
                 let Requested { database, requested_at, trigger } = order(detail)?;
                 Ok(Self::Backup { database, requested_at: Some(requested_at), actor: trigger })
             }
-            Trigger::Event { kind, .. } => Err(RuntimeError::Input(format!("the event `{kind}` starts no backup"))),
+            Trigger::Event { kind, .. } => {
+                Err(RuntimeError::Input(format!("the event `{}` starts no backup", quotable(&kind))))
+            }
             Trigger::Order(value) => Self::ordered(order(value)?),
+        }
+    }
+
+    fn database(&self) -> Option<&DatabaseName> {
+        match self {
+            Self::Tick { .. } => None,
+            Self::Backup { database, .. } => Some(database),
+        }
+    }
+
+    fn actor(&self) -> &str {
+        match self {
+            Self::Tick { .. } => "schedule",
+            Self::Backup { actor, .. } => actor,
         }
     }
 }

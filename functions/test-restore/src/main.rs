@@ -2,7 +2,7 @@
 
 mod request;
 
-use lifeboat_engine::{DrillRequest, DrillTarget, drill};
+use lifeboat_engine::{DrillRequest, DrillTarget, Verb, drill};
 use lifeboat_runtime::{Invocation, RuntimeError, serve};
 use serde_json::{Value, json};
 
@@ -10,12 +10,12 @@ use request::Request;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    serve("test-restore", handle).await
+    serve(Verb::TestRestore, handle).await
 }
 
-async fn handle(invocation: Invocation) -> Result<Value, RuntimeError> {
+async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
     let services = &invocation.services;
-    let request = Request::try_from(invocation.trigger)?;
+    let request = invocation.input;
     let databases = services.databases(request.database.as_ref())?;
     let into = DrillTarget::Scratch(services.scratch().await?);
     let lifeboat = services.lifeboat(invocation.run, &request.actor);

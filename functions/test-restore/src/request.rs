@@ -1,9 +1,10 @@
 //! What can be asked of the function `test-restore`.
 
 use lifeboat_engine::BackupChoice;
-use lifeboat_model::{BackupId, DatabaseName, Site};
-use lifeboat_runtime::{RuntimeError, TickTime, Trigger, order};
+use lifeboat_model::{BackupId, DatabaseName, NameError, Site};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, input_error, order, quotable};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The function's inputs, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,19 +36,27 @@ struct Order {
     requested_by: Option<String>,
 }
 
-impl TryFrom<Trigger> for Request {
-    type Error = RuntimeError;
-
-    fn try_from(trigger: Trigger) -> Result<Self, RuntimeError> {
+impl Input for Request {
+    fn read(trigger: Trigger, _: &Settings) -> Result<Self, RuntimeError> {
         match trigger {
             Trigger::Event { kind, detail } if kind == "Verification Completed" => {
                 let Verified { database, backup_id } = order(detail)?;
                 let backup = BackupChoice::Id(backup_id);
                 Ok(Self { database: Some(database), backup, site: Site::Primary, actor: "event".to_owned() })
             }
-            Trigger::Event { kind, .. } => Err(RuntimeError::Input(format!("the event `{kind}` starts no drill"))),
+            Trigger::Event { kind, .. } => {
+                Err(RuntimeError::Input(format!("the event `{}` starts no drill", quotable(&kind))))
+            }
             Trigger::Order(value) => Self::ordered(order(value)?),
         }
+    }
+
+    fn database(&self) -> Option<&DatabaseName> {
+        self.database.as_ref()
+    }
+
+    fn actor(&self) -> &str {
+        &self.actor
     }
 }
 
@@ -58,8 +67,9 @@ impl Request {
         if trigger.is_none() && database.is_none() && backup.is_none() {
             return Err(RuntimeError::Input("give `database`, `backup` or both".to_owned()));
         }
-        let backup = backup.as_deref().unwrap_or("newest").parse();
-        let backup = backup.map_err(|error: lifeboat_model::NameError| RuntimeError::Input(error.to_string()))?;
+        let backup = backup.unwrap_or_else(|| "newest".to_owned());
+        let backup: BackupChoice =
+            backup.parse().map_err(|error: NameError| input_error(&error.to_string(), &Value::String(backup)))?;
         if database.is_none() && matches!(backup, BackupChoice::Id(_)) {
             return Err(RuntimeError::Input("a backup id needs its `database`".to_owned()));
         }

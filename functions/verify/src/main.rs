@@ -2,7 +2,7 @@
 
 mod request;
 
-use lifeboat_engine::{VerifyRequest, verify};
+use lifeboat_engine::{Verb, VerifyRequest, verify};
 use lifeboat_runtime::{Invocation, RuntimeError, serve};
 use serde_json::{Value, json};
 
@@ -10,12 +10,12 @@ use request::Request;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    serve("verify", handle).await
+    serve(Verb::Verify, handle).await
 }
 
-async fn handle(invocation: Invocation) -> Result<Value, RuntimeError> {
+async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
     let services = &invocation.services;
-    let request = Request::read(invocation.trigger, services.settings.verify_days)?;
+    let request = invocation.input;
     let databases = services.databases(request.database.as_ref())?;
     let lifeboat = services.lifeboat(invocation.run, &request.actor);
     let mut reports = Vec::new();

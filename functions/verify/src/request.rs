@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, DatabaseName, VerificationScope};
-use lifeboat_runtime::{RuntimeError, TickTime, Trigger, order};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, order, quotable};
 use serde::Deserialize;
 
 /// The function's inputs, read.
@@ -42,9 +42,23 @@ enum Scope {
     Rotation,
 }
 
+impl Input for Request {
+    fn read(trigger: Trigger, settings: &Settings) -> Result<Self, RuntimeError> {
+        Self::of(trigger, settings.verify_days)
+    }
+
+    fn database(&self) -> Option<&DatabaseName> {
+        self.database.as_ref()
+    }
+
+    fn actor(&self) -> &str {
+        &self.actor
+    }
+}
+
 impl Request {
-    /// Reads an input; a rotation reads the part of `verify_days` that the tick's day falls on.
-    pub fn read(trigger: Trigger, verify_days: u32) -> Result<Self, RuntimeError> {
+    /// A rotation reads the part of `verify_days` that the tick's day falls on.
+    fn of(trigger: Trigger, verify_days: u32) -> Result<Self, RuntimeError> {
         match trigger {
             Trigger::Event { kind, detail } if kind == "Backup Completed" => {
                 let Completed { database, backup_id } = order(detail)?;
@@ -52,7 +66,7 @@ impl Request {
                 Ok(Self { database: Some(database), scope, actor: "event".to_owned() })
             }
             Trigger::Event { kind, .. } => {
-                Err(RuntimeError::Input(format!("the event `{kind}` starts no verification")))
+                Err(RuntimeError::Input(format!("the event `{}` starts no verification", quotable(&kind))))
             }
             Trigger::Order(value) => Self::ordered(order(value)?, verify_days),
         }
@@ -91,7 +105,7 @@ mod tests {
     use super::*;
 
     fn read(payload: Value) -> Result<Request, RuntimeError> {
-        Request::read(Trigger::from(payload), 30)
+        Request::of(Trigger::from(payload), 30)
     }
 
     #[test]

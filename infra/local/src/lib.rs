@@ -39,7 +39,7 @@ pub use pooler::{PoolMode, Pooler};
 pub use process_group::ProcessGroup;
 pub use server::{PostgresOptions, PostgresServer};
 pub use stack::Stack;
-pub use stage::{DATABASE, SOURCE_SECRET, Stage, StageSource};
+pub use stage::{DATABASE, SCRATCH_SECRET, SOURCE_SECRET, Stage, StageSource};
 pub use template::{Parameters, Resource, Template};
 pub use venv::{EMULATOR, LINT, Requirements, STOCK, Venv};
 pub use workspace::{root, target_dir};

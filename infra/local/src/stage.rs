@@ -17,6 +17,9 @@ pub const DATABASE: &str = "clinic";
 /// The secret with the source's connection.
 pub const SOURCE_SECRET: &str = "source-connection";
 
+/// The secret with the scratch server's connection.
+pub const SCRATCH_SECRET: &str = "scratch-connection";
+
 /// What is backed up.
 #[derive(Debug, Clone)]
 pub enum StageSource {
@@ -59,7 +62,7 @@ impl Stage {
         let cloud =
             Cloud::start(CloudOptions { functions: Functions::Built, offsite: true, postgres_client_dir }).await?;
         let source_secret = cloud.put_secret(SOURCE_SECRET, &source_url).await?;
-        let scratch_secret = cloud.put_secret("scratch-connection", &scratch.url("postgres")).await?;
+        let scratch_secret = cloud.put_secret(SCRATCH_SECRET, &scratch.url("postgres")).await?;
         told("deploying template.yaml and infra/offsite.yaml");
         let own = [
             ("DatabaseNames", DATABASE),

@@ -55,17 +55,6 @@ pub async fn backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Mani
     result.and_then(|manifest| told.map(|()| manifest))
 }
 
-/// Tells of a backup that could not even begin, because its connection could not be had.
-pub async fn give_up_backup(
-    lifeboat: &Lifeboat,
-    database: &DatabaseName,
-    error: EngineError,
-) -> Result<Manifest, EngineError> {
-    let result = Err(error);
-    let told = outcome::of_backup(lifeboat, database, &result).await;
-    result.and_then(|manifest| told.map(|()| manifest))
-}
-
 async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Manifest, EngineError> {
     let mut stopwatch = Stopwatch::new(&*lifeboat.progress);
     let started = Timestamp::now();

@@ -46,11 +46,11 @@ pub enum EngineError {
         /// Objects read.
         objects: u64,
     },
-    /// The database's connection could not be had, so nothing began.
+    /// The order was not understood, or the database's connection could not be had, so nothing began.
     #[error("{source}")]
-    NoConnection {
+    NotBegun {
         /// What stood in the way, without the connection.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Arc<dyn std::error::Error + Send + Sync>,
         /// What a person can do about it.
         hint: String,
     },
@@ -99,6 +99,15 @@ pub enum EngineError {
         #[source]
         source: Arc<VaultError>,
     },
+    /// A tick's request for a backup did not get onto the bus: nobody will take it before the next tick.
+    #[error("the backup of `{database}` could not be requested")]
+    Unrequested {
+        /// The database.
+        database: DatabaseName,
+        /// What the bus answered.
+        #[source]
+        source: SignalError,
+    },
     /// The run did what it was asked, and could not say so.
     #[error("the run ended well, but could not be announced")]
     Unannounced(#[source] SignalError),
@@ -143,7 +152,7 @@ impl EngineError {
                  processors"
                     .to_owned()
             }
-            Self::NoConnection { hint, .. } => hint.clone(),
+            Self::NotBegun { hint, .. } => hint.clone(),
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
                 "run `lifeboat backups` to see what there is, or take a backup first".to_owned()
             }
@@ -158,7 +167,7 @@ impl EngineError {
                  brings it over"
                     .to_owned()
             }
-            Self::Unannounced(error) => error.hint().to_owned(),
+            Self::Unrequested { source, .. } | Self::Unannounced(source) => source.hint().to_owned(),
             Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),
         }
     }

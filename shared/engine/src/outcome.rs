@@ -2,6 +2,7 @@
 
 mod backup;
 mod drill;
+mod not_begun;
 mod verification;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use crate::lifeboat::Lifeboat;
 
 pub(crate) use backup::of_backup;
 pub(crate) use drill::of_drill;
+pub(crate) use not_begun::of_not_begun;
 pub(crate) use verification::of_verification;
 
 /// What a subscriber reads about damage that is no more.
@@ -20,10 +22,13 @@ const HEALED: &str = "replaced by the sound copy of the other site; every backup
 const LOOK: &str =
     "read what was damaged under findings/ in the bucket, and who wrote to it in the bucket's access log";
 
+/// Stands where a database's name would, and is none.
+const NO_DATABASE: &str = "-";
+
 /// Everything that is said about one end of one verb.
 struct Telling {
     action: &'static str,
-    database: DatabaseName,
+    database: Option<DatabaseName>,
     subject: String,
     outcome: Outcome,
     facts: Vec<(&'static str, String)>,
@@ -44,11 +49,16 @@ impl Telling {
         self.log();
         if let Err(error) = record(lifeboat, self.act(lifeboat)).await {
             let (error, hint) = (error.story(), error.hint());
-            tracing::error!(action = self.action, database = %self.database, error, hint, "the ledger has no entry of this");
+            let (action, database) = (self.action, self.database_name());
+            tracing::error!(action, database, error, hint, "the ledger has no entry of this");
         }
         let published = lifeboat.outbox.publish(&self.event).await;
         let alerted = lifeboat.outbox.alert(&self.alert()).await;
         published.and(alerted).map_err(EngineError::Unannounced)
+    }
+
+    fn database_name(&self) -> &str {
+        name_of(self.database.as_ref())
     }
 
     fn act(&self, lifeboat: &Lifeboat) -> LedgerAct {
@@ -62,17 +72,21 @@ impl Telling {
     }
 
     fn alert(&self) -> Alert {
+        let about = self.database.as_ref().map(|database| format!(": {database}")).unwrap_or_default();
         Alert {
             severity: self.severity,
             kind: self.kind,
             database: self.database.clone(),
-            subject: format!("[{}] {}: {}", self.severity.as_str(), self.event.detail_type(), self.database),
+            subject: format!("[{}] {}{about}", self.severity.as_str(), self.event.detail_type()),
             text: self.alert_text(),
         }
     }
 
     fn alert_text(&self) -> String {
-        let mut text = format!("{} for database {}.\n", self.event.detail_type(), self.database);
+        let mut text = match &self.database {
+            Some(database) => format!("{} for database {database}.\n", self.event.detail_type()),
+            None => format!("{}; no database was named.\n", self.event.detail_type()),
+        };
         if let Event::BackupFailed { error, hint, .. }
         | Event::VerificationFailed { error, hint, .. }
         | Event::RestoreTestFailed { error, hint, .. } = &self.event
@@ -94,14 +108,20 @@ impl Telling {
     }
 
     fn log(&self) {
-        let Self { action, database, subject, .. } = self;
+        let Self { action, subject, .. } = self;
+        let database = self.database_name();
         let facts: Vec<String> = self.facts.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let facts = facts.join(" ");
         match self.outcome {
-            Outcome::Completed => tracing::info!(action, %database, subject, outcome = "completed", facts),
-            Outcome::Failed => tracing::error!(action, %database, subject, outcome = "failed", facts),
+            Outcome::Completed => tracing::info!(action, database, subject, outcome = "completed", facts),
+            Outcome::Failed => tracing::error!(action, database, subject, outcome = "failed", facts),
         }
     }
+}
+
+/// For logs, the ledger and metrics, where something must stand.
+fn name_of(database: Option<&DatabaseName>) -> &str {
+    database.map_or(NO_DATABASE, DatabaseName::as_str)
 }
 
 async fn record(lifeboat: &Lifeboat, act: LedgerAct) -> Result<(), EngineError> {

@@ -46,8 +46,9 @@ pub enum Event {
     },
     /// A backup did not complete on every site. Unless `error` says that it is complete on the primary, there is none.
     BackupFailed {
-        /// The database.
-        database: DatabaseName,
+        /// The database, where the order named one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        database: Option<DatabaseName>,
         /// What went wrong.
         error: String,
         /// What to do.
@@ -71,10 +72,12 @@ pub enum Event {
     },
     /// A verification found damage that it could not put right, or could not run.
     VerificationFailed {
-        /// The database.
-        database: DatabaseName,
-        /// `backup`, `all` or `rotation`.
-        scope: String,
+        /// The database, where the order named one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        database: Option<DatabaseName>,
+        /// `backup`, `all` or `rotation`, when it had begun.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<String>,
         /// What went wrong.
         error: String,
         /// What to do.
@@ -101,8 +104,9 @@ pub enum Event {
     },
     /// A drill could not restore, or a proof did not hold.
     RestoreTestFailed {
-        /// The database.
-        database: DatabaseName,
+        /// The database, where the order named one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        database: Option<DatabaseName>,
         /// The backup, when one had been chosen.
         #[serde(skip_serializing_if = "Option::is_none")]
         backup_id: Option<BackupId>,
@@ -127,19 +131,6 @@ impl Event {
             Self::VerificationFailed { .. } => "Verification Failed",
             Self::RestoreTestCompleted { .. } => "Restore Test Completed",
             Self::RestoreTestFailed { .. } => "Restore Test Failed",
-        }
-    }
-
-    /// The database it speaks of.
-    pub fn database(&self) -> &DatabaseName {
-        match self {
-            Self::BackupRequested { database, .. }
-            | Self::BackupCompleted { database, .. }
-            | Self::BackupFailed { database, .. }
-            | Self::VerificationCompleted { database, .. }
-            | Self::VerificationFailed { database, .. }
-            | Self::RestoreTestCompleted { database, .. }
-            | Self::RestoreTestFailed { database, .. } => database,
         }
     }
 }
@@ -206,8 +197,8 @@ pub struct Alert {
     pub severity: Severity,
     /// What it is about.
     pub kind: AlertKind,
-    /// The database.
-    pub database: DatabaseName,
+    /// The database, where there is one.
+    pub database: Option<DatabaseName>,
     /// One line of at most 100 ASCII characters: SNS refuses other subjects.
     pub subject: String,
     /// What happened, what it means, what to do.

@@ -57,12 +57,9 @@ impl RuntimeError {
         }
     }
 
-    /// The same as a verb's failure: what keeps a verb from beginning is told like what ends it.
-    pub fn into_engine(self) -> EngineError {
-        match self {
-            Self::Engine(error) => error,
-            other => EngineError::NoConnection { hint: other.hint(), source: Box::new(other) },
-        }
+    /// Whether a verb ended with it, and has told so itself.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Engine(_))
     }
 
     /// A word for dashboards: Lambda's `errorType`.
@@ -71,7 +68,7 @@ impl RuntimeError {
             Self::Settings(_) => "Settings",
             Self::Input(_) => "Input",
             Self::UnknownDatabase(_) => "UnknownDatabase",
-            Self::Secret { .. } | Self::Connection { .. } | Self::Engine(EngineError::NoConnection { .. }) => "Secret",
+            Self::Secret { .. } | Self::Connection { .. } => "Secret",
             Self::Engine(EngineError::Postgres(_)) => "Postgres",
             Self::Engine(EngineError::Vault(_)) => "Vault",
             Self::Engine(EngineError::DeadlineNear { .. }) => "DeadlineNear",
@@ -85,8 +82,8 @@ impl RuntimeError {
     }
 }
 
-impl From<RuntimeError> for Diagnostic {
-    fn from(error: RuntimeError) -> Self {
+impl From<&RuntimeError> for Diagnostic {
+    fn from(error: &RuntimeError) -> Self {
         Self { error_type: error.name().to_owned(), error_message: format!("{}. {}.", error.story(), error.hint()) }
     }
 }

@@ -11,7 +11,7 @@ mod settings;
 mod trigger;
 
 pub use error::RuntimeError;
-pub use serve::{Invocation, serve};
+pub use serve::{Input, Invocation, serve};
 pub use services::{Run, Services};
 pub use settings::{DatabaseSettings, Settings, SiteSettings};
-pub use trigger::{TickTime, Trigger, order};
+pub use trigger::{TickTime, Trigger, input_error, order, quotable};

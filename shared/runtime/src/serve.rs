@@ -5,55 +5,110 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use lifeboat_engine::Deadline;
+use lifeboat_engine::{Deadline, Verb, refuse};
+use lifeboat_model::DatabaseName;
 use serde_json::Value;
 use tracing::Instrument;
 
 use crate::error::RuntimeError;
 use crate::services::{Run, Services};
+use crate::settings::Settings;
 use crate::trigger::Trigger;
 
+/// Who has sent what cannot be read.
+const UNKNOWN_ACTOR: &str = "unknown";
+
+/// What a function can be asked.
+pub trait Input: Sized {
+    /// Reads the input of an invocation.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Input`] says what is wrong with it, without repeating it.
+    fn read(trigger: Trigger, settings: &Settings) -> Result<Self, RuntimeError>;
+
+    /// The one database it is about, if there is one.
+    fn database(&self) -> Option<&DatabaseName>;
+
+    /// Who asked, for the ledger.
+    fn actor(&self) -> &str;
+}
+
 /// One invocation, as a function's handler gets it.
-pub struct Invocation {
-    /// Its input.
-    pub trigger: Trigger,
+pub struct Invocation<I> {
+    /// Its input, read.
+    pub input: I,
     /// Its id and deadline.
     pub run: Run,
     /// Clients and settings, made once per process.
     pub services: Arc<Services>,
 }
 
-/// Runs `handle` for every invocation of the function `name`, for as long as the process lives.
+/// Runs `handle` for every invocation of the function of `verb`, for as long as the process lives.
 ///
 /// Settings are read once, before the first invocation: a function that is wired wrongly says so at its start, and names
-/// everything that is missing.
+/// everything that is missing. What keeps the verb from beginning (an input that cannot be read, an unknown database, a
+/// secret that cannot be had) is told here to ledger, bus and subscribers; a verb tells its own end.
 ///
 /// # Errors
 /// Wrong settings, or a Lambda runtime that cannot be reached. A handler's error is the answer to its invocation.
-pub async fn serve<H, F>(name: &'static str, handle: H) -> Result<(), lambda_runtime::Error>
+pub async fn serve<I, H, F>(verb: Verb, handle: H) -> Result<(), lambda_runtime::Error>
 where
-    H: Fn(Invocation) -> F,
+    I: Input,
+    H: Fn(Invocation<I>) -> F,
     F: Future<Output = Result<Value, RuntimeError>>,
 {
+    let function = verb.as_str();
     lifeboat_signals::start_logging(std::env::var("LIFEBOAT_LOG").ok().as_deref());
     let services = Arc::new(Services::from_environment().await.inspect_err(|error| {
-        tracing::error!(function = name, error = error.story(), hint = error.hint(), "the function cannot start");
+        tracing::error!(function, error = error.story(), hint = error.hint(), "the function cannot start");
     })?);
     let handle = &handle;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let services = Arc::clone(&services);
         async move {
             let run = Run { id: event.context.request_id.clone(), deadline: deadline(&event) };
-            let span = tracing::info_span!("invocation", function = name, run_id = %run.id);
-            let invocation = Invocation { trigger: Trigger::from(event.payload), run, services };
-            let answer = handle(invocation).instrument(span.clone()).await;
-            answer.map_err(|error| {
-                span.in_scope(|| tracing::error!(error = error.story(), hint = error.hint(), "the invocation failed"));
-                Diagnostic::from(error)
-            })
+            let span = tracing::info_span!("invocation", function, run_id = %run.id);
+            let answer = answer(verb, handle, Trigger::from(event.payload), run, services).instrument(span).await;
+            answer.map_err(|error| Diagnostic::from(&*error))
         }
     }))
     .await
+}
+
+/// Reads the input, lets the handler do what it asks for, and tells what kept that from beginning.
+async fn answer<I, H, F>(
+    verb: Verb,
+    handle: &H,
+    trigger: Trigger,
+    run: Run,
+    services: Arc<Services>,
+) -> Result<Value, Arc<RuntimeError>>
+where
+    I: Input,
+    H: Fn(Invocation<I>) -> F,
+    F: Future<Output = Result<Value, RuntimeError>>,
+{
+    let (mut database, mut actor) = (None, UNKNOWN_ACTOR.to_owned());
+    let answer = match I::read(trigger, &services.settings) {
+        Ok(input) => {
+            (database, actor) = (input.database().cloned(), input.actor().to_owned());
+            handle(Invocation { input, run: run.clone(), services: Arc::clone(&services) }).await
+        }
+        Err(error) => Err(error),
+    };
+    let error = match answer {
+        Ok(answer) => return Ok(answer),
+        Err(error) => Arc::new(error),
+    };
+    tracing::error!(error = error.story(), hint = error.hint(), "the invocation failed");
+    if !error.is_told() {
+        let lifeboat = services.lifeboat(run, &actor);
+        let told = refuse(&lifeboat, verb, database.as_ref(), error.clone(), error.hint()).await;
+        if let Err(error) = told {
+            tracing::error!(error = error.story(), hint = error.hint(), "the failure could not be announced");
+        }
+    }
+    Err(error)
 }
 
 fn deadline(event: &LambdaEvent<Value>) -> Deadline {

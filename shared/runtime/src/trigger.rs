@@ -35,7 +35,50 @@ impl From<Value> for Trigger {
 /// # Errors
 /// [`RuntimeError::Input`] says what is wrong with it.
 pub fn order<T: DeserializeOwned>(value: Value) -> Result<T, RuntimeError> {
-    serde_json::from_value(value).map_err(|error| RuntimeError::Input(error.to_string()))
+    serde_json::from_value(value.clone()).map_err(|error| input_error(&error.to_string(), &value))
+}
+
+/// Longest text of an input that an error repeats: names, ids and times are shorter.
+const LONGEST_QUOTE: usize = 40;
+
+/// Stands for what is not repeated.
+const UNQUOTED: &str = "…";
+
+/// What may be repeated of an input in an error, which goes to people, to the bus and into the ledger: a name, an id, a time. A
+/// connection in the wrong place may not.
+pub fn quotable(text: &str) -> &str {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_.:".contains(c);
+    if text.len() <= LONGEST_QUOTE && text.chars().all(is_plain) { text } else { UNQUOTED }
+}
+
+/// The refusal of an input, with `message` as its reason and nothing repeated of `input` that is not [`quotable`].
+pub fn input_error(message: &str, input: &Value) -> RuntimeError {
+    let mut texts = Vec::new();
+    collect_unquotable(input, &mut texts);
+    // The longest first: one may be a part of another.
+    texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    let message = texts.iter().fold(message.to_owned(), |message, text| message.replace(text.as_str(), UNQUOTED));
+    RuntimeError::Input(message)
+}
+
+/// Every text of an input that an error must not repeat, as it is and as an error escapes it.
+fn collect_unquotable(value: &Value, texts: &mut Vec<String>) {
+    let mut add = |text: &str| {
+        if !text.is_empty() && quotable(text) == UNQUOTED {
+            texts.push(text.to_owned());
+            let escaped = format!("{text:?}");
+            texts.push(escaped.trim_start_matches('"').trim_end_matches('"').to_owned());
+        }
+    };
+    match value {
+        Value::String(text) => add(text),
+        Value::Array(values) => values.iter().for_each(|value| collect_unquotable(value, texts)),
+        Value::Object(fields) => {
+            fields.keys().for_each(|name| add(name));
+            fields.values().for_each(|value| collect_unquotable(value, texts));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// The time of a schedule's tick: what EventBridge Scheduler puts in place of `<aws.scheduler.scheduled-time>`, the same for a
@@ -57,6 +100,7 @@ impl<'de> Deserialize<'de> for TickTime {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_model::DatabaseName;
     use serde_json::json;
 
     use super::*;
@@ -67,6 +111,25 @@ mod tests {
         assert!(matches!(Trigger::from(event), Trigger::Event { kind, .. } if kind == "Backup Requested"));
         assert!(matches!(Trigger::from(json!({"database": "a"})), Trigger::Order(_)));
         assert!(matches!(Trigger::from(json!([1])), Trigger::Order(_)));
+    }
+
+    #[test]
+    fn an_error_repeats_a_name_and_never_a_connection_that_stands_in_the_wrong_place() {
+        let url = "postgres://backup:Wr0ng-\"Sesame@db/clinic";
+        for input in
+            [json!(url), json!([url]), json!({ url: 1 }), json!({"scheduled_time": url}), json!({"a": {"b": url}})]
+        {
+            let [as_time, as_name] =
+                [order::<TickTime>(input.clone()).map(drop), order::<DatabaseName>(input.clone()).map(drop)];
+            for refused in [as_time, as_name] {
+                let Err(RuntimeError::Input(message)) = refused else { panic!("{input} was taken") };
+                assert!(!message.contains("Sesame") && !message.contains("backup:"), "{input}: {message}");
+            }
+        }
+        let message = order::<DatabaseName>(json!("Clinic")).unwrap_err().story();
+        assert!(message.contains("`Clinic` is not a database name"), "{message}");
+        assert_eq!(quotable("Backup Completed"), "Backup Completed");
+        assert_eq!(quotable(url), "…");
     }
 
     #[test]

@@ -63,11 +63,12 @@ impl Outbox for AwsOutbox {
             .take(SUBJECT_CHARACTERS)
             .collect();
         let mut request = self.notifications.publish().topic_arn(topic).subject(subject).message(&alert.text);
-        for (name, value) in [
-            ("severity", alert.severity.as_str()),
-            ("type", alert.kind.as_str()),
-            ("database", alert.database.as_str()),
-        ] {
+        let attributes = [
+            ("severity", Some(alert.severity.as_str())),
+            ("type", Some(alert.kind.as_str())),
+            ("database", alert.database.as_ref().map(|database| database.as_str())),
+        ];
+        for (name, value) in attributes.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             let attribute = attribute.map_err(|source| not_sent(alert.kind.as_str(), "SNS", source))?;
             request = request.message_attributes(name, attribute);

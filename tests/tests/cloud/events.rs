@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_local::{Cloud, DATABASE, DeployedFunction, Invocation, OFFSITE_REGION, PRIMARY_REGION, Stage, root};
+use lifeboat_model::Site;
 use serde_json::{Value, json};
 
 use crate::bench::small_stage;
+use crate::stored::Stored;
+use crate::trouble::{PATIENCE, Trouble};
 
 /// The backup that the samples speak of.
 const SAMPLE_ID: &str = "2026-11-21T20-00-02Z-k3f9";
@@ -115,24 +118,61 @@ fn nonsense() -> Vec<(&'static str, Value, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_changes_nothing() {
-    let stage = small_stage(&[]).await;
+async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_nothing() {
+    let mut trouble = Trouble::begin().await;
     for (name, input, word) in nonsense() {
-        let answer = invoke(&stage, name, &input).await;
-        assert!(answer.failed, "{name} took {input}: {}", answer.payload);
+        let answer = invoke(&trouble.stage, name, &input).await;
+        let event = trouble.assert_told_as(failed(name), &answer, &[word]).await;
+        assert_eq!(event.detail.get("database"), None, "{name} {input}: {}", event.detail);
         assert_eq!(answer.payload["errorType"], "Input", "{name} {input}: {}", answer.payload);
         let message = answer.payload["errorMessage"].as_str().unwrap();
-        assert!(message.contains(word), "{name} {input}: {message}");
         assert!(message.ends_with(". see events/ for an input of each kind."), "{name} {input}: {message}");
-        assert_eq!(message.lines().count(), 1, "{name} {input}: {message}");
     }
-    let unknown = invoke(&stage, "backup", &json!({"database": "billing"})).await;
-    assert!(unknown.failed && unknown.payload["errorType"] == "UnknownDatabase", "{}", unknown.payload);
+    for (name, more) in [("backup", "requested_by"), ("verify", "requested_by"), ("test-restore", "backup")] {
+        let mut order = json!({"database": "billing", "scope": "all", more: "newest"});
+        if name != "verify" {
+            order.as_object_mut().unwrap().remove("scope");
+        }
+        let unknown = invoke(&trouble.stage, name, &order).await;
+        assert_eq!(unknown.payload["errorType"], "UnknownDatabase", "{name}: {}", unknown.payload);
+        let words = ["no database `billing` is configured", "see the parameter `DatabaseNames`"];
+        let event = trouble.assert_told_as(failed(name), &unknown, &words).await;
+        assert_eq!(event.detail["database"], "billing", "{name}");
+    }
 
     // Before the first backup the buckets are empty, so any change would be seen.
-    let deployment = stage.deployment();
-    assert_eq!(count_objects(stage.cloud(), PRIMARY_REGION, &deployment.primary_bucket).await, 0);
-    assert_eq!(count_objects(stage.cloud(), OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().0).await, 0);
+    let (cloud, deployment) = (trouble.stage.cloud(), trouble.stage.deployment());
+    assert_eq!(count_objects(cloud, PRIMARY_REGION, &deployment.primary_bucket).await, 0);
+    assert_eq!(count_objects(cloud, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().0).await, 0);
+
+    // With a repository there is a ledger, and an order that was refused is in it.
+    assert!(!trouble.order_backup().await.failed);
+    for kind in ["Backup Completed", "Verification Completed"] {
+        assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, kind);
+    }
+    let refused = trouble.invoke(&json!({"database": "postgres://backup:Wr0ng-Sesame@db/clinic"})).await;
+    trouble.assert_told_as("Backup Failed", &refused, &["`…` is not a database name"]).await;
+    let last = last_ledger_entry(&trouble.stage).await;
+    assert!(last.contains(r#""outcome":"failed""#) && last.contains("is not a database name"), "{last}");
+    assert!(!last.contains("Sesame"), "{last}");
+    trouble.assert_logs_are_clean().await;
+}
+
+/// The event by which a function says that it did not do what was asked.
+fn failed(function: &str) -> &'static str {
+    match function {
+        "backup" => "Backup Failed",
+        "verify" => "Verification Failed",
+        _ => "Restore Test Failed",
+    }
+}
+
+async fn last_ledger_entry(stage: &Stage) -> String {
+    let stored = Stored::on(stage).await;
+    let keys = stored.keys(Site::Primary, "ledger/").await;
+    let entries = keys.iter().filter(|key| key.rsplit('/').next().unwrap().starts_with(|c: char| c.is_ascii_digit()));
+    let bytes = stored.bytes(Site::Primary, entries.max().unwrap()).await;
+    String::from_utf8(bytes).unwrap()
 }
 
 async fn count_objects(cloud: &Cloud, region: &'static str, bucket: &str) -> usize {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_local::{
-    DATABASE, OFFSITE_REGION, PRIMARY_REGION, PoolMode, Pooler, PostgresOptions, PostgresServer, Stage,
+    DATABASE, OFFSITE_REGION, PRIMARY_REGION, PoolMode, Pooler, PostgresOptions, PostgresServer, SCRATCH_SECRET, Stage,
 };
 use serde_json::json;
 use tokio_postgres::NoTls;
@@ -44,6 +44,14 @@ async fn a_source_that_cannot_be_read_is_named_with_what_to_do() {
     trouble.assert_fails(&["the secret of `clinic` is not a connection", "postgres://"]).await;
     trouble.connect_as(&trouble.stage.source().unwrap().url(DATABASE)).await;
     assert_eq!(trouble.manifests().await, Vec::<String>::new());
+
+    // The server that drills restore to has a secret, too.
+    let cloud = trouble.stage.cloud();
+    cloud.change_secret(SCRATCH_SECRET, "mysql://postgres:Wr0ng-Sesame@127.0.0.1/clinic").await.unwrap();
+    let drill = cloud.invoke(&trouble.stage.deployment().test_restore, &json!({"database": DATABASE})).await.unwrap();
+    let words = ["the secret of `the scratch server` is not a connection", "postgres://"];
+    let event = trouble.assert_told_as("Restore Test Failed", &drill, &words).await;
+    assert_eq!(event.detail["database"], DATABASE);
 
     // With the right connection nothing of all this is in the way.
     let taken = trouble.order_backup().await;

@@ -4,10 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lifeboat_engine::{BackupRequest, EngineError};
-use lifeboat_model::{Event, Outcome, Severity, Site, Verdict};
+use lifeboat_engine::{BackupRequest, EngineError, request_backups};
+use lifeboat_model::{Alert, AlertKind, DatabaseName, Event, Outcome, Severity, Site, Verdict};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
+use lifeboat_signals::{Outbox, RecordingOutbox, SignalError};
 use lifeboat_vault::{Fault, Gate, Operation, Refusal, Rule, Script};
 
 use crate::bench::{Bench, Process};
@@ -158,6 +159,39 @@ async fn the_first_backup_ever_that_fails_is_told_although_there_is_no_repositor
     process.back_up(&bench.request_as("postgres", "wrong")).await.unwrap_err();
     assert_eq!((process.said(), process.alerted()), (vec!["Backup Failed"], vec![Severity::Critical]));
     assert_eq!(bench.stores.primary.keys(""), Vec::<String>::new());
+}
+
+/// A bus that is gone, beside a topic that is there.
+struct NoBus(Arc<RecordingOutbox>);
+
+#[async_trait]
+impl Outbox for NoBus {
+    async fn publish(&self, event: &Event) -> Result<(), SignalError> {
+        Err(SignalError::Refused { signal: event.detail_type().to_owned(), code: "NoSuchBus".to_owned() })
+    }
+
+    async fn alert(&self, alert: &Alert) -> Result<(), SignalError> {
+        self.0.alert(alert).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_whose_requests_do_not_get_onto_the_bus_is_told_to_the_subscribers_for_each_database() {
+    let bench = Bench::with("no-bus", "CREATE TABLE t (a int)");
+    let mut process = bench.process();
+    process.lifeboat.outbox = Arc::new(NoBus(Arc::clone(&process.outbox)));
+    let databases: Vec<DatabaseName> = ["billing", "clinic"].map(|name| name.parse().unwrap()).into();
+    let error = request_backups(&process.lifeboat, &databases, jiff::Timestamp::now()).await.unwrap_err();
+    assert!(
+        error.story().starts_with("the backup of `billing` could not be requested: EventBridge refused"),
+        "{error:?}"
+    );
+    let alerts = process.outbox.alerts();
+    assert_eq!(alerts.iter().filter_map(|alert| alert.database.clone()).collect::<Vec<_>>(), databases);
+    for alert in alerts {
+        assert_eq!((alert.severity, alert.kind), (Severity::Critical, AlertKind::BackupFailed));
+        assert!(alert.text.contains("could not be requested") && alert.text.contains(&error.hint()), "{}", alert.text);
+    }
 }
 
 /// What a doctor says of everything, as `name: verdict`.

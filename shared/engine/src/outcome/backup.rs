@@ -3,7 +3,7 @@
 use lifeboat_model::{AlertKind, DatabaseName, Event, Manifest, Outcome, Severity};
 use lifeboat_signals::{MetricsLine, Unit};
 
-use super::{Telling, failure_facts};
+use super::{Telling, failure_facts, name_of};
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
 
@@ -15,7 +15,7 @@ pub(crate) async fn of_backup(
 ) -> Result<(), EngineError> {
     let telling = match result {
         Ok(manifest) => completed(lifeboat, manifest),
-        Err(error) => failed(database, error),
+        Err(error) => failed(Some(database), error),
     };
     telling.tell(lifeboat).await
 }
@@ -25,7 +25,7 @@ fn completed(lifeboat: &Lifeboat, manifest: &Manifest) -> Telling {
     let seconds = manifest.seconds.total();
     Telling {
         action: "backup",
-        database: manifest.database.clone(),
+        database: Some(manifest.database.clone()),
         subject: manifest.backup_id.to_string(),
         outcome: Outcome::Completed,
         facts: vec![
@@ -60,16 +60,16 @@ fn completed(lifeboat: &Lifeboat, manifest: &Manifest) -> Telling {
     }
 }
 
-fn failed(database: &DatabaseName, error: &EngineError) -> Telling {
+pub(super) fn failed(database: Option<&DatabaseName>, error: &EngineError) -> Telling {
     Telling {
         action: "backup",
-        database: database.clone(),
-        subject: database.to_string(),
+        database: database.cloned(),
+        subject: name_of(database).to_owned(),
         outcome: Outcome::Failed,
         facts: failure_facts(error),
-        event: Event::BackupFailed { database: database.clone(), error: error.story(), hint: error.hint() },
+        event: Event::BackupFailed { database: database.cloned(), error: error.story(), hint: error.hint() },
         severity: Severity::Critical,
         kind: AlertKind::BackupFailed,
-        metrics: MetricsLine::new(database.as_str()).with("backup_failed", Unit::Count, 1.0),
+        metrics: MetricsLine::new(name_of(database)).with("backup_failed", Unit::Count, 1.0),
     }
 }

@@ -1,9 +1,9 @@
 //! What is said about the end of a drill.
 
-use lifeboat_model::{AlertKind, BackupId, DrillReport, Event, Outcome, Severity};
+use lifeboat_model::{AlertKind, BackupId, DatabaseName, DrillReport, Event, Outcome, Severity};
 use lifeboat_signals::{MetricsLine, Unit};
 
-use super::{Telling, failure_facts};
+use super::{Telling, failure_facts, name_of};
 use crate::drill::DrillRequest;
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
@@ -16,14 +16,15 @@ pub(crate) async fn of_drill(
     request: &DrillRequest,
     result: &Result<DrillReport, EngineError>,
 ) -> Result<(), EngineError> {
+    let database = Some(&request.database);
     let telling = match result {
         Ok(report) if report.equal => equal(report),
         Ok(report) => {
             let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
             let error = format!("{} proof(s) did not hold, first {first}", report.findings.len());
-            failed(request, Some(report.backup_id.clone()), error, NOT_EQUAL.to_owned(), facts(report))
+            failed(database, Some(report.backup_id.clone()), error, NOT_EQUAL.to_owned(), facts(report))
         }
-        Err(error) => failed(request, None, error.story(), error.hint(), failure_facts(error)),
+        Err(error) => failed(database, None, error.story(), error.hint(), failure_facts(error)),
     };
     telling.tell(lifeboat).await
 }
@@ -31,7 +32,7 @@ pub(crate) async fn of_drill(
 fn equal(report: &DrillReport) -> Telling {
     Telling {
         action: "test-restore",
-        database: report.database.clone(),
+        database: Some(report.database.clone()),
         subject: report.backup_id.to_string(),
         outcome: Outcome::Completed,
         facts: facts(report),
@@ -53,24 +54,23 @@ fn equal(report: &DrillReport) -> Telling {
     }
 }
 
-fn failed(
-    request: &DrillRequest,
+pub(super) fn failed(
+    database: Option<&DatabaseName>,
     backup_id: Option<BackupId>,
     error: String,
     hint: String,
     facts: Vec<(&'static str, String)>,
 ) -> Telling {
-    let database = request.database.clone();
     Telling {
         action: "test-restore",
-        subject: backup_id.as_ref().map_or_else(|| database.to_string(), ToString::to_string),
+        subject: backup_id.as_ref().map_or_else(|| name_of(database).to_owned(), ToString::to_string),
         outcome: Outcome::Failed,
         facts,
-        metrics: MetricsLine::new(database.as_str()).with("restore_test_failed", Unit::Count, 1.0),
-        event: Event::RestoreTestFailed { database: database.clone(), backup_id, error, hint },
+        metrics: MetricsLine::new(name_of(database)).with("restore_test_failed", Unit::Count, 1.0),
+        event: Event::RestoreTestFailed { database: database.cloned(), backup_id, error, hint },
         severity: Severity::Critical,
         kind: AlertKind::RestoreTestFailed,
-        database,
+        database: database.cloned(),
     }
 }
 

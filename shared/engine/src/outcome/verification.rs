@@ -1,9 +1,11 @@
 //! What is said about the end of a verification.
 
-use lifeboat_model::{AlertKind, BackupId, Event, Outcome, Severity, VerificationReport, VerificationScope};
+use lifeboat_model::{
+    AlertKind, BackupId, DatabaseName, Event, Outcome, Severity, VerificationReport, VerificationScope,
+};
 use lifeboat_signals::{MetricsLine, Unit};
 
-use super::{Telling, failure_facts};
+use super::{Telling, failure_facts, name_of};
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
 use crate::verify::VerifyRequest;
@@ -20,7 +22,9 @@ pub(crate) async fn of_verification(
     let telling = match result {
         Ok(report) if report.is_sound() => sound(request, report),
         Ok(report) => damaged(request, report),
-        Err(error) => failed(request, error.story(), error.hint(), 0, failure_facts(error)),
+        Err(error) => {
+            failed(Some(&request.database), Some(&request.scope), error.story(), error.hint(), 0, failure_facts(error))
+        }
     };
     telling.tell(lifeboat).await
 }
@@ -29,7 +33,7 @@ fn sound(request: &VerifyRequest, report: &VerificationReport) -> Telling {
     let healed = healed(report);
     Telling {
         action: "verify",
-        database: request.database.clone(),
+        database: Some(request.database.clone()),
         subject: request.database.to_string(),
         outcome: Outcome::Completed,
         facts: facts(request, report),
@@ -56,32 +60,33 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Telling {
     let damaged = report.damage().count() as u64 + report.more_findings;
     let first = report.damage().next().map(ToString::to_string).unwrap_or_default();
     let error = format!("{damaged} object(s) are damaged, first {first}");
-    failed(request, error, BEYOND_HEALING.to_owned(), damaged, facts(request, report))
+    let (database, scope) = (Some(&request.database), Some(&request.scope));
+    failed(database, scope, error, BEYOND_HEALING.to_owned(), damaged, facts(request, report))
 }
 
-fn failed(
-    request: &VerifyRequest,
+pub(super) fn failed(
+    database: Option<&DatabaseName>,
+    scope: Option<&VerificationScope>,
     error: String,
     hint: String,
     damaged: u64,
     facts: Vec<(&'static str, String)>,
 ) -> Telling {
-    let database = request.database.clone();
-    let scope = scope_name(&request.scope).to_owned();
+    let scope = scope.map(|scope| scope_name(scope).to_owned());
     Telling {
         action: "verify",
-        subject: database.to_string(),
+        subject: name_of(database).to_owned(),
         outcome: Outcome::Failed,
         facts,
-        metrics: MetricsLine::new(database.as_str()).with("verification_failed", Unit::Count, 1.0).with(
+        metrics: MetricsLine::new(name_of(database)).with("verification_failed", Unit::Count, 1.0).with(
             "verification_damaged",
             Unit::Count,
             damaged as f64,
         ),
-        event: Event::VerificationFailed { database: database.clone(), scope, error, hint, damaged },
+        event: Event::VerificationFailed { database: database.cloned(), scope, error, hint, damaged },
         severity: Severity::Critical,
         kind: AlertKind::VerificationFailed,
-        database,
+        database: database.cloned(),
     }
 }
 

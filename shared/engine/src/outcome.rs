@@ -47,13 +47,15 @@ impl Telling {
     async fn tell(self, lifeboat: &Lifeboat) -> Result<(), EngineError> {
         self.metrics.emit();
         self.log();
-        if let Err(error) = record(lifeboat, self.act(lifeboat)).await {
+        // A store that hangs must not take the time in which people can still be told.
+        let recorded = lifeboat.deadline.bound(Box::pin(record(lifeboat, self.act(lifeboat)))).await;
+        if let Err(error) = recorded {
             let (error, hint) = (error.story(), error.hint());
             let (action, database) = (self.action, self.database_name());
             tracing::error!(action, database, error, hint, "the ledger has no entry of this");
         }
-        let published = lifeboat.outbox.publish(&self.event).await;
-        let alerted = lifeboat.outbox.alert(&self.alert()).await;
+        let alert = self.alert();
+        let (published, alerted) = tokio::join!(lifeboat.outbox.publish(&self.event), lifeboat.outbox.alert(&alert));
         published.and(alerted).map_err(EngineError::Unannounced)
     }
 

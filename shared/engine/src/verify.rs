@@ -54,7 +54,8 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
     // What was found is kept also when the rest could not be looked at.
     stopwatch.begin("report", None);
     let report = inspection.report(request, started_at, *followed.as_ref().unwrap_or(&0));
-    let kept = keep_findings(&repository, &request.database, &report.findings).await;
+    let keeping = Box::pin(keep_findings(&repository, &request.database, &report.findings));
+    let kept = lifeboat.deadline.bound(keeping).await;
     followed?;
     kept.map(|()| report)
 }

@@ -69,6 +69,21 @@ async fn a_backup_without_any_time_left_says_so_and_holds_no_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_hangs_until_the_end_leaves_the_bus_and_the_subscribers_their_time() {
+    let bench = Bench::with("hung", "CREATE TABLE t AS SELECT 1 AS a");
+    bench.back_up().await;
+    let script = Script::new();
+    script.add(Rule::always(Fault::Hold(Gate::new())));
+    let mut process = bench.process_on(bench.stores.behind(&script, &script));
+    process.lifeboat.deadline = Deadline::after(Duration::from_secs(4));
+    // Nobody opens the gate: a run that waited for it would never end.
+    let ended = tokio::time::timeout(Duration::from_secs(120), process.back_up(&bench.request())).await;
+    let error = ended.unwrap().unwrap_err();
+    assert!(matches!(error, EngineError::OutOfTime { .. }), "{error:?}");
+    assert_eq!((process.said(), process.alerted()), (vec!["Backup Failed"], vec![Severity::Critical]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_verification_that_hangs_ends_itself_says_so_and_keeps_what_it_found() {
     let bench = Bench::with("hanging", "CREATE TABLE t AS SELECT 1 AS a");
     bench.back_up().await;

@@ -252,12 +252,13 @@ fn warn_of_unreadable(backup_id: &BackupId, error: VaultError) {
     tracing::error!(%backup_id, error, hint, "the newest backup cannot be read; this one is taken without it");
 }
 
-/// Fails with the first check that failed: the others often follow from it.
+/// Fails with the first check that failed: the others often follow from it. What the doctor warns of is in the log of each run.
 async fn require_fit(source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
     for check in doctor(source, tools).await {
-        tracing::debug!(step = check.name, is_ok = check.is_ok(), "check");
-        if let Checked::Failed(error) = check.outcome {
-            return Err(error.into());
+        match check.outcome {
+            Checked::Ok(seen) => tracing::debug!(step = check.name, "{seen}"),
+            Checked::Warn { seen, hint } => tracing::warn!(step = check.name, hint, "{seen}"),
+            Checked::Failed(error) => return Err(error.into()),
         }
     }
     Ok(())

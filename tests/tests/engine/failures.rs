@@ -12,6 +12,7 @@ use lifeboat_signals::{Outbox, RecordingOutbox, SignalError};
 use lifeboat_vault::{Fault, Gate, Operation, Refusal, Rule, Script};
 
 use crate::bench::{Bench, Process};
+use crate::log;
 use crate::sample::CLINIC;
 use crate::stores::BOTH;
 
@@ -243,6 +244,27 @@ async fn the_doctor_names_every_thing_that_is_not_as_it_should_be_and_writes_one
     all.push(("offsite writable".to_owned(), Verdict::Failed));
     all.push(("keys".to_owned(), Verdict::Failed));
     assert_eq!(diagnoses(&process, &bench).await, all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_doctor_warns_of_is_in_the_log_of_each_backup_once_and_keeps_none_from_completing() {
+    let bench = Bench::with("warned", CLINIC);
+    // Its server has no TLS, and nothing says that this is meant so.
+    let url = bench.server.url("clinic_source").replace("sslmode=disable", "sslmode=prefer");
+    let request = BackupRequest { source: ConnectionSettings::from_secret(&url).unwrap(), ..bench.request() };
+    let warnings = || -> Vec<serde_json::Value> {
+        let lines = log::text();
+        let lines = lines.lines().filter(|line| line.contains(r#""step":"TLS""#) && line.contains(r#""level":"WARN""#));
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for run in 1..=2 {
+        bench.process().back_up(&request).await.unwrap();
+        let warned = warnings();
+        assert_eq!(warned.len(), run, "{warned:#?}");
+        let fields = &warned.last().unwrap()["fields"];
+        assert_eq!(fields["message"], "none: everything that is read crosses the network in the clear");
+        assert!(fields["hint"].as_str().unwrap().contains("turn TLS on"), "{fields}");
+    }
 }
 
 /// A folder of tools whose `pg_dump` is this shell script; `"$REAL"` is the right one.

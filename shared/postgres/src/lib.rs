@@ -28,11 +28,13 @@ mod session;
 mod settings;
 mod snapshot;
 mod stderr;
+mod tap;
 mod target;
 mod tls;
 mod tools;
 mod url;
 mod watch;
+mod wire;
 mod words;
 
 pub use doctor::{Check, Checked, doctor};

@@ -1,10 +1,10 @@
-//! Rows as COPY sends them, cut into chunks at row boundaries. The hot path: a row is hashed and appended, nothing else.
+//! Rows as COPY sends them, cut into chunks at row boundaries. The hot path: a row is appended and hashed, nothing else.
 
-use std::marker::PhantomData;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Poll;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::Stream;
 use lifeboat_model::{CopyFormat, RowDigest, RowHasher};
 use tokio_postgres::CopyOutStream;
 
@@ -27,6 +27,9 @@ pub struct ChunkRows {
     pub digest: RowDigest,
 }
 
+/// Rows of which only the sums are wanted are read in pieces of this size.
+const TOTALS_BYTES: usize = 256 * 1024;
+
 /// The sums over all rows of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowTotals {
@@ -42,13 +45,24 @@ pub struct RowTotals {
 ///
 /// A stream that failed or was dropped half-way leaves its session to be dropped, too.
 pub struct RowStream<'session> {
+    session: &'session Session,
+    /// All of the COPY but its rows, which go to the session's intake.
     copy: Pin<Box<CopyOutStream>>,
     format: CopyFormat,
     columns: u16,
     step: String,
-    header_seen: bool,
-    ended: bool,
-    session: PhantomData<&'session mut Session>,
+    at: Place,
+}
+
+/// How far a COPY is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Before its first row, and its header if it has one.
+    Start,
+    Rows,
+    /// After the trailer of a binary one.
+    Trailer,
+    End,
 }
 
 impl<'session> RowStream<'session> {
@@ -66,7 +80,7 @@ impl<'session> RowStream<'session> {
         };
         // A table has at most 1600 columns.
         let columns = u16::try_from(columns).unwrap_or(u16::MAX);
-        Ok(Self { copy, format, columns, step, header_seen: false, ended: false, session: PhantomData })
+        Ok(Self { session, copy, format, columns, step, at: Place::Start })
     }
 
     /// Fills `buffer` with one complete COPY file of the next rows; `None`, and an empty buffer, when there are no more.
@@ -80,18 +94,15 @@ impl<'session> RowStream<'session> {
         limit_bytes: usize,
     ) -> Result<Option<ChunkRows>> {
         buffer.clear();
-        let mut chunk = ChunkRows { rows: 0, digest: RowDigest::default() };
-        while chunk.rows == 0 || buffer.len() < limit_bytes {
-            let Some((message, start)) = self.next_row().await? else { break };
-            let row = message.get(start..).unwrap_or_default();
-            if chunk.rows == 0 && self.format == CopyFormat::Binary {
-                buffer.extend_from_slice(&BINARY_HEADER);
-            }
-            buffer.extend_from_slice(row);
-            chunk.digest += hasher.row(row);
-            chunk.rows += 1;
+        if self.at == Place::End {
+            return Ok(None);
         }
+        let filled = self.fill(std::mem::take(buffer), hasher, limit_bytes).await?;
+        self.at = filled.at;
+        let chunk = filled.chunk;
+        *buffer = filled.bytes;
         if chunk.rows == 0 {
+            buffer.clear();
             return Ok(None);
         }
         if self.format == CopyFormat::Binary {
@@ -103,68 +114,137 @@ impl<'session> RowStream<'session> {
     /// Reads all remaining rows and keeps only their sums.
     pub async fn totals(mut self, hasher: &RowHasher) -> Result<RowTotals> {
         let mut totals = RowTotals::default();
-        while let Some((message, start)) = self.next_row().await? {
-            let row = message.get(start..).unwrap_or_default();
-            totals.digest += hasher.row(row);
-            totals.rows += 1;
-            totals.size_bytes += row.len() as u64;
+        let mut buffer = Vec::new();
+        let frame_bytes = match self.format {
+            CopyFormat::Text => 0,
+            CopyFormat::Binary => BINARY_HEADER.len() + BINARY_TRAILER.len(),
+        };
+        while let Some(chunk) = self.next_chunk(&mut buffer, hasher, TOTALS_BYTES).await? {
+            totals.digest += chunk.digest;
+            totals.rows += chunk.rows;
+            totals.size_bytes += (buffer.len() - frame_bytes) as u64;
         }
         Ok(totals)
     }
 
-    /// The next message that holds a row, and where in it the row begins. The protocol promises one row per message; the
-    /// binary header comes glued to the first one or, before an empty result, to the trailer, or alone.
-    async fn next_row(&mut self) -> Result<Option<(Bytes, usize)>> {
-        while !self.ended {
-            let Some(message) = self.copy.next().await else {
-                self.ended = true;
-                if self.format == CopyFormat::Binary {
-                    return Err(self.unexpected("a binary COPY ended without its trailer"));
-                }
-                break;
-            };
-            let message = message.map_err(|error| PostgresError::query(self.step.clone(), error))?;
-            match self.format {
-                CopyFormat::Text if message.ends_with(b"\n") => return Ok(Some((message, 0))),
-                CopyFormat::Text => return Err(self.unexpected("a line of COPY without its end")),
-                CopyFormat::Binary => {
-                    let start = self.skip_header(&message)?;
-                    let row = message.get(start..).unwrap_or_default();
-                    if row == BINARY_TRAILER {
-                        self.drain().await?;
-                    } else if row.starts_with(&self.columns.to_be_bytes()) {
-                        return Ok(Some((message, start)));
-                    } else if !row.is_empty() {
-                        return Err(self.unexpected("a row of a binary COPY with another number of columns"));
-                    }
-                }
+    /// Has `bytes` filled up to the limit, or to the end of the COPY.
+    async fn fill(&mut self, bytes: Vec<u8>, hasher: &RowHasher, limit_bytes: usize) -> Result<Filling> {
+        let Self { session, copy, step, .. } = self;
+        let intake = session.intake();
+        intake.lend(Filling::new(bytes, self.at, self.format, self.columns, hasher.clone(), limit_bytes));
+        let unexpected = |fact: &str| PostgresError::UnexpectedAnswer { step: step.clone(), fact: fact.to_owned() };
+        let has_ended = poll_fn(|cx| match copy.as_mut().poll_next(cx) {
+            Poll::Ready(None) => Poll::Ready(Ok(true)),
+            Poll::Ready(Some(Ok(_))) => Poll::Ready(Err(unexpected("a row that went past the tap"))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(PostgresError::query(step.clone(), error))),
+            Poll::Pending => intake.poll_full(cx).map(|()| Ok(false)),
+        });
+        let has_ended = has_ended.await;
+        let filling = intake.take_back();
+        let (has_ended, filling) = (has_ended?, filling.ok_or_else(|| unexpected("rows that two streams wanted"))?);
+        if let Some(fact) = filling.fault {
+            return Err(unexpected(fact));
+        }
+        if has_ended && filling.format == CopyFormat::Binary && filling.at != Place::Trailer {
+            return Err(unexpected("a binary COPY ended without its trailer"));
+        }
+        Ok(Filling { at: if has_ended { Place::End } else { filling.at }, ..filling })
+    }
+}
+
+/// A chunk while the tap fills it, message by message. The protocol promises one row per message; the binary header comes glued
+/// to the first one or, before an empty result, to the trailer, or alone.
+pub(crate) struct Filling {
+    /// A COPY file as far as it goes.
+    bytes: Vec<u8>,
+    /// Where the message that is arriving begins.
+    message_at: usize,
+    chunk: ChunkRows,
+    at: Place,
+    format: CopyFormat,
+    columns: u16,
+    hasher: RowHasher,
+    limit_bytes: usize,
+    /// What is wrong with the last message.
+    fault: Option<&'static str>,
+}
+
+impl Filling {
+    /// Fills `bytes`, which is empty, from this place of a COPY of `columns` columns on.
+    pub(crate) fn new(
+        mut bytes: Vec<u8>,
+        at: Place,
+        format: CopyFormat,
+        columns: u16,
+        hasher: RowHasher,
+        limit_bytes: usize,
+    ) -> Self {
+        if format == CopyFormat::Binary {
+            bytes.extend_from_slice(&BINARY_HEADER);
+        }
+        let chunk = ChunkRows { rows: 0, digest: RowDigest::default() };
+        Self { message_at: bytes.len(), bytes, chunk, at, format, columns, hasher, limit_bytes, fault: None }
+    }
+
+    /// Whether it is for the stream to go on, with a chunk of rows or with what is wrong with them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.fault.is_some() || self.chunk.rows > 0 && self.message_at >= self.limit_bytes
+    }
+
+    /// Takes the next bytes of a message.
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.bytes.extend_from_slice(part);
+    }
+
+    /// States that the message is whole.
+    pub(crate) fn end_message(&mut self) {
+        match self.format {
+            CopyFormat::Text if self.message().last() == Some(&b'\n') => self.count_row(),
+            CopyFormat::Text => self.fault = Some("a line of COPY without its end"),
+            CopyFormat::Binary => self.end_binary_message(),
+        }
+        self.message_at = self.bytes.len();
+    }
+
+    fn end_binary_message(&mut self) {
+        match self.at {
+            Place::Start if self.message().starts_with(&BINARY_HEADER) => {
+                // The chunk has one already, as the later ones have.
+                self.bytes.drain(self.message_at..self.message_at + BINARY_HEADER.len());
+                self.at = Place::Rows;
             }
+            Place::Start => return self.fault = Some("a binary COPY with an unknown header"),
+            Place::Rows => {}
+            Place::Trailer | Place::End => return self.fault = Some("a binary COPY that goes on after its trailer"),
         }
-        Ok(None)
-    }
-
-    fn skip_header(&mut self, message: &[u8]) -> Result<usize> {
-        if self.header_seen {
-            return Ok(0);
-        }
-        if !message.starts_with(&BINARY_HEADER) {
-            return Err(self.unexpected("a binary COPY with an unknown header"));
-        }
-        self.header_seen = true;
-        Ok(BINARY_HEADER.len())
-    }
-
-    /// Reads to the end of the stream: an error may still come after the trailer.
-    async fn drain(&mut self) -> Result<()> {
-        self.ended = true;
-        match self.copy.next().await {
-            None => Ok(()),
-            Some(Ok(_)) => Err(self.unexpected("a binary COPY that goes on after its trailer")),
-            Some(Err(error)) => Err(PostgresError::query(self.step.clone(), error)),
+        let message = self.message();
+        if message == BINARY_TRAILER {
+            self.bytes.truncate(self.message_at);
+            self.at = Place::Trailer;
+        } else if message.first_chunk() == Some(&self.columns.to_be_bytes()) {
+            self.count_row();
+        } else if !message.is_empty() {
+            self.fault = Some("a row of a binary COPY with another number of columns");
         }
     }
 
-    fn unexpected(&self, fact: &str) -> PostgresError {
-        PostgresError::UnexpectedAnswer { step: self.step.clone(), fact: fact.to_owned() }
+    fn count_row(&mut self) {
+        self.chunk.digest += self.hasher.row(self.message());
+        self.chunk.rows += 1;
+    }
+
+    /// The file so far, without a trailer.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> u64 {
+        self.chunk.rows
+    }
+
+    fn message(&self) -> &[u8] {
+        self.bytes.get(self.message_at..).unwrap_or_default()
     }
 }

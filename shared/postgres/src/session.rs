@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{ChannelBinding, SslMode as DriverSslMode};
+use tokio_postgres::config::{ChannelBinding, SslMode as DriverSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Row, types::ToSql};
 
 use crate::error::{PostgresError, Result, ServerError};
-use crate::settings::{ConnectionSettings, SslMode};
+use crate::settings::ConnectionSettings;
+use crate::tap::Intake;
+use crate::wire::{WireError, Wiring};
 
 /// How long to wait for TCP, TLS and authentication together: a failover is over by then, a wrong security group never.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,6 +52,8 @@ const SESSION_SETTINGS: &str = "
 #[derive(Debug)]
 pub struct Session {
     client: Client,
+    /// Where the rows of a COPY go.
+    intake: Intake,
     connection: JoinHandle<()>,
 }
 
@@ -59,9 +63,10 @@ impl Session {
     /// Errors: [`PostgresError::Unreachable`], [`ConnectTimeout`](PostgresError::ConnectTimeout),
     /// [`TlsFailed`](PostgresError::TlsFailed), [`AuthenticationFailed`](PostgresError::AuthenticationFailed).
     pub async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Self> {
-        let tls = settings.tls()?;
+        let intake = Intake::default();
+        let wiring = Wiring::new(settings.tls()?, settings.ssl_mode, intake.clone());
         let config = driver_config(settings, application_name);
-        let connecting = Box::pin(config.connect(tls));
+        let connecting = Box::pin(config.connect(wiring));
         let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .map_err(|_| PostgresError::ConnectTimeout {
@@ -73,7 +78,7 @@ impl Session {
             // An error here ends the connection; the statement that was under way reports it.
             let _ = connection.await;
         });
-        let session = Self { client, connection };
+        let session = Self { client, intake, connection };
         session.run("applying the session settings", SESSION_SETTINGS).await?;
         let lock_timeout = format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis());
         session.run("applying the session settings", &lock_timeout).await?;
@@ -92,6 +97,11 @@ impl Session {
     /// For names and definitions, as a session begins.
     pub(crate) async fn expect_utf8(&self) -> Result<()> {
         self.run("applying the session settings", "SET client_encoding = 'UTF8'").await
+    }
+
+    /// Where the rows of a COPY that its client starts arrive.
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// The driver's client, for streams.
@@ -142,11 +152,9 @@ fn driver_config(settings: &ConnectionSettings, application_name: &str) -> Confi
         .keepalives_idle(KEEPALIVE_IDLE)
         .keepalives_interval(KEEPALIVE_INTERVAL)
         .keepalives_retries(KEEPALIVE_RETRIES)
-        .ssl_mode(match settings.ssl_mode {
-            SslMode::Disable => DriverSslMode::Disable,
-            SslMode::Prefer => DriverSslMode::Prefer,
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
-        });
+        // The driver neither asks for TLS nor does it: see `Wiring`.
+        .ssl_mode(DriverSslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct);
     if settings.require_channel_binding {
         config.channel_binding(ChannelBinding::Require);
     }
@@ -166,15 +174,18 @@ fn connect_error(settings: &ConnectionSettings, error: tokio_postgres::Error) ->
             _ => PostgresError::Query { step: format!("connecting to `{endpoint}`"), source },
         };
     }
-    // The driver's error kinds are private; its texts for them are fixed.
+    // The driver's error kinds are private.
     let kind = error.to_string();
-    let source: Box<dyn std::error::Error + Send + Sync> = match error.into_source() {
-        Some(cause) => cause,
-        None => kind.clone().into(),
+    let Some(cause) = error.into_source() else {
+        return PostgresError::Unreachable { endpoint, source: kind.into() };
     };
-    if kind.contains("TLS") {
-        PostgresError::TlsFailed { endpoint, source }
-    } else {
-        PostgresError::Unreachable { endpoint, source }
+    match cause.downcast::<WireError>() {
+        Ok(wire) => match *wire {
+            WireError::Broken(source) => PostgresError::Unreachable { endpoint, source: source.into() },
+            wire @ (WireError::NoTls | WireError::Tls(_)) => {
+                PostgresError::TlsFailed { endpoint, source: Box::new(wire) }
+            }
+        },
+        Err(source) => PostgresError::Unreachable { endpoint, source },
     }
 }

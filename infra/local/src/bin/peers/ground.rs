@@ -1,6 +1,6 @@
 //! What all contenders share: the database, the disk, the stores and keys of Lifeboat's functions.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -87,11 +87,6 @@ impl Ground {
         self.folder.path().join(name)
     }
 
-    /// Where pgBackRest keeps its backups: it runs under the server's account.
-    pub fn pgbackrest_repository(&self) -> PathBuf {
-        self.server.directory().join("pgbackrest")
-    }
-
     /// A command of the server's own version that connects to `database`.
     pub fn tool(&self, name: &str, database: &str) -> Command {
         let mut command = Command::new(self.server.bin_dir().join(name));
@@ -155,13 +150,4 @@ pub fn quietly(command: &mut Command) -> Result<()> {
         bail!("{:?}: {}", command.get_program(), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
-}
-
-/// Removes a file or a folder and what is in it, if it is there.
-pub fn clear(place: &Path) -> Result<()> {
-    match place.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => Ok(std::fs::remove_dir_all(place)?),
-        Ok(_) => Ok(std::fs::remove_file(place)?),
-        Err(_) => Ok(()),
-    }
 }

@@ -37,11 +37,11 @@ async fn compare(options: &Options) -> Result<String> {
     let ground = Ground::prepare(options, |text| eprintln!("{text}")).await?;
     let mut results = Results::new(options, &ground)?;
     for number in 1..=options.rounds {
-        let mut round = Round::new(&ground, number)?;
+        let mut round = Round::new(&ground, number);
         for name in NAMES.into_iter().filter(|name| options.wants(name)) {
             match round.run(name)? {
                 Some(outcome) => {
-                    eprintln!("round {number}: {name}: {:.2} s", outcome.cost.wall);
+                    eprintln!("round {number}: {name}: {:.2} s {}", outcome.cost.wall, outcome.phases);
                     results.add(name, outcome);
                 }
                 None => eprintln!("round {number}: {name}: skipped: not available on this machine"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// Between two looks at a contender's memory. Buffers live for tens of milliseconds at the least.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// `sysconf(_SC_CLK_TCK)` on every Linux of today.
 const TICKS_PER_SECOND: f64 = 100.0;

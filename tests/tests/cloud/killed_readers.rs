@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lifeboat_local::{DATABASE, Invocation, Stage};
+use lifeboat_local::{DATABASE, Invocation, PostgresServer, Stage};
 use lifeboat_model::{BackupId, DatabaseName, Site};
 use serde_json::json;
 
@@ -103,7 +103,7 @@ async fn kill_drills(stage: &Stage, proxy: &Proxy) {
     let mut left = 0;
     for (turn, number) in numbers(&undisturbed).into_iter().enumerate() {
         let at = kill_one(proxy, turn, number, Box::pin(drill())).await;
-        wait_until_nobody_is_connected(stage).await;
+        wait_until_nobody_is_connected(stage.scratch()).await;
         left += scratch_databases(stage);
         let next = drill().await;
         assert!(!next.failed && next.payload[0]["equal"] == true, "drill, {at}: {next:?}");
@@ -113,18 +113,18 @@ async fn kill_drills(stage: &Stage, proxy: &Proxy) {
     eprintln!("{} requests of an undisturbed drill, {left} databases left by killed ones", undisturbed.len());
 }
 
-fn scratch_databases(stage: &Stage) -> usize {
+pub fn scratch_databases(stage: &Stage) -> usize {
     let count = "SELECT count(*) FROM pg_database WHERE starts_with(datname, 'lifeboat_drill')";
     stage.scratch().psql("postgres", count).unwrap().parse().unwrap()
 }
 
 /// The system closes what a killed process had connected; the server takes note when it comes to it.
-async fn wait_until_nobody_is_connected(stage: &Stage) {
+pub async fn wait_until_nobody_is_connected(server: &PostgresServer) {
     const SQL: &str =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lifeboat%' OR datname LIKE 'lifeboat%'";
     let begun = Instant::now();
-    while stage.scratch().psql("postgres", SQL).unwrap() != "0" {
-        assert!(begun.elapsed() < PATIENCE, "sessions of a killed drill are still connected");
+    while server.psql("postgres", SQL).unwrap() != "0" {
+        assert!(begun.elapsed() < PATIENCE, "sessions of a killed run are still connected");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

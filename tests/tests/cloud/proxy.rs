@@ -1,8 +1,6 @@
 //! A proxy between functions and the cloud: it counts what one function asks of S3 and KMS, and does something to it at one
 //! or more of those requests.
 
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lifeboat_local::Cloud;
@@ -12,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::http::Message;
+use crate::process;
 
 /// When the function dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,33 +191,14 @@ impl Watch {
 
     /// The process of the watched function that has these credentials: each function has its role's own.
     fn process_with(&self, access_key: &str) -> Option<u32> {
-        let wanted = [format!("AWS_ACCESS_KEY_ID={access_key}"), format!("AWS_LAMBDA_FUNCTION_NAME={}", self.function)];
-        let processes =
-            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        processes.filter(|id| is_bootstrap(*id, self.process_group)).find(|id| {
-            let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-            let has = |wanted: &String| environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes());
-            wanted.iter().all(has)
-        })
+        process::find(self.process_group, &self.function, &[format!("AWS_ACCESS_KEY_ID={access_key}")]).first().copied()
     }
 
-    /// SIGKILL: the process has no last word.
     fn kill(&mut self, process: u32) {
-        assert!(is_bootstrap(process, self.process_group), "not a function of ours: {process}");
-        let status = std::process::Command::new("kill").args(["-s", "KILL", &process.to_string()]).status().unwrap();
-        assert!(status.success());
+        process::kill(self.process_group, process);
         self.killed = Some(process);
         self.requests_in_life = self.requests.len();
     }
-}
-
-/// Whether a process is a function of this cloud: its executable and its process group say so.
-fn is_bootstrap(process: u32, group: u32) -> bool {
-    let executable = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // After the name in brackets: state, parent, group.
-    let in_group = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(2)) == Some(&group.to_string());
-    in_group && executable.file_name() == Path::new("bootstrap").file_name()
 }
 
 /// One connection of a client: request after request, each over a connection of its own to the cloud.

@@ -7,14 +7,12 @@
 //! that only some of them are tried unless `LIFEBOAT_CAMPAIGN=every` is in the environment.
 
 mod field;
-mod kill_switch;
 mod mortal;
-mod wire;
 
 use std::collections::BTreeSet;
 
 use field::{Field, Verb};
-use kill_switch::{MOMENTS, Moment, PORTS, Point, Port};
+use lifeboat_tests::{MOMENTS, Moment, PORTS, Point, Port};
 
 /// Far more requests than any run makes of one port.
 const MOST_REQUESTS: u64 = 5_000;

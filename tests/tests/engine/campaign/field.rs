@@ -15,11 +15,10 @@ use lifeboat_signals::RecordingOutbox;
 use lifeboat_vault::{ObjectStore, Sites};
 use tokio::runtime::{Builder, Runtime};
 
-use super::kill_switch::{KillSwitch, PORTS, Point};
 use super::mortal::{MortalKeys, MortalStore};
-use super::wire::Wire;
 use crate::bench::database;
 use crate::stores::{BOTH, Stores, keys_of};
+use lifeboat_tests::{KillSwitch, PORTS, Point, PostgresWire};
 
 /// Sessions of a run: two, so that requests of both are under way at once.
 const SESSIONS: usize = 2;
@@ -231,7 +230,7 @@ impl Field {
     /// One process; nothing when it was killed.
     fn run(&self, verb: Verb, stores: &Stores, switch: &KillSwitch) -> Option<Result<(), EngineError>> {
         let process = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let wire = self.runtime.block_on(Wire::start(self.server.port(), switch.clone()));
+        let wire = self.runtime.block_on(PostgresWire::start(self.server.port(), switch.clone()));
         let mut story = process.spawn(story(verb, self.lifeboat(stores, switch), self.settings(&wire)));
         let ended = self.runtime.block_on(async {
             tokio::select! {
@@ -266,7 +265,7 @@ impl Field {
     }
 
     /// How to reach a database of the server through the wire.
-    fn settings(&self, wire: &Wire) -> impl Fn(&str) -> ConnectionSettings + Send + use<> {
+    fn settings(&self, wire: &PostgresWire) -> impl Fn(&str) -> ConnectionSettings + Send + use<> {
         let (template, own, port) = (self.server.url("DATABASE"), self.server.port(), wire.port());
         move |name| {
             let url = template.replace(&format!(":{own}/"), &format!(":{port}/")).replace("DATABASE", name);

@@ -8,7 +8,7 @@ use lifeboat_vault::{
     Version,
 };
 
-use super::kill_switch::{KillSwitch, Port};
+use lifeboat_tests::{KillSwitch, Port};
 
 /// Carries one request out, unless the process dies at it.
 macro_rules! asked {

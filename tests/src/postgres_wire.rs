@@ -13,7 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::kill_switch::{Course, KillSwitch, Port};
+use crate::kill_switch::{Course, KillSwitch, Port};
 
 /// The code in the place of a version that asks to cancel a statement of another connection.
 const CANCEL_REQUEST: u32 = 80_877_102;
@@ -25,12 +25,12 @@ const AUTHENTICATION_OK: u32 = 0;
 const AUTHENTICATION_SASL_FINAL: u32 = 12;
 
 /// Listens for one process. Dropping it stops that; connections end with the process.
-pub struct Wire {
+pub struct PostgresWire {
     port: u16,
     listening: JoinHandle<()>,
 }
 
-impl Wire {
+impl PostgresWire {
     /// Listens on a free port of 127.0.0.1 for what goes to the server on `server_port` there.
     pub async fn start(server_port: u16, switch: KillSwitch) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -43,12 +43,13 @@ impl Wire {
         Self { port, listening }
     }
 
+    /// The port to connect to in the place of the server's.
     pub fn port(&self) -> u16 {
         self.port
     }
 }
 
-impl Drop for Wire {
+impl Drop for PostgresWire {
     fn drop(&mut self) {
         self.listening.abort();
     }

@@ -53,6 +53,7 @@ pub enum Course {
 pub struct KillSwitch {
     state: Arc<Mutex<State>>,
     dead: Arc<watch::Sender<bool>>,
+    kill: Arc<dyn Fn() + Send + Sync>,
 }
 
 struct State {
@@ -63,10 +64,16 @@ struct State {
 }
 
 impl KillSwitch {
-    /// Kills at `point`, or never.
+    /// Kills at `point`, or never: nothing of it passes a port any more, and whoever runs it ends it.
     pub fn new(point: Option<Point>) -> Self {
+        Self::with(point, || ())
+    }
+
+    /// Kills at `point`, or never, by `kill`. It comes first: a process that is still there when its connections are closed would
+    /// have a last word.
+    pub fn with(point: Option<Point>, kill: impl Fn() + Send + Sync + 'static) -> Self {
         let state = State { point, counts: [0; 3], answered: false };
-        Self { state: Arc::new(Mutex::new(state)), dead: Arc::new(watch::Sender::new(false)) }
+        Self { state: Arc::new(Mutex::new(state)), dead: Arc::new(watch::Sender::new(false)), kill: Arc::new(kill) }
     }
 
     /// Counts a request and says what becomes of it. Does not return to a process that is dead: its task is dropped here.
@@ -132,6 +139,7 @@ impl KillSwitch {
     }
 
     fn kill(&self) {
+        (self.kill)();
         self.dead.send_replace(true);
     }
 

@@ -1,7 +1,9 @@
 //! Reading chunks back, from one site alone.
 
-use lifeboat_model::{ChunkKey, EpochNumber, Site, StoredChunk};
 use std::sync::Arc;
+
+use bytes::Bytes;
+use lifeboat_model::{ChunkKey, EpochNumber, Site, StoredChunk};
 
 use crate::checksum::sha256;
 use crate::error::VaultError;
@@ -66,7 +68,7 @@ impl Reader {
         let fetched = self.store.get(&key, limit_bytes).await?;
         let is_listed = on_cpu(|| sha256(&fetched.body)) == chunk.sha256;
         let opener = ChunkOpener::new(self.repository.keys.clone(), &self.repository.id(), chunk.epoch)?;
-        match opener.open(&self.store, &key, &secret, chunk, &fetched.body, out).await {
+        match opener.open(&self.store, &key, &secret, chunk, fetched.body, out).await {
             // Another object than listed is taken when it holds the content: the chunk was lost on every site and sealed
             // again, and its id, which is keyed, proves the plaintext.
             Err(VaultError::Open { source, .. }) if !is_listed && source.is_bad_message() => {
@@ -94,19 +96,20 @@ impl ChunkOpener {
         Ok(Self { keys, binding: Binding::new(repository_id, epoch, Purpose::Chunk)? })
     }
 
-    /// Opens, unpacks at most `raw_bytes` and compares the content with the id.
+    /// Opens, unpacks at most `raw_bytes` and compares the content with the id. Of its three forms it holds two at a time.
     pub(crate) async fn open(
         &self,
         store: &SiteStore,
         key: &str,
         secret: &ChunkKey,
         chunk: &StoredChunk,
-        message: &[u8],
+        message: Bytes,
         out: &mut Vec<u8>,
     ) -> Result<(), VaultError> {
         let wrong = |reason| VaultError::WrongContent { site: store.site(), key: key.to_owned(), reason };
         let mut compressed = Vec::new();
-        self.binding.open(&self.keys, store.site(), key, message, &mut compressed).await?;
+        self.binding.open(&self.keys, store.site(), key, &message, &mut compressed).await?;
+        drop(message);
         let raw_bytes = usize::try_from(chunk.raw_bytes).map_err(|_| wrong("it is longer than memory"))?;
         on_cpu(|| {
             unpack(&compressed, raw_bytes, out).ok_or_else(|| wrong("it does not unpack to the listed length"))?;

@@ -327,7 +327,7 @@ impl Writer {
         }
         let Fetched { body, version, .. } = store.get(key, head.size_bytes).await?;
         let mut plaintext = Vec::new();
-        match self.opener.open(store, key, &self.chunk_key, chunk, &body, &mut plaintext).await {
+        match self.opener.open(store, key, &self.chunk_key, chunk, body.clone(), &mut plaintext).await {
             Ok(()) => {
                 let sha256 = on_cpu(|| sha256(&body));
                 Ok(Found::Sound(SoundObject { stored_bytes: body.len() as u64, sha256, version }))

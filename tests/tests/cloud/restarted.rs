@@ -5,7 +5,7 @@ use lifeboat_vault::Gate;
 
 use crate::bench::{SMALL_CLINIC, small_stage};
 use crate::proxy::{Act, Fault, Proxy};
-use crate::trouble::Trouble;
+use crate::trouble::{PATIENCE, Trouble};
 
 /// How a server goes away. It is started again on the same port with the same data.
 type GoAway = fn(&mut PostgresServer);
@@ -30,8 +30,9 @@ async fn a_server_that_restarts_or_crashes_while_rows_are_read_ends_the_backup_a
         proxy.begin(Some(Fault::each(&["PUT /", "/chunks/"], Act::Hold(gate.clone()))));
         let (answer, ()) = tokio::join!(trouble.order_backup(), async {
             // The first rows and the schema: `pg_dump` is done, and only the sessions that read rows are left.
-            gate.arrival().await;
-            gate.arrival().await;
+            for _ in 0..2 {
+                tokio::time::timeout(PATIENCE, gate.arrival()).await.expect("the backup ended before it stored rows");
+            }
             let readers = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lifeboat%'";
             assert_ne!(server.psql(DATABASE, readers).unwrap(), "0", "nobody reads");
             go_away(&mut server);

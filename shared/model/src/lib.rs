@@ -40,5 +40,5 @@ pub use manifest::{
 };
 pub use phase::Phases;
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
-pub use slice::{CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};
+pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};
 pub use verification::{VerificationReport, VerificationScope};

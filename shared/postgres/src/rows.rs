@@ -43,7 +43,8 @@ pub struct RowTotals {
 
 /// The rows of one COPY. It borrows its session: a session sends one stream at a time.
 ///
-/// A stream that failed or was dropped half-way leaves its session to be dropped, too.
+/// A stream that failed or was dropped half-way ends its session: rows of it may still be on their way, and must not be taken
+/// for those of another.
 pub struct RowStream<'session> {
     session: &'session Session,
     /// All of the COPY but its rows, which go to the session's intake.
@@ -131,8 +132,10 @@ impl<'session> RowStream<'session> {
     async fn fill(&mut self, bytes: Vec<u8>, hasher: &RowHasher, limit_bytes: usize) -> Result<Filling> {
         let Self { session, copy, step, .. } = self;
         let intake = session.intake();
-        intake.lend(Filling::new(bytes, self.at, self.format, self.columns, hasher.clone(), limit_bytes));
         let unexpected = |fact: &str| PostgresError::UnexpectedAnswer { step: step.clone(), fact: fact.to_owned() };
+        if !intake.lend(Filling::new(bytes, self.at, self.format, self.columns, hasher.clone(), limit_bytes)) {
+            return Err(unexpected("rows that two streams wanted"));
+        }
         let has_ended = poll_fn(|cx| match copy.as_mut().poll_next(cx) {
             Poll::Ready(None) => Poll::Ready(Ok(true)),
             Poll::Ready(Some(Ok(_))) => Poll::Ready(Err(unexpected("a row that went past the tap"))),
@@ -149,6 +152,14 @@ impl<'session> RowStream<'session> {
             return Err(unexpected("a binary COPY ended without its trailer"));
         }
         Ok(Filling { at: if has_ended { Place::End } else { filling.at }, ..filling })
+    }
+}
+
+impl Drop for RowStream<'_> {
+    fn drop(&mut self) {
+        if self.at != Place::End {
+            self.session.end();
+        }
     }
 }
 
@@ -246,5 +257,53 @@ impl Filling {
 
     fn message(&self) -> &[u8] {
         self.bytes.get(self.message_at..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_model::ChunkKey;
+
+    use super::*;
+
+    const ROW: [u8; 7] = [0, 1, 0, 0, 0, 1, b'x'];
+
+    /// What becomes of these messages of a binary COPY of one column: the chunk, or what is wrong.
+    fn filled(messages: &[Vec<u8>]) -> Result<(u64, Vec<u8>, Place), &'static str> {
+        let hasher = ChunkKey::new([7; 32]).row_hasher();
+        let mut filling = Filling::new(Vec::new(), Place::Start, CopyFormat::Binary, 1, hasher, 1000);
+        for message in messages {
+            filling.add(message);
+            filling.end_message();
+            if let Some(fault) = filling.fault {
+                return Err(fault);
+            }
+        }
+        Ok((filling.rows(), filling.bytes().to_vec(), filling.at))
+    }
+
+    #[test]
+    fn the_header_of_a_binary_copy_may_come_alone_or_glued_to_a_row_or_to_the_trailer() {
+        let header = || BINARY_HEADER.to_vec();
+        let row = || ROW.to_vec();
+        let trailer = || BINARY_TRAILER.to_vec();
+        let file = |rows: usize| [header(), row().repeat(rows)].concat();
+        assert_eq!(filled(&[header(), row(), row()]), Ok((2, file(2), Place::Rows)));
+        assert_eq!(filled(&[[header(), row()].concat(), row(), trailer()]), Ok((2, file(2), Place::Trailer)));
+        assert_eq!(filled(&[[header(), trailer()].concat()]), Ok((0, file(0), Place::Trailer)));
+        assert_eq!(filled(&[header(), trailer()]), Ok((0, file(0), Place::Trailer)));
+    }
+
+    #[test]
+    fn a_binary_copy_that_is_not_as_it_should_be_is_named() {
+        let start = [BINARY_HEADER.to_vec(), ROW.to_vec()].concat();
+        let named = |messages: &[Vec<u8>], words: &str| {
+            let fault = filled(messages).unwrap_err();
+            assert!(fault.contains(words), "{fault}");
+        };
+        named(&[ROW.to_vec()], "unknown header");
+        named(&[start.clone(), vec![0, 2, 0, 0]], "another number of columns");
+        named(&[start.clone(), BINARY_TRAILER.to_vec(), ROW.to_vec()], "goes on after its trailer");
+        named(&[start, vec![0]], "another number of columns");
     }
 }

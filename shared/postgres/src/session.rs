@@ -126,9 +126,16 @@ impl Session {
     pub async fn close(mut self) {
         const GOODBYE: Duration = Duration::from_secs(2);
         // `Drop` aborts the handle that it finds: give it an idle one and keep the real one to wait for.
-        let connection = std::mem::replace(&mut self.connection, tokio::spawn(async {}));
+        let mut connection = std::mem::replace(&mut self.connection, tokio::spawn(async {}));
         drop(self);
-        let _ = tokio::time::timeout(GOODBYE, connection).await;
+        if tokio::time::timeout(GOODBYE, &mut connection).await.is_err() {
+            connection.abort();
+        }
+    }
+
+    /// Ends the session at once: every later statement fails.
+    pub(crate) fn end(&self) {
+        self.connection.abort();
     }
 }
 
@@ -179,13 +186,8 @@ fn connect_error(settings: &ConnectionSettings, error: tokio_postgres::Error) ->
     let Some(cause) = error.into_source() else {
         return PostgresError::Unreachable { endpoint, source: kind.into() };
     };
-    match cause.downcast::<WireError>() {
-        Ok(wire) => match *wire {
-            WireError::Broken(source) => PostgresError::Unreachable { endpoint, source: source.into() },
-            wire @ (WireError::NoTls | WireError::Tls(_)) => {
-                PostgresError::TlsFailed { endpoint, source: Box::new(wire) }
-            }
-        },
-        Err(source) => PostgresError::Unreachable { endpoint, source },
+    match cause.downcast_ref() {
+        Some(WireError::NoTls | WireError::Tls(_)) => PostgresError::TlsFailed { endpoint, source: cause },
+        Some(WireError::Broken(_)) | None => PostgresError::Unreachable { endpoint, source: cause },
     }
 }

@@ -91,13 +91,17 @@ impl ConnectionSettings {
     /// two are read and not used). Without `sslmode` it is `verify-full`. Errors name a field and never its value.
     pub fn from_secret(text: &str) -> Result<Self> {
         let text = text.trim();
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            Self::from_url(text)
+        let settings = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            Self::from_url(text)?
         } else if text.starts_with('{') {
-            Self::from_document(text)
+            Self::from_document(text)?
         } else {
-            Err(invalid("the secret is neither JSON nor a `postgres://` URL"))
+            return Err(invalid("the secret is neither JSON nor a `postgres://` URL"));
+        };
+        if settings.host.starts_with('/') {
+            return Err(invalid("the host is a Unix socket, which a function cannot reach"));
         }
+        Ok(settings)
     }
 
     fn from_document(text: &str) -> Result<Self> {
@@ -246,6 +250,18 @@ mod tests {
                 matches!(ConnectionSettings::from_secret(url), Err(PostgresError::InvalidSettings { .. })),
                 "{url}"
             );
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_is_refused_in_every_form() {
+        for secret in [
+            "postgres://u@%2Frun%2Fpostgresql/d",
+            "postgres://u@h/d?host=/run/postgresql",
+            r#"{"host":"/run/postgresql","username":"u"}"#,
+        ] {
+            let error = ConnectionSettings::from_secret(secret).unwrap_err();
+            assert!(error.to_string().contains("Unix socket"), "{secret}: {error}");
         }
     }
 

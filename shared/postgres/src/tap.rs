@@ -42,13 +42,14 @@ struct Exchange {
 }
 
 impl Intake {
-    /// Has the next rows put into `filling`.
-    pub(crate) fn lend(&self, filling: Filling) {
+    /// Has the next rows put into `filling`. Returns whether nobody else had them put elsewhere until now.
+    pub(crate) fn lend(&self, filling: Filling) -> bool {
         let mut exchange = self.lock();
-        exchange.filling = Some(filling);
+        let other = exchange.filling.replace(filling);
         if let Some(tap) = exchange.tap.take() {
             tap.wake();
         }
+        other.is_none()
     }
 
     /// Whether the chunk that was lent is full; else whoever asks is woken when it is.
@@ -127,8 +128,8 @@ impl<W> Tap<W> {
                     let length = u32::from_be_bytes([a, b, c, d]) as usize;
                     if tag == COPY_DATA {
                         let row = length.checked_sub(HEADER_BYTES - 1).filter(|row| *row <= LONGEST_ROW_BYTES);
-                        let row =
-                            row.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no length of a row"))?;
+                        let row = row
+                            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a row of impossible length"))?;
                         self.place += HEADER_BYTES;
                         self.next = Next::Row(row);
                     } else {

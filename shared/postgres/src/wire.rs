@@ -15,6 +15,7 @@ use crate::tap::{Intake, Tap};
 /// Length and code of the message that asks for TLS. Source: PostgreSQL documentation, "Message Formats", SSLRequest.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const SSL_ACCEPTED: u8 = b'S';
+const SSL_REFUSED: u8 = b'N';
 
 type RustlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
@@ -22,15 +23,26 @@ type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
-    /// The connection broke off before it was said whether there is TLS.
-    #[error("the connection broke off")]
+    /// The connection broke off, or the other side is no server that is well: one that cannot start a process says so instead of
+    /// yes or no, and nothing may be sent to it then.
+    #[error("the connection broke off before it was made")]
     Broken(#[source] io::Error),
     /// `sslmode` demands TLS.
     #[error("the server has no TLS")]
     NoTls,
-    /// The handshake.
+    /// The handshake: what the server shows is not what `sslmode` wants.
     #[error(transparent)]
     Tls(io::Error),
+}
+
+impl WireError {
+    /// Errors of TLS itself are of these kinds; others are of the connection below it.
+    fn of_handshake(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Self::Tls(error),
+            _ => Self::Broken(error),
+        }
+    }
 }
 
 /// Makes the stream of one session. The driver is told to leave the question for TLS to it, so that with or without TLS there
@@ -76,7 +88,7 @@ impl TlsConnect<Socket> for Connector {
         Box::pin(async move {
             let has_tls = self.mode != SslMode::Disable && offers_tls(&mut socket).await.map_err(WireError::Broken)?;
             let wire = match self.mode {
-                _ if has_tls => Wire::Tls(Box::new(self.tls.connect(socket).await.map_err(WireError::Tls)?)),
+                _ if has_tls => Wire::Tls(Box::new(self.tls.connect(socket).await.map_err(WireError::of_handshake)?)),
                 SslMode::Disable | SslMode::Prefer => Wire::Plain(socket),
                 SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => return Err(WireError::NoTls),
             };
@@ -88,7 +100,11 @@ impl TlsConnect<Socket> for Connector {
 /// Asks the server. Reads one byte and no more: what follows is the handshake's.
 async fn offers_tls(socket: &mut Socket) -> io::Result<bool> {
     socket.write_all(&SSL_REQUEST).await?;
-    Ok(socket.read_u8().await? == SSL_ACCEPTED)
+    match socket.read_u8().await? {
+        SSL_ACCEPTED => Ok(true),
+        SSL_REFUSED => Ok(false),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not said whether there is TLS")),
+    }
 }
 
 /// What a session's bytes go over.

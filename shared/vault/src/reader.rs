@@ -96,7 +96,8 @@ impl ChunkOpener {
         Ok(Self { keys, binding: Binding::new(repository_id, epoch, Purpose::Chunk)? })
     }
 
-    /// Opens, unpacks at most `raw_bytes` and compares the content with the id. Of its three forms it holds two at a time.
+    /// Opens, unpacks at most `raw_bytes` and compares the content with the id. Does not keep the sealed form while it
+    /// unpacks.
     pub(crate) async fn open(
         &self,
         store: &SiteStore,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lifeboat_local::{DATABASE, DeployedFunction, Invocation, PostgresServer, SCRATCH_SECRET, SOURCE_SECRET, Stage};
 use lifeboat_model::{BackupId, DatabaseName, Site};
-use lifeboat_tests::{KillSwitch, MOMENTS, Point, Port, PostgresWire};
+use lifeboat_tests::{KillSwitch, Moment, Point, Port, PostgresWire};
 use serde_json::{Value, json};
 
 use crate::bench::small_stage;
@@ -12,8 +12,11 @@ use crate::killed_readers::{scratch_databases, wait_until_nobody_is_connected};
 use crate::process;
 use crate::stored::{BOTH, Stored};
 
-/// Kills of each function, spread over its requests: as many of each moment.
-const KILLS: u64 = 9;
+/// Kills of each function, spread over its requests from the first to the last.
+const KILLS: u64 = 8;
+
+/// They take turns. A process that has its answer goes on with other services until its next request to PostgreSQL.
+const MOMENTS: [Moment; 2] = [Moment::Before, Moment::Unanswered];
 
 /// A verification that was caused by an event ends long before.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,9 +37,7 @@ impl Switched<'_> {
         let cloud = self.stage.cloud();
         let (group, function) = (cloud.process_group(), self.function.name.clone());
         let switch = KillSwitch::with(point, move || {
-            let processes = process::find(group, &function, &[]);
-            assert!(!processes.is_empty(), "nobody is there to be killed");
-            processes.into_iter().for_each(|process| process::kill(group, process));
+            process::find(group, &function, &[]).into_iter().for_each(|process| process::kill(group, process));
         });
         let wire = PostgresWire::start(self.server.port(), switch.clone()).await;
         let url = self.server.url(self.database);
@@ -53,7 +54,7 @@ impl Switched<'_> {
         let requests = switch.count(Port::Postgres);
         assert!(requests > 100, "{requests}");
         eprintln!("{requests} requests to PostgreSQL of an undisturbed run of {}", self.function.name);
-        let spread = (0..KILLS).map(|n| 1 + n * (requests - 1) / KILLS);
+        let spread = (0..KILLS).map(|n| 1 + n * (requests - 1) / (KILLS - 1));
         let points = spread.zip(MOMENTS.into_iter().cycle());
         (answer, points.map(|(number, moment)| Point { port: Port::Postgres, number, moment }).collect())
     }

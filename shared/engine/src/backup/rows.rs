@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
-use lifeboat_model::{CHUNK_BYTES, ChunkEntry, RowHasher, Slice, StoredChunk, Stream};
+use lifeboat_model::{CHUNK_BYTES, ChunkEntry, LONG_CHUNK_BYTES, RowHasher, Slice, StoredChunk, Stream};
 use lifeboat_postgres::{Relation, RowStream, SliceReader, Snapshot};
 use lifeboat_vault::{Scratch, Writer};
 use tokio::sync::Semaphore;
@@ -16,9 +16,6 @@ use super::{BackupPlan, Run};
 use crate::deadline::Deadline;
 use crate::error::EngineError;
 use crate::progress::Progress;
-
-/// From here on a chunk is long: it holds a row that is about as long as a chunk, or longer.
-const LONG_CHUNK_BYTES: usize = 2 * CHUNK_BYTES;
 
 /// A piece of work of one session. Pieces are independent: any session may take any.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lifeboat_model::{ChunkEntry, Globals, Inventory, Manifest, RelationStatus, Site, Stream};
+use lifeboat_model::{ChunkEntry, Globals, Inventory, LONG_CHUNK_BYTES, Manifest, RelationStatus, Site, Stream};
 use lifeboat_postgres::{ClientTools, Loader, RelationName, RestoreTarget, Section, TableTarget};
 use lifeboat_vault::{ChunkEntries, Reader, Repository};
 use tokio::sync::{Mutex, mpsc};
@@ -233,6 +233,9 @@ impl Session {
                     },
                     _ => self.loader.load_large_objects(&plaintext).await?,
                 };
+            }
+            if plaintext.capacity() > LONG_CHUNK_BYTES {
+                plaintext = Vec::new();
             }
             self.progress.advance(1);
         }

@@ -51,11 +51,12 @@ async fn tapped(wire: DuplexStream, driver_bytes: usize, limit_bytes: usize) -> 
             }
         }
     });
-    let (mut chunks, mut rows) = (Vec::new(), 0);
+    let (mut chunks, mut rows) = (Vec::new(), 0_u64);
     let hasher = ChunkKey::new([7; 32]).row_hasher();
     let mut driver = driver;
     loop {
-        intake.lend(Filling::new(Vec::new(), Place::Rows, CopyFormat::Text, 1, hasher.clone(), limit_bytes));
+        let filling = Filling::new(Vec::new(), Place::Rows, CopyFormat::Text, 1, hasher.clone(), limit_bytes);
+        assert!(intake.lend(filling));
         let full = std::future::poll_fn(|cx| intake.poll_full(cx));
         let seen = tokio::select! {
             biased;
@@ -141,8 +142,25 @@ async fn while_nobody_waits_for_rows_the_driver_still_gets_what_came_before_them
     let mut stuck = Box::pin(tap.read(&mut seen));
     assert!(futures_util::poll!(stuck.as_mut()).is_pending());
     let hasher = ChunkKey::new([7; 32]).row_hasher();
-    intake.lend(Filling::new(Vec::new(), Place::Rows, CopyFormat::Text, 1, hasher, 1000));
+    assert!(intake.lend(Filling::new(Vec::new(), Place::Rows, CopyFormat::Text, 1, hasher, 1000)));
     let count = stuck.await.unwrap();
     assert_eq!(seen[..count], Message::Other(b'c', vec![]).bytes());
     assert_eq!(intake.take_back().unwrap().bytes(), line(10));
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_in_the_middle_of_a_row_is_at_its_end_and_the_row_is_none() {
+    let (mut server, wire) = duplex(1024);
+    let message = Message::Line(100).bytes();
+    server.write_all(&message[..50]).await.unwrap();
+    drop(server);
+    let intake = Intake::default();
+    let hasher = ChunkKey::new([7; 32]).row_hasher();
+    assert!(intake.lend(Filling::new(Vec::new(), Place::Rows, CopyFormat::Text, 1, hasher.clone(), 10)));
+    assert_eq!(Tap::new(wire, intake.clone()).read(&mut [0; 64]).await.unwrap(), 0);
+    assert!(
+        !intake.lend(Filling::new(Vec::new(), Place::Rows, CopyFormat::Text, 1, hasher, 10)),
+        "one was lent already"
+    );
+    assert_eq!(intake.take_back().unwrap().rows(), 0);
 }

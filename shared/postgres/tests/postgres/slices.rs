@@ -1,9 +1,10 @@
 //! Slices cover every row exactly once, whatever happens meanwhile, and chunks end between rows.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use lifeboat_model::{RowDigest, Slice};
-use lifeboat_postgres::{Disposition, Relation, SliceReader, Snapshot};
+use lifeboat_postgres::{Disposition, PostgresError, Relation, SliceReader, Snapshot};
 use proptest::prelude::*;
 
 use crate::fixture::{Fixture, hasher, relation};
@@ -125,6 +126,22 @@ async fn an_empty_table_and_an_empty_slice_give_no_chunk() {
         assert!(buffer.is_empty());
         assert_eq!(stream.next_chunk(&mut buffer, &hasher(), 100).await.unwrap(), None, "and again");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_half_way_ends_its_session_so_that_no_row_of_it_can_get_into_another() {
+    let fixture = Fixture::new("CREATE TABLE t AS SELECT i, repeat('x', 500) FROM generate_series(1, 20000) i");
+    let snapshot = fixture.snapshot().await;
+    let table = relation(&snapshot, "public.t");
+    let slice = table.slices(u32::MAX).next().unwrap();
+    let mut reader = snapshot.reader().await.unwrap();
+    let mut stream = reader.copy_slice(table, slice).await.unwrap();
+    stream.next_chunk(&mut Vec::new(), &hasher(), 1000).await.unwrap().unwrap();
+    drop(stream);
+    let next = tokio::time::timeout(Duration::from_secs(60), reader.copy_slice(table, slice)).await.expect("it hangs");
+    let error = next.map(|_| "rows").unwrap_err();
+    assert!(matches!(error, PostgresError::ServerClosed { .. }), "{error:?}");
+    reader.close().await;
 }
 
 proptest! {

@@ -68,6 +68,24 @@ async fn each_mode_accepts_and_refuses_what_libpq_does() {
         assert_eq!(status.success(), accepted, "libpq: {case}");
     }
 
+    // SCRAM is bound to the channel where there is one, and refused where it is demanded and there is none.
+    let without_tls = PostgresServer::start("no-tls").unwrap();
+    let bound = |server: &PostgresServer, mode: &str| {
+        let (port, user) = (server.port(), "postgres:lifeboat-local");
+        let url = format!("postgres://{user}@127.0.0.1:{port}/postgres?sslmode={mode}&channel_binding=require");
+        ConnectionSettings::from_secret(&url).unwrap()
+    };
+    Session::connect(&bound(&server, "require"), "tls test").await.unwrap();
+    for (server, mode) in [(&server, "disable"), (&without_tls, "prefer")] {
+        Session::connect(&bound(server, mode), "tls test").await.unwrap_err();
+    }
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let refused = settings(&without_tls, "127.0.0.1", Some(mode), ca);
+        let error = Session::connect(&refused, "tls test").await.unwrap_err();
+        assert!(matches!(error, PostgresError::TlsFailed { .. }), "{mode}: {error:?}");
+    }
+    Session::connect(&settings(&without_tls, "127.0.0.1", Some("prefer"), None), "tls test").await.unwrap();
+
     let settings = settings(&server, "127.0.0.1", None, ca);
     let snapshot = Snapshot::take(&settings, &SnapshotOptions::default()).await.unwrap();
     snapshot.schema_archive(&tools, &directory.path().join("schema")).await.unwrap();

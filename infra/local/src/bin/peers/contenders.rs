@@ -42,8 +42,8 @@ pub struct Outcome {
     pub phases: String,
 }
 
-/// One round, with a bucket and folders of its own. Nothing is deleted before the end: on ext4 every new file would pay for
-/// the files that went in the last minutes, and a store of many small objects most of all.
+/// One round, with a bucket and folders of its own. No store and no dump is deleted before the end: on ext4 every new file would
+/// pay for the files that went in the last minutes, and a store of many small objects most of all.
 pub struct Round<'a> {
     pub ground: &'a Ground,
     pub number: u32,

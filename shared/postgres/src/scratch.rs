@@ -70,7 +70,6 @@ impl ScratchServer {
                    d.datdba = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER)
             FROM pg_catalog.pg_database d
             WHERE pg_catalog.starts_with(d.datname::text, $1)
-              AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)
             ORDER BY d.datname LIMIT $2";
         let session = Session::connect(&self.settings, "lifeboat scratch").await?;
         let border = Timestamp::now() - older_than;
@@ -87,7 +86,7 @@ impl ScratchServer {
             if !is_leftover || !try_claim(&session, &name).await? {
                 continue;
             }
-            // Without FORCE: whoever connected in the meantime keeps it.
+            // Without FORCE: whoever looks into it keeps it. An autovacuum worker is nobody, and is ended by the server itself.
             match session.run(STEP, &format!("DROP DATABASE IF EXISTS {}", quote_identifier(&name))).await {
                 Ok(()) => dropped.push(name),
                 Err(error) if error.sqlstate() == Some("55006") => {}

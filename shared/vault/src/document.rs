@@ -47,7 +47,7 @@ struct Stamp {
     epoch: EpochNumber,
 }
 
-/// Where a document was read, for errors.
+/// Where an object was read, for errors.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) site: Site,

@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use lifeboat_model::Sha256;
 use tokio::sync::Semaphore;
 
-use crate::checksum::sha256;
 use crate::store::{
-    CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, Protection, PutCondition, Version,
+    BodySink, CopySource, Measured, NewObject, ObjectHead, ObjectStore, Page, Protection, PutCondition, ReadObject,
+    Summed, Version,
 };
 use crate::store_error::{Cause, StoreError};
 
@@ -109,6 +108,8 @@ pub enum Fault {
     Slow(Duration),
     /// What is read has one bit turned over; what is written arrives so.
     WrongBytes,
+    /// What is read breaks off half-way and is read again, within the same request; nothing else changes.
+    BrokenOff,
 }
 
 /// When something goes wrong: a chain of conditions, all of which must hold.
@@ -254,6 +255,7 @@ pub struct FaultyStore<S> {
 enum After {
     Answer,
     Spoil,
+    BreakOff,
     LoseAnswer,
 }
 
@@ -263,6 +265,23 @@ impl<S: ObjectStore> FaultyStore<S> {
         Self { inner, script }
     }
 
+    async fn read_inner(
+        &self,
+        key: &str,
+        limit_bytes: u64,
+        sink: &mut dyn BodySink,
+        after: After,
+    ) -> Result<ReadObject, StoreError> {
+        match after {
+            After::Spoil => self.inner.read(key, limit_bytes, &mut Spoiler { sink, before: 0 }).await,
+            After::BreakOff => {
+                self.inner.read(key, limit_bytes, &mut FirstHalf { sink, left: 0 }).await?;
+                self.inner.read(key, limit_bytes, sink).await
+            }
+            After::Answer | After::LoseAnswer => self.inner.read(key, limit_bytes, sink).await,
+        }
+    }
+
     async fn before(&self, operation: Operation, key: &str) -> Result<After, StoreError> {
         match self.script.course(operation, key) {
             Course::Go => Ok(After::Answer),
@@ -270,6 +289,7 @@ impl<S: ObjectStore> FaultyStore<S> {
             Course::DieAfter | Course::Meet(Fault::FailAfterWrite) => Ok(After::LoseAnswer),
             Course::Meet(Fault::Reject(refusal)) => Err(refusal.error(key)),
             Course::Meet(Fault::WrongBytes) => Ok(After::Spoil),
+            Course::Meet(Fault::BrokenOff) => Ok(After::BreakOff),
             Course::Meet(Fault::Slow(delay)) => {
                 tokio::time::sleep(delay).await;
                 Ok(After::Answer)
@@ -289,17 +309,53 @@ fn killed(key: &str) -> StoreError {
 fn lost<T>(after: After, key: &str, answer: Result<T, StoreError>) -> Result<T, StoreError> {
     match after {
         After::LoseAnswer => answer.and_then(|_| Err(Refusal::Unavailable.error(key))),
-        After::Answer | After::Spoil => answer,
+        After::Answer | After::Spoil | After::BreakOff => answer,
     }
 }
 
-fn spoiled(fetched: Fetched) -> Fetched {
-    let mut body = BytesMut::from(fetched.body.as_ref());
-    let middle = body.len() / 2;
-    if let Some(byte) = body.get_mut(middle) {
-        *byte ^= 1;
+/// Turns one bit over in the middle of what is read.
+struct Spoiler<'a> {
+    sink: &'a mut dyn BodySink,
+    /// Bytes before the one with that bit.
+    before: u64,
+}
+
+#[async_trait]
+impl BodySink for Spoiler<'_> {
+    fn begin(&mut self, size_bytes: u64) {
+        self.before = size_bytes / 2;
+        self.sink.begin(size_bytes);
     }
-    Fetched { body: body.freeze(), ..fetched }
+
+    async fn take(&mut self, piece: &[u8]) {
+        let mut piece = piece.to_vec();
+        if let Some(byte) = usize::try_from(self.before).ok().and_then(|place| piece.get_mut(place)) {
+            *byte ^= 1;
+        }
+        // The bit is in one piece alone: what comes after it is as far away as can be.
+        self.before = self.before.checked_sub(piece.len() as u64).unwrap_or(u64::MAX);
+        self.sink.take(&piece).await;
+    }
+}
+
+/// Passes on the first half of what is read.
+struct FirstHalf<'a> {
+    sink: &'a mut dyn BodySink,
+    left: u64,
+}
+
+#[async_trait]
+impl BodySink for FirstHalf<'_> {
+    fn begin(&mut self, size_bytes: u64) {
+        self.left = size_bytes / 2;
+        self.sink.begin(size_bytes);
+    }
+
+    async fn take(&mut self, piece: &[u8]) {
+        let half = piece.get(..usize::try_from(self.left).unwrap_or(usize::MAX)).unwrap_or(piece);
+        self.left -= half.len() as u64;
+        self.sink.take(half).await;
+    }
 }
 
 #[async_trait]
@@ -313,10 +369,9 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
         lost(after, key, self.inner.put(key, object, condition).await)
     }
 
-    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+    async fn read(&self, key: &str, limit_bytes: u64, sink: &mut dyn BodySink) -> Result<ReadObject, StoreError> {
         let after = self.before(Operation::Get, key).await?;
-        let answer = self.inner.get(key, limit_bytes).await;
-        lost(after, key, if after == After::Spoil { answer.map(spoiled) } else { answer })
+        lost(after, key, self.read_inner(key, limit_bytes, sink, after).await)
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
@@ -331,11 +386,9 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
 
     async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
         let after = self.before(Operation::Measure, key).await?;
-        if after == After::Spoil {
-            let Fetched { body, version, .. } = spoiled(self.inner.get(key, limit_bytes).await?);
-            return Ok(Measured { size_bytes: body.len() as u64, sha256: sha256(&body), version });
-        }
-        lost(after, key, self.inner.measure(key, limit_bytes).await)
+        let mut sum = Summed::new();
+        let read = self.read_inner(key, limit_bytes, &mut sum, after).await;
+        lost(after, key, read.map(|read| sum.measured(read)))
     }
 
     async fn copy_from(

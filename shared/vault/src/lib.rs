@@ -39,6 +39,7 @@ mod store;
 mod store_error;
 mod stored_chunks;
 mod suspects;
+mod unpack;
 mod writer;
 
 pub use checksum::sha256;
@@ -60,8 +61,8 @@ pub use s3::S3Store;
 pub use scratch::Scratch;
 pub use sites::{SiteStore, Sites};
 pub use store::{
-    CopySource, DOCUMENT_LIMIT_BYTES, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page,
-    Protection, PutCondition, Version,
+    BodySink, CopySource, DOCUMENT_LIMIT_BYTES, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page,
+    Protection, PutCondition, ReadObject, Version,
 };
 pub use store_error::{Cause, Retry, StoreError};
 pub use stored_chunks::StoredChunks;

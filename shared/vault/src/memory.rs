@@ -9,8 +9,11 @@ use bytes::Bytes;
 use lifeboat_model::Sha256;
 
 use crate::checksum::sha256;
-use crate::store::{Fetched, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, PutCondition, Version};
+use crate::store::{BodySink, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, PutCondition, ReadObject, Version};
 use crate::store_error::StoreError;
+
+/// Bytes that a reader gets at a time: a body never comes in one piece from a network, nor cut where its frames are.
+const PIECE_BYTES: usize = 4093;
 
 /// Objects in memory. Clones share them.
 #[derive(Clone, Default)]
@@ -128,13 +131,17 @@ impl ObjectStore for MemoryStore {
         Ok(version(number))
     }
 
-    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+    async fn read(&self, key: &str, limit_bytes: u64, sink: &mut dyn BodySink) -> Result<ReadObject, StoreError> {
         let object = self.object(key).ok_or_else(|| StoreError::NotFound { key: key.to_owned() })?;
         let size_bytes = object.body.len() as u64;
         if size_bytes > limit_bytes {
             return Err(StoreError::TooLarge { key: key.to_owned(), size_bytes, limit_bytes });
         }
-        Ok(Fetched { body: object.body, mark: object.mark, version: version(object.version) })
+        sink.begin(size_bytes);
+        for piece in object.body.chunks(PIECE_BYTES) {
+            sink.take(piece).await;
+        }
+        Ok(ReadObject { size_bytes, mark: object.mark, version: version(object.version) })
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {

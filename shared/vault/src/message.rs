@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_model::{EpochNumber, Site};
-use lifeboat_seal::{CachedDataKeys, DataKeys, EncryptionContext, Header, SealError, Sealer, open};
+use lifeboat_seal::{CachedDataKeys, DataKeys, EncryptionContext, Header, OpenStream, SealError, Sealer};
 
 use crate::error::VaultError;
 
@@ -44,31 +44,79 @@ impl Binding {
         Sealer::new(generated, &self.context).map_err(|source| VaultError::Seal { source })
     }
 
-    /// Opens a message into `out`, which is emptied first and stays empty on failure.
+    /// Begins to open a message, which is called `key` on `site`.
+    pub(crate) fn opening<'a>(&'a self, keys: &'a Keys, site: Site, key: &'a str) -> Opening<'a> {
+        Opening { binding: self, keys, site, key, beginning: Vec::new(), body: None }
+    }
+
+    /// Opens a whole message.
+    ///
+    /// # Errors
+    /// As [`Opening::take`].
+    pub(crate) async fn open(&self, keys: &Keys, site: Site, key: &str, message: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut plaintext = Vec::new();
+        let mut opening = self.opening(keys, site, key);
+        opening.take(message, &mut plaintext).await?;
+        opening.finish()?;
+        Ok(plaintext)
+    }
+}
+
+/// A message that is opened as it comes.
+pub(crate) struct Opening<'a> {
+    binding: &'a Binding,
+    keys: &'a Keys,
+    site: Site,
+    key: &'a str,
+    /// What has come of the header, as long as it is not whole. A header that is longer than its limits is refused.
+    beginning: Vec<u8>,
+    body: Option<OpenStream>,
+}
+
+impl Opening<'_> {
+    /// Takes the next bytes, however the message is cut, and appends the frames that they complete to `out`: authenticated,
+    /// but the beginning of the message only, until [`Opening::finish`] has said that it is all of it.
     ///
     /// The context is compared before the key service is asked, and authenticated by opening.
     ///
     /// # Errors
-    /// [`VaultError::Foreign`] for a message of another repository, epoch or purpose; [`VaultError::Open`].
-    pub(crate) async fn open(
-        &self,
-        keys: &Keys,
-        site: Site,
-        key: &str,
-        message: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), VaultError> {
-        let failed = |source| VaultError::Open { site, key: key.to_owned(), source };
-        out.clear();
-        let truncated = || failed(SealError::Truncated { len: message.len() as u64 });
-        let header = Header::parse(message).map_err(failed)?.ok_or_else(truncated)?;
-        if *header.context() != self.context {
-            return Err(VaultError::Foreign { site, key: key.to_owned() });
+    /// [`VaultError::Foreign`] for a message of another repository, epoch or purpose; [`VaultError::Open`]. Nothing more may
+    /// be taken then.
+    pub(crate) async fn take(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), VaultError> {
+        if let Some(body) = &mut self.body {
+            return body.update(piece, out).map_err(|source| self.failed(source));
         }
-        let opened = open(message, keys, out).await;
-        if opened.is_err() {
-            out.clear();
+        self.beginning.extend_from_slice(piece);
+        let Some(header) = Header::parse(&self.beginning).map_err(|source| self.failed(source))? else {
+            return Ok(());
+        };
+        if *header.context() != self.binding.context {
+            return Err(VaultError::Foreign { site: self.site, key: self.key.to_owned() });
         }
-        opened.map_err(failed)
+        let data_key = self.keys.decrypt(header.context(), header.data_keys()).await;
+        let data_key = data_key.map_err(|error| self.failed(error.into()))?;
+        let mut body = OpenStream::new(&header, &data_key).map_err(|source| self.failed(source))?;
+        let rest = self.beginning.get(header.encoded_len()..).unwrap_or_default();
+        body.update(rest, out).map_err(|source| self.failed(source))?;
+        self.beginning = Vec::new();
+        self.body = Some(body);
+        Ok(())
+    }
+
+    /// States that the message has ended.
+    ///
+    /// # Errors
+    /// [`VaultError::Open`] when it is cut off.
+    pub(crate) fn finish(self) -> Result<(), VaultError> {
+        let Self { site, key, .. } = self;
+        let finished = match self.body {
+            Some(body) => body.finish(),
+            None => Err(SealError::Truncated { len: self.beginning.len() as u64 }),
+        };
+        finished.map_err(|source| VaultError::Open { site, key: key.to_owned(), source })
+    }
+
+    fn failed(&self, source: SealError) -> VaultError {
+        VaultError::Open { site: self.site, key: self.key.to_owned(), source }
     }
 }

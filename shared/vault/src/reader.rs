@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use lifeboat_model::{ChunkKey, EpochNumber, Site, StoredChunk};
+use async_trait::async_trait;
+use lifeboat_model::{ChunkKey, EpochNumber, Sha256, Site, StoredChunk};
 
-use crate::checksum::sha256;
+use crate::checksum::Sha256Sum;
+use crate::document::Place;
 use crate::error::VaultError;
 use crate::heavy::on_cpu;
 use crate::layout::chunk_key;
-use crate::message::{Binding, Keys, Purpose};
+use crate::message::{Binding, Keys, Opening, Purpose};
 use crate::repository::Repository;
 use crate::sites::SiteStore;
+use crate::store::BodySink;
+use crate::unpack::{NotUnpacked, Unpacker};
 
 /// Longest plaintext of a chunk, in bytes. A chunk is closed at the first row boundary after 8 MiB, and PostgreSQL copies
 /// no row longer than 1 GiB; a list that claims more is forged, and no buffer is made for it.
@@ -62,19 +65,18 @@ impl Reader {
                 return Err(VaultError::ChunkTooLong { raw_bytes: length, limit_bytes: CHUNK_LIMIT_BYTES });
             }
         }
-        let wrong = |reason| VaultError::WrongContent { site: self.site(), key: key.clone(), reason };
         let secret = self.repository.chunk_key(chunk.epoch).await?;
         let limit_bytes = chunk.stored_bytes.max(longest_object(chunk.raw_bytes));
-        let fetched = self.store.get(&key, limit_bytes).await?;
-        let is_listed = on_cpu(|| sha256(&fetched.body)) == chunk.sha256;
         let opener = ChunkOpener::new(self.repository.keys.clone(), &self.repository.id(), chunk.epoch)?;
-        match opener.open(&self.store, &key, &secret, chunk, fetched.body, out).await {
+        let mut opening = opener.opening(self.site(), &key, chunk, out);
+        self.store.read(&key, limit_bytes, &mut opening).await?;
+        match opening.finish(&secret) {
             // Another object than listed is taken when it holds the content: the chunk was lost on every site and sealed
             // again, and its id, which is keyed, proves the plaintext.
-            Err(VaultError::Open { source, .. }) if !is_listed && source.is_bad_message() => {
-                Err(wrong("its sha-256 is another, and it does not open"))
+            (sha256, Err(VaultError::Open { source, .. })) if sha256 != chunk.sha256 && source.is_bad_message() => {
+                Err(wrong(Place { site: self.site(), key: &key }, "its sha-256 is another, and it does not open"))
             }
-            opened => opened,
+            (_, opened) => opened,
         }
     }
 }
@@ -85,7 +87,7 @@ fn longest_object(raw_bytes: u64) -> u64 {
     raw_bytes.saturating_add(raw_bytes / 64).saturating_add(64 * 1024)
 }
 
-/// From a sealed object to its plaintext.
+/// From sealed objects of one epoch to their plaintext.
 pub(crate) struct ChunkOpener {
     keys: Arc<Keys>,
     binding: Binding,
@@ -96,61 +98,93 @@ impl ChunkOpener {
         Ok(Self { keys, binding: Binding::new(repository_id, epoch, Purpose::Chunk)? })
     }
 
-    /// Opens, unpacks at most `raw_bytes` and compares the content with the id. Does not keep the sealed form while it
-    /// unpacks.
-    pub(crate) async fn open(
-        &self,
-        store: &SiteStore,
-        key: &str,
-        secret: &ChunkKey,
-        chunk: &StoredChunk,
-        message: Bytes,
-        out: &mut Vec<u8>,
-    ) -> Result<(), VaultError> {
-        let wrong = |reason| VaultError::WrongContent { site: store.site(), key: key.to_owned(), reason };
-        let mut compressed = Vec::new();
-        self.binding.open(&self.keys, store.site(), key, &message, &mut compressed).await?;
-        drop(message);
-        let raw_bytes = usize::try_from(chunk.raw_bytes).map_err(|_| wrong("it is longer than memory"))?;
-        on_cpu(|| {
-            unpack(&compressed, raw_bytes, out).ok_or_else(|| wrong("it does not unpack to the listed length"))?;
-            if secret.chunk_id(out) != chunk.id {
-                return Err(wrong("its content is not what its id names"));
+    /// Begins to open an object of `site` that should hold `chunk`. Its plaintext goes to `out`, which is emptied first.
+    pub(crate) fn opening<'a>(
+        &'a self,
+        site: Site,
+        key: &'a str,
+        chunk: &'a StoredChunk,
+        out: &'a mut Vec<u8>,
+    ) -> ChunkOpening<'a> {
+        out.clear();
+        let place = Place { site, key };
+        ChunkOpening { opener: self, place, chunk, sum: Sha256Sum::new(), steps: Steps::new(self, place, chunk), out }
+    }
+}
+
+/// A chunk that is opened and unpacked as it comes: of its sealed and its compressed form, no more is held than a piece and a
+/// frame.
+pub(crate) struct ChunkOpening<'a> {
+    opener: &'a ChunkOpener,
+    place: Place<'a>,
+    chunk: &'a StoredChunk,
+    /// Of the sealed form.
+    sum: Sha256Sum,
+    /// An error stays: what comes after it is only summed.
+    steps: Result<Steps<'a>, VaultError>,
+    out: &'a mut Vec<u8>,
+}
+
+impl ChunkOpening<'_> {
+    /// The SHA-256 of all that came, and whether it was the chunk. `out` is empty if it was not.
+    pub(crate) fn finish(self, secret: &ChunkKey) -> (Sha256, Result<(), VaultError>) {
+        let Self { place, chunk, sum, steps, out, .. } = self;
+        let finished = steps.and_then(|Steps { opening, unpacker, .. }| {
+            opening.finish()?;
+            unpacker.finish(out).map_err(|NotUnpacked| wrong(place, NOT_UNPACKED))?;
+            match on_cpu(|| secret.chunk_id(out)) {
+                id if id == chunk.id => Ok(()),
+                _ => Err(wrong(place, "its content is not what its id names")),
             }
-            Ok(())
-        })
+        });
+        if finished.is_err() {
+            out.clear();
+        }
+        (sum.finish(), finished)
     }
 }
 
-/// Unpacks exactly `len` bytes: a message that would unpack to more is refused before it takes more memory.
-fn unpack(compressed: &[u8], len: usize, out: &mut Vec<u8>) -> Option<()> {
-    out.clear();
-    out.reserve_exact(len);
-    let mut decompressor = zstd::bulk::Decompressor::new().ok()?;
-    // Writes no further than the buffer's capacity, which may be a little or (reused) much more than `len`.
-    decompressor.decompress_to_buffer(compressed, out).ok()?;
-    (out.len() == len).then_some(())
+#[async_trait]
+impl BodySink for ChunkOpening<'_> {
+    fn begin(&mut self, _: u64) {
+        self.out.clear();
+        self.sum = Sha256Sum::new();
+        self.steps = Steps::new(self.opener, self.place, self.chunk);
+    }
+
+    async fn take(&mut self, piece: &[u8]) {
+        self.sum.update(piece);
+        if let Ok(steps) = &mut self.steps
+            && let Err(error) = steps.take(self.place, piece, self.out).await
+        {
+            self.steps = Err(error);
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+struct Steps<'a> {
+    opening: Opening<'a>,
+    /// What the last piece opened to.
+    compressed: Vec<u8>,
+    unpacker: Unpacker,
+}
 
-    #[test]
-    fn a_bomb_is_refused_without_taking_the_memory_it_asks_for() {
-        let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
-        let mut out = Vec::new();
-        assert!(unpack(&bomb, 1000, &mut out).is_none());
-        assert!(out.capacity() < 1 << 20);
+impl<'a> Steps<'a> {
+    fn new(opener: &'a ChunkOpener, place: Place<'a>, chunk: &StoredChunk) -> Result<Self, VaultError> {
+        let raw_bytes = usize::try_from(chunk.raw_bytes).map_err(|_| wrong(place, "it is longer than memory"))?;
+        let opening = opener.binding.opening(&opener.keys, place.site, place.key);
+        Ok(Self { opening, compressed: Vec::new(), unpacker: Unpacker::new(raw_bytes)? })
     }
 
-    #[test]
-    fn other_lengths_than_the_listed_are_refused_in_a_reused_buffer_too() {
-        let packed = zstd::bulk::compress(b"0123456789", 1).unwrap();
-        let mut out = Vec::with_capacity(1 << 20);
-        assert!(unpack(&packed, 9, &mut out).is_none());
-        assert!(unpack(&packed, 11, &mut out).is_none());
-        assert!(unpack(&packed, 10, &mut out).is_some());
-        assert_eq!(out, b"0123456789");
+    async fn take(&mut self, place: Place<'_>, piece: &[u8], out: &mut Vec<u8>) -> Result<(), VaultError> {
+        self.compressed.clear();
+        self.opening.take(piece, &mut self.compressed).await?;
+        self.unpacker.unpack(&self.compressed, out).map_err(|NotUnpacked| wrong(place, NOT_UNPACKED))
     }
+}
+
+const NOT_UNPACKED: &str = "it does not unpack to the listed length";
+
+fn wrong(place: Place<'_>, reason: &'static str) -> VaultError {
+    VaultError::WrongContent { site: place.site, key: place.key.to_owned(), reason }
 }

@@ -214,10 +214,8 @@ impl Repository {
         let damaged = |reason| VaultError::Damaged { site, key: REPOSITORY_KEY.to_owned(), reason };
         let message =
             BASE64.decode(&epoch.chunk_key).map_err(|_| damaged("the chunk key of an epoch is not base64"))?;
-        let mut secret = Vec::new();
-        Binding::new(&self.id(), epoch.number, Purpose::ChunkKey)?
-            .open(&self.keys, site, REPOSITORY_KEY, &message, &mut secret)
-            .await?;
+        let binding = Binding::new(&self.id(), epoch.number, Purpose::ChunkKey)?;
+        let secret = binding.open(&self.keys, site, REPOSITORY_KEY, &message).await?;
         let secret =
             secret.as_slice().try_into().map_err(|_| damaged("a chunk key has another length than 32 bytes"))?;
         Ok(ChunkKey::new(secret))

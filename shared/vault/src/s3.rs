@@ -13,14 +13,12 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::{Bytes, BytesMut};
 use lifeboat_model::Sha256;
 
-use crate::checksum::Sha256Sum;
 use crate::clients::{ATTEMPT_TIMEOUT, timeouts, transfer_time};
 use crate::repository::random;
 use crate::store::{
-    CopySource, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, Protection, PutCondition,
+    BodySink, CopySource, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, Protection, PutCondition, ReadObject,
     Version, copy_through,
 };
 use crate::store_error::StoreError;
@@ -118,58 +116,48 @@ impl S3Store {
         Ok(answer)
     }
 
-    /// Gives every piece of an object's body to `take`, and never more than `limit_bytes` in all.
+    async fn read_once(&self, key: &str, limit_bytes: u64, sink: &mut dyn BodySink) -> Result<ReadObject, StoreError> {
+        let mut answer = self.begin_read(key, limit_bytes).await?;
+        sink.begin(length(answer.content_length()));
+        let mut body = std::mem::take(&mut answer.body);
+        let time = body_time(answer.content_length());
+        let size_bytes = self.read_body(key, &mut body, limit_bytes, time, sink).await?;
+        Ok(ReadObject {
+            size_bytes,
+            mark: answer.metadata().and_then(|metadata| metadata.get(MARK)).cloned(),
+            version: Version::new(answer.e_tag().unwrap_or_default()),
+        })
+    }
+
+    /// Gives every piece of an object's body to `sink`, and never more than `limit_bytes` in all. Returns their bytes.
     async fn read_body(
         &self,
         key: &str,
         body: &mut ByteStream,
         limit_bytes: u64,
         time: Duration,
-        mut take: impl FnMut(&[u8]) + Send,
+        sink: &mut dyn BodySink,
     ) -> Result<u64, StoreError> {
         let mut size_bytes = 0_u64;
-        let began = tokio::time::Instant::now();
+        // Of the store alone: a sink may have to ask the key service.
+        let mut waited = Duration::ZERO;
         loop {
             // A body that trickles is never silent: the whole of it has a limit, too.
-            let patience = STALL_TIMEOUT.min(time.saturating_sub(began.elapsed()));
-            let piece = tokio::time::timeout(patience, body.try_next())
-                .await
-                .map_err(|_| StoreError::TimedOut { key: key.to_owned(), after: began.elapsed() })?
-                .map_err(|error| StoreError::Unavailable {
-                    key: key.to_owned(),
-                    retryable: true,
-                    source: Box::new(error),
+            let patience = STALL_TIMEOUT.min(time.saturating_sub(waited));
+            let began = tokio::time::Instant::now();
+            let piece = tokio::time::timeout(patience, body.try_next()).await;
+            waited += began.elapsed();
+            let piece =
+                piece.map_err(|_| StoreError::TimedOut { key: key.to_owned(), after: waited })?.map_err(|error| {
+                    StoreError::Unavailable { key: key.to_owned(), retryable: true, source: Box::new(error) }
                 })?;
             let Some(piece) = piece else { return Ok(size_bytes) };
             size_bytes = size_bytes.saturating_add(piece.len() as u64);
             if size_bytes > limit_bytes {
                 return Err(StoreError::TooLarge { key: key.to_owned(), size_bytes, limit_bytes });
             }
-            take(&piece);
+            sink.take(&piece).await;
         }
-    }
-
-    async fn get_once(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
-        let mut answer = self.begin_read(key, limit_bytes).await?;
-        let expected = usize::try_from(length(answer.content_length())).unwrap_or_default();
-        let mut body = BytesMut::with_capacity(expected);
-        let mut stream = std::mem::take(&mut answer.body);
-        let time = body_time(answer.content_length());
-        self.read_body(key, &mut stream, limit_bytes, time, |piece| body.extend_from_slice(piece)).await?;
-        Ok(Fetched {
-            body: Bytes::from(body),
-            mark: answer.metadata().and_then(|metadata| metadata.get(MARK)).cloned(),
-            version: Version::new(answer.e_tag().unwrap_or_default()),
-        })
-    }
-
-    async fn measure_once(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
-        let mut answer = self.begin_read(key, limit_bytes).await?;
-        let mut sum = Sha256Sum::new();
-        let mut stream = std::mem::take(&mut answer.body);
-        let time = body_time(answer.content_length());
-        let size_bytes = self.read_body(key, &mut stream, limit_bytes, time, |piece| sum.update(piece)).await?;
-        Ok(Measured { size_bytes, sha256: sum.finish(), version: Version::new(answer.e_tag().unwrap_or_default()) })
     }
 
     /// Whether a read that failed is worth another try here: the SDK retries only up to the first byte of a body.
@@ -200,23 +188,10 @@ impl ObjectStore for S3Store {
         }
     }
 
-    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+    async fn read(&self, key: &str, limit_bytes: u64, sink: &mut dyn BodySink) -> Result<ReadObject, StoreError> {
         let mut attempt = 1;
         loop {
-            match self.get_once(key, limit_bytes).await {
-                Err(error) if Self::broke_off(&error, attempt) => {
-                    tokio::time::sleep(read_pause(attempt)).await;
-                    attempt += 1;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
-        let mut attempt = 1;
-        loop {
-            match self.measure_once(key, limit_bytes).await {
+            match self.read_once(key, limit_bytes, sink).await {
                 Err(error) if Self::broke_off(&error, attempt) => {
                     tokio::time::sleep(read_pause(attempt)).await;
                     attempt += 1;

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use lifeboat_model::{Sha256, Site};
 
 use crate::error::VaultError;
-use crate::store::{Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, PutCondition, Version};
+use crate::store::{
+    BodySink, Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, PutCondition, ReadObject, Version,
+};
 use crate::store_error::StoreError;
 
 /// The store of one site. Its errors name the site.
@@ -33,6 +35,15 @@ impl SiteStore {
 
     pub(crate) async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, VaultError> {
         self.store.get(key, limit_bytes).await.map_err(VaultError::store(self.site))
+    }
+
+    pub(crate) async fn read(
+        &self,
+        key: &str,
+        limit_bytes: u64,
+        sink: &mut dyn BodySink,
+    ) -> Result<ReadObject, VaultError> {
+        self.store.read(key, limit_bytes, sink).await.map_err(VaultError::store(self.site))
     }
 
     /// As [`SiteStore::get`], with `None` for a key that has no object.

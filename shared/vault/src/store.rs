@@ -3,10 +3,10 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use lifeboat_model::Sha256;
 
-use crate::checksum::sha256;
+use crate::checksum::{Sha256Sum, sha256};
 use crate::store_error::StoreError;
 
 /// Keys in one page of a listing: what S3 gives at most.
@@ -80,6 +80,28 @@ pub struct ObjectHead {
     pub version: Version,
 }
 
+/// Takes the bytes of an object while it is read.
+#[async_trait]
+pub trait BodySink: Send {
+    /// The first of `size_bytes` bytes is next. Comes again when a read broke off and is repeated: what was taken until then
+    /// counts for nothing.
+    fn begin(&mut self, size_bytes: u64);
+
+    /// The next bytes, as they came: nothing is checked yet.
+    async fn take(&mut self, piece: &[u8]);
+}
+
+/// What a store says of an object whose bytes a [`BodySink`] took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadObject {
+    /// Bytes read.
+    pub size_bytes: u64,
+    /// The text kept beside the bytes.
+    pub mark: Option<String>,
+    /// Its state.
+    pub version: Version,
+}
+
 /// An object that was read whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
@@ -142,11 +164,12 @@ pub trait ObjectStore: Send + Sync {
     /// [`StoreError::Corrupt`] when the bytes that arrived are not those of `sha256`.
     async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError>;
 
-    /// Reads an object whole, unless it is longer than `limit_bytes`.
+    /// Reads an object to its end, unless it is longer than `limit_bytes`, and gives its bytes to `sink` as they come. What a
+    /// sink took counts only when this succeeds.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::TooLarge`].
-    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError>;
+    async fn read(&self, key: &str, limit_bytes: u64, sink: &mut dyn BodySink) -> Result<ReadObject, StoreError>;
 
     /// What the store knows of an object; `None` when there is none.
     async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError>;
@@ -154,13 +177,24 @@ pub trait ObjectStore: Send + Sync {
     /// The first [`PAGE_KEYS`] keys that begin with `prefix` and are greater than `after`.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError>;
 
+    /// Reads an object whole.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::read`].
+    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
+        let mut body = Whole::default();
+        let ReadObject { mark, version, .. } = self.read(key, limit_bytes, &mut body).await?;
+        Ok(Fetched { body: body.0.freeze(), mark, version })
+    }
+
     /// Reads an object to its end in bounded memory and tells its length and SHA-256.
     ///
     /// # Errors
-    /// As [`ObjectStore::get`].
+    /// As [`ObjectStore::read`].
     async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
-        let fetched = self.get(key, limit_bytes).await?;
-        Ok(Measured { size_bytes: fetched.body.len() as u64, sha256: sha256(&fetched.body), version: fetched.version })
+        let mut sum = Summed::new();
+        let read = self.read(key, limit_bytes, &mut sum).await?;
+        Ok(sum.measured(read))
     }
 
     /// Copies an object of the same key from another store, create-only, with its mark.
@@ -195,6 +229,46 @@ pub trait ObjectStore: Send + Sync {
 
     /// The store in a few words for messages: `s3://bucket (eu-central-1)`.
     fn describe(&self) -> String;
+}
+
+/// Keeps every byte.
+#[derive(Default)]
+struct Whole(BytesMut);
+
+#[async_trait]
+impl BodySink for Whole {
+    fn begin(&mut self, size_bytes: u64) {
+        self.0.clear();
+        self.0.reserve(usize::try_from(size_bytes).unwrap_or_default());
+    }
+
+    async fn take(&mut self, piece: &[u8]) {
+        self.0.extend_from_slice(piece);
+    }
+}
+
+/// Keeps none.
+pub(crate) struct Summed(Sha256Sum);
+
+impl Summed {
+    pub(crate) fn new() -> Self {
+        Self(Sha256Sum::new())
+    }
+
+    pub(crate) fn measured(self, read: ReadObject) -> Measured {
+        Measured { size_bytes: read.size_bytes, sha256: self.0.finish(), version: read.version }
+    }
+}
+
+#[async_trait]
+impl BodySink for Summed {
+    fn begin(&mut self, _: u64) {
+        self.0 = Sha256Sum::new();
+    }
+
+    async fn take(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
 }
 
 /// A copy that passes through this process: read, compare, write create-only.

@@ -18,7 +18,7 @@ use crate::repository::{EPOCH_AGE, Repository};
 use crate::scratch::Scratch;
 use crate::signature::public_key;
 use crate::sites::{Mirrored, SiteStore, Sites};
-use crate::store::{Fetched, NewObject, ObjectHead, PutCondition, Version};
+use crate::store::{Fetched, NewObject, ObjectHead, PutCondition, ReadObject, Version};
 use crate::store_error::StoreError;
 use crate::suspects::Suspects;
 
@@ -325,13 +325,13 @@ impl Writer {
         if head.size_bytes > CHUNK_LIMIT_BYTES {
             return Ok(Found::Unsound(head.version));
         }
-        let Fetched { body, version, .. } = store.get(key, head.size_bytes).await?;
         let mut plaintext = Vec::new();
-        match self.opener.open(store, key, &self.chunk_key, chunk, body.clone(), &mut plaintext).await {
-            Ok(()) => {
-                let sha256 = on_cpu(|| sha256(&body));
-                Ok(Found::Sound(SoundObject { stored_bytes: body.len() as u64, sha256, version }))
-            }
+        let mut opening = self.opener.opening(store.site(), key, chunk, &mut plaintext);
+        let ReadObject { size_bytes: stored_bytes, version, .. } =
+            store.read(key, head.size_bytes, &mut opening).await?;
+        let (sha256, opened) = opening.finish(&self.chunk_key);
+        match opened {
+            Ok(()) => Ok(Found::Sound(SoundObject { stored_bytes, sha256, version })),
             Err(VaultError::WrongContent { .. } | VaultError::Foreign { .. }) => Ok(Found::Unsound(version)),
             Err(VaultError::Open { source, .. }) if source.is_bad_message() => Ok(Found::Unsound(version)),
             Err(error) => Err(error),

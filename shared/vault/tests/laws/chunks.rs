@@ -7,7 +7,7 @@ use lifeboat_vault::{
 };
 use proptest::prelude::*;
 
-use crate::bench::{Bench, back_up, backup_id, database, now, plaintexts, raw_keys};
+use crate::bench::{Bench, back_up, backup_id, database, noise, now, plaintexts, raw_keys};
 
 async fn read(repository: &Repository, site: Site, chunk: &StoredChunk) -> Result<Vec<u8>, VaultError> {
     let mut out = b"left over".to_vec();
@@ -33,6 +33,25 @@ async fn a_chunk_reads_back_from_either_site_alone() {
             assert!(matches!(alone.reader(site.other()), Err(VaultError::NoSite { .. })));
         }
     }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_and_comes_again_is_read_as_if_it_had_come_once() {
+    let bench = Bench::new();
+    // Several frames, and not a whole number of them.
+    let plaintext = noise(3, 300_000);
+    let chunk = bench.writer().await.store(&plaintext, &mut Scratch::new().unwrap()).await.unwrap();
+    let (repository, key) = (bench.repository().await, chunk_key(chunk.epoch, &chunk.id));
+    let listed = Listed::chunk(&chunk);
+    bench.script.add(Rule::always(Fault::BrokenOff));
+    assert!(read(&repository, Site::Primary, &chunk).await.unwrap() == plaintext);
+    assert!(repository.inspect(Site::Primary, &listed).await.unwrap().is_sound());
+    // In its last frame: all the others have been opened by then.
+    assert!(bench.primary.flip_bit(&key, chunk.stored_bytes as usize - 1, 0));
+    read(&repository, Site::Primary, &chunk).await.unwrap_err();
+    assert!(!repository.inspect(Site::Primary, &listed).await.unwrap().is_sound());
+    assert!(bench.primary.truncate(&key, chunk.stored_bytes as usize - 1));
+    read(&repository, Site::Primary, &chunk).await.unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

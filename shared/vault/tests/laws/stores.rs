@@ -1,4 +1,4 @@
-use lifeboat_vault::{FaultyStore, MemoryStore, Script, conformance};
+use lifeboat_vault::{Fault, FaultyStore, MemoryStore, Operation, Rule, Script, conformance};
 
 #[tokio::test]
 async fn memory_keeps_every_rule_of_the_port() {
@@ -12,8 +12,14 @@ async fn a_faulty_store_without_faults_keeps_every_rule_of_the_port() {
 }
 
 #[tokio::test]
+async fn a_store_whose_reads_break_off_and_are_repeated_keeps_every_rule_of_the_port() {
+    let script = Script::new();
+    script.add(Rule::always(Fault::BrokenOff));
+    conformance(&FaultyStore::new(MemoryStore::new(), script), &MemoryStore::new(), "suite").await.unwrap();
+}
+
+#[tokio::test]
 async fn the_suite_notices_a_store_that_spoils_what_is_read() {
-    use lifeboat_vault::{Fault, Operation, Rule};
     for operation in
         [Operation::Get, Operation::Measure, Operation::Head, Operation::List, Operation::Put, Operation::Copy]
     {

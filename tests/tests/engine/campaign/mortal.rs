@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use lifeboat_model::Sha256;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::{
-    CopySource, Fetched, Measured, MemoryStore, NewObject, ObjectHead, ObjectStore, Page, PutCondition, StoreError,
+    BodySink, CopySource, MemoryStore, NewObject, ObjectHead, ObjectStore, Page, PutCondition, ReadObject, StoreError,
     Version,
 };
 
@@ -32,8 +32,8 @@ impl ObjectStore for MortalStore {
         asked!(self.switch, Port::S3, self.store.put(key, object, condition))
     }
 
-    async fn get(&self, key: &str, limit_bytes: u64) -> Result<Fetched, StoreError> {
-        asked!(self.switch, Port::S3, self.store.get(key, limit_bytes))
+    async fn read(&self, key: &str, limit_bytes: u64, sink: &mut dyn BodySink) -> Result<ReadObject, StoreError> {
+        asked!(self.switch, Port::S3, self.store.read(key, limit_bytes, sink))
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
@@ -42,10 +42,6 @@ impl ObjectStore for MortalStore {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
         asked!(self.switch, Port::S3, self.store.list(prefix, after))
-    }
-
-    async fn measure(&self, key: &str, limit_bytes: u64) -> Result<Measured, StoreError> {
-        asked!(self.switch, Port::S3, self.store.measure(key, limit_bytes))
     }
 
     async fn copy_from(

@@ -1,5 +1,6 @@
 //! Inspecting objects site by site and healing the damaged ones.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
 
 /// Objects read at the same time: enough to hide the store's latency. What is in memory at one time is a buffer for each.
-pub(super) const READS_AT_ONCE: usize = 8;
+pub(super) const READS_AT_ONCE: usize = 16;
 
 /// Chunks gathered from lists before they are read.
 pub(super) const BATCH: usize = 256;
@@ -58,8 +59,13 @@ impl Chunks {
         }
     }
 
+    /// The longest first: several are read at a time, and none should be left to be read alone for long at the end.
     fn objects(&self) -> impl Iterator<Item = Listed> + '_ {
-        self.listed.iter().map(|(id, chunk)| self.sealed_again.get(id).cloned().unwrap_or_else(|| Listed::chunk(chunk)))
+        let mut chunks: Vec<&StoredChunk> = self.listed.values().collect();
+        chunks.sort_unstable_by_key(|chunk| Reverse(chunk.stored_bytes));
+        let listed =
+            |chunk: &StoredChunk| self.sealed_again.get(&chunk.id).cloned().unwrap_or_else(|| Listed::chunk(chunk));
+        chunks.into_iter().map(listed)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What every [`ObjectStore`] must do, as a suite to run on any of them.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use lifeboat_model::Sha256;
 
 use crate::checksum::sha256;
-use crate::store::{NewObject, ObjectStore, PAGE_KEYS, PutCondition, Version};
+use crate::store::{BodySink, NewObject, ObjectStore, PAGE_KEYS, PutCondition, Version};
 use crate::store_error::StoreError;
 
 /// A rule of the port that a store does not keep.
@@ -34,6 +35,7 @@ struct Suite<'a> {
 pub async fn conformance(store: &dyn ObjectStore, source: &dyn ObjectStore, folder: &str) -> Result<(), Breach> {
     let suite = Suite { store, folder };
     suite.writes_are_read_back_whole().await?;
+    suite.a_sink_gets_every_byte_in_order().await?;
     suite.create_only_never_overwrites().await?;
     suite.a_swap_needs_the_state_it_names().await?;
     suite.of_many_creators_one_wins().await?;
@@ -42,6 +44,27 @@ pub async fn conformance(store: &dyn ObjectStore, source: &dyn ObjectStore, fold
     suite.limits_are_kept().await?;
     suite.listings_are_ordered_and_paged().await?;
     suite.copies_are_compared(source).await
+}
+
+#[derive(Default)]
+struct Recorder {
+    begun: Option<u64>,
+    body: Vec<u8>,
+}
+
+#[async_trait]
+impl BodySink for Recorder {
+    fn begin(&mut self, size_bytes: u64) {
+        self.begun = Some(size_bytes);
+        self.body.clear();
+    }
+
+    async fn take(&mut self, piece: &[u8]) {
+        // Bytes before the beginning are nobody's.
+        if self.begun.is_some() {
+            self.body.extend_from_slice(piece);
+        }
+    }
 }
 
 fn check(rule: &'static str, kept: bool, found: impl std::fmt::Debug) -> Result<(), Breach> {
@@ -83,6 +106,19 @@ impl Suite<'_> {
             let measured = done(rule, self.store.measure(&key, size_bytes).await)?;
             let sound = measured.size_bytes == size_bytes && measured.sha256 == object.sha256;
             check(rule, sound && measured.version == version, &measured)?;
+        }
+        Ok(())
+    }
+
+    async fn a_sink_gets_every_byte_in_order(&self) -> Result<(), Breach> {
+        let rule = "a sink is told how many bytes begin, and gets all of them in order";
+        for (name, len) in [("sink-empty", 0), ("sink-short", 3), ("sink-long", LONG_BODY_BYTES)] {
+            let (key, body) = (self.key(name), (0..len).map(|i| (i % 251) as u8).collect::<Vec<u8>>());
+            done(rule, self.create(&key, body.clone()).await)?;
+            let mut sink = Recorder::default();
+            let read = done(rule, self.store.read(&key, len as u64, &mut sink).await)?;
+            check(rule, read.size_bytes == len as u64 && sink.begun == Some(len as u64), (&read, sink.begun))?;
+            check(rule, sink.body == body, sink.body.len())?;
         }
         Ok(())
     }

@@ -75,6 +75,9 @@ pub enum VaultError {
     /// Compression failed.
     #[error("compression failed: {reason}")]
     Compress { reason: String },
+    /// The decoder of a chunk got no memory.
+    #[error("there is no memory to unpack a chunk")]
+    NoMemory,
     /// An object does not hold what the list says: another length, another content, not decompressible.
     #[error("chunk `{key}` on the {site} site does not hold what is listed: {reason}")]
     WrongContent { site: Site, key: String, reason: &'static str },
@@ -166,6 +169,7 @@ impl VaultError {
             Self::Encode { .. } | Self::Compress { .. } | Self::SigningKey => {
                 "This is a fault of the program; report it with this message."
             }
+            Self::NoMemory => "Give the function more memory, or fewer sessions.",
             Self::ChunkTooLong { .. } => {
                 "A single row is longer than PostgreSQL itself can copy; leave the table out by policy."
             }

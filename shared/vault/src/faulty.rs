@@ -108,7 +108,7 @@ pub enum Fault {
     Slow(Duration),
     /// What is read has one bit turned over; what is written arrives so.
     WrongBytes,
-    /// What is read breaks off half-way and is read again, within the same request; nothing else changes.
+    /// What is read breaks off half-way, spoiled, and is read again within the same request, as it is.
     BrokenOff,
 }
 
@@ -338,7 +338,7 @@ impl BodySink for Spoiler<'_> {
     }
 }
 
-/// Passes on the first half of what is read.
+/// Passes on the first half of what is read, and a wrong byte at its end.
 struct FirstHalf<'a> {
     sink: &'a mut dyn BodySink,
     left: u64,
@@ -352,9 +352,15 @@ impl BodySink for FirstHalf<'_> {
     }
 
     async fn take(&mut self, piece: &[u8]) {
+        if self.left == 0 {
+            return;
+        }
         let half = piece.get(..usize::try_from(self.left).unwrap_or(usize::MAX)).unwrap_or(piece);
         self.left -= half.len() as u64;
         self.sink.take(half).await;
+        if self.left == 0 {
+            self.sink.take(b"\0").await;
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::checksum::sha256;
 use crate::store::{BodySink, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, PutCondition, ReadObject, Version};
 use crate::store_error::StoreError;
 
-/// Bytes that a reader gets at a time: a body never comes in one piece from a network, nor cut where its frames are.
+/// Bytes that a reader gets first, and then at a time: from a network no body comes in one piece, nor cut where its parts are.
+const FIRST_PIECE_BYTES: usize = 61;
 const PIECE_BYTES: usize = 4093;
 
 /// Objects in memory. Clones share them.
@@ -138,7 +139,8 @@ impl ObjectStore for MemoryStore {
             return Err(StoreError::TooLarge { key: key.to_owned(), size_bytes, limit_bytes });
         }
         sink.begin(size_bytes);
-        for piece in object.body.chunks(PIECE_BYTES) {
+        let (first, rest) = object.body.split_at(FIRST_PIECE_BYTES.min(object.body.len()));
+        for piece in [first].into_iter().chain(rest.chunks(PIECE_BYTES)) {
             sink.take(piece).await;
         }
         Ok(ReadObject { size_bytes, mark: object.mark, version: version(object.version) })

@@ -45,14 +45,14 @@ impl Binding {
     }
 
     /// Begins to open a message, which is called `key` on `site`.
-    pub(crate) fn opening<'a>(&'a self, keys: &'a Keys, site: Site, key: &'a str) -> Opening<'a> {
-        Opening { binding: self, keys, site, key, beginning: Vec::new(), body: None }
+    pub(crate) fn opening<'a>(&'a self, keys: &'a Keys, site: Site, key: &'a str) -> OpeningMessage<'a> {
+        OpeningMessage { binding: self, keys, site, key, beginning: Vec::new(), body: None }
     }
 
     /// Opens a whole message.
     ///
     /// # Errors
-    /// As [`Opening::take`].
+    /// As [`OpeningMessage::take`].
     pub(crate) async fn open(&self, keys: &Keys, site: Site, key: &str, message: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut plaintext = Vec::new();
         let mut opening = self.opening(keys, site, key);
@@ -63,7 +63,7 @@ impl Binding {
 }
 
 /// A message that is opened as it comes.
-pub(crate) struct Opening<'a> {
+pub(crate) struct OpeningMessage<'a> {
     binding: &'a Binding,
     keys: &'a Keys,
     site: Site,
@@ -73,9 +73,9 @@ pub(crate) struct Opening<'a> {
     body: Option<OpenStream>,
 }
 
-impl Opening<'_> {
+impl OpeningMessage<'_> {
     /// Takes the next bytes, however the message is cut, and appends the frames that they complete to `out`: authenticated,
-    /// but the beginning of the message only, until [`Opening::finish`] has said that it is all of it.
+    /// but the beginning of the message only, until [`OpeningMessage::finish`] has said that it is all of it.
     ///
     /// The context is compared before the key service is asked, and authenticated by opening.
     ///
@@ -118,5 +118,46 @@ impl Opening<'_> {
 
     fn failed(&self, source: SealError) -> VaultError {
         VaultError::Open { site: self.site, key: self.key.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_seal::{RawAesDataKeys, RawAesKey};
+
+    use super::*;
+
+    fn keys() -> Keys {
+        let key = RawAesKey::new("lifeboat", "near", &[7; 32]).unwrap();
+        Keys::new(Arc::new(RawAesDataKeys::new(vec![key]).unwrap()))
+    }
+
+    async fn opened(binding: &Binding, message: &[u8], piece_bytes: usize) -> Result<Vec<u8>, VaultError> {
+        let (keys, mut out) = (keys(), Vec::new());
+        let mut opening = binding.opening(&keys, Site::Primary, "key");
+        for piece in message.chunks(piece_bytes) {
+            opening.take(piece, &mut out).await?;
+        }
+        opening.finish().map(|()| out)
+    }
+
+    #[tokio::test]
+    async fn a_message_opens_to_the_same_however_its_header_is_cut() {
+        let binding = Binding::new("repository", EpochNumber(1), Purpose::Chunk).unwrap();
+        let plaintext = b"row\n".repeat(50_000);
+        let mut message = Vec::new();
+        binding.sealer(&keys()).await.unwrap().seal(&plaintext, &mut message).unwrap();
+        let header_len = Header::parse(&message).unwrap().unwrap().encoded_len();
+        for piece_bytes in [1, 7, header_len - 1, header_len, header_len + 1, message.len()] {
+            assert!(opened(&binding, &message, piece_bytes).await.unwrap() == plaintext, "{piece_bytes}");
+            let foreign = Binding::new("another", EpochNumber(1), Purpose::Chunk).unwrap();
+            let refused = opened(&foreign, &message, piece_bytes).await;
+            assert!(matches!(refused, Err(VaultError::Foreign { .. })), "{refused:?}");
+        }
+        for len in [0, 1, header_len - 1, header_len, header_len + 1, message.len() - 1] {
+            let refused = opened(&binding, &message[..len], 100).await;
+            let truncated = matches!(&refused, Err(VaultError::Open { source: SealError::Truncated { .. }, .. }));
+            assert!(truncated, "{len}: {refused:?}");
+        }
     }
 }

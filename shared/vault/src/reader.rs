@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lifeboat_model::{ChunkKey, EpochNumber, Sha256, Site, StoredChunk};
+use lifeboat_model::{ChunkKey, EpochNumber, LONG_CHUNK_BYTES, Sha256, Site, StoredChunk};
+use lifeboat_seal::SealError;
 
 use crate::checksum::Sha256Sum;
 use crate::document::Place;
 use crate::error::VaultError;
 use crate::heavy::on_cpu;
 use crate::layout::chunk_key;
-use crate::message::{Binding, Keys, Opening, Purpose};
+use crate::message::{Binding, Keys, OpeningMessage, Purpose};
 use crate::repository::Repository;
 use crate::sites::SiteStore;
-use crate::store::BodySink;
-use crate::unpack::{NotUnpacked, Unpacker};
+use crate::store::{BodySink, ReadObject};
+use crate::unpack::{UnpackError, Unpacker};
 
 /// Longest plaintext of a chunk, in bytes. A chunk is closed at the first row boundary after 8 MiB, and PostgreSQL copies
 /// no row longer than 1 GiB; a list that claims more is forged, and no buffer is made for it.
@@ -68,9 +69,8 @@ impl Reader {
         let secret = self.repository.chunk_key(chunk.epoch).await?;
         let limit_bytes = chunk.stored_bytes.max(longest_object(chunk.raw_bytes));
         let opener = ChunkOpener::new(self.repository.keys.clone(), &self.repository.id(), chunk.epoch)?;
-        let mut opening = opener.opening(self.site(), &key, chunk, out);
-        self.store.read(&key, limit_bytes, &mut opening).await?;
-        match opening.finish(&secret) {
+        let read = opener.read(&self.store, &key, limit_bytes, &secret, chunk, out).await?;
+        match (read.sha256, read.content) {
             // Another object than listed is taken when it holds the content: the chunk was lost on every site and sealed
             // again, and its id, which is keyed, proves the plaintext.
             (sha256, Err(VaultError::Open { source, .. })) if sha256 != chunk.sha256 && source.is_bad_message() => {
@@ -98,40 +98,63 @@ impl ChunkOpener {
         Ok(Self { keys, binding: Binding::new(repository_id, epoch, Purpose::Chunk)? })
     }
 
-    /// Begins to open an object of `site` that should hold `chunk`. Its plaintext goes to `out`, which is emptied first.
-    pub(crate) fn opening<'a>(
-        &'a self,
-        site: Site,
-        key: &'a str,
-        chunk: &'a StoredChunk,
-        out: &'a mut Vec<u8>,
-    ) -> ChunkOpening<'a> {
-        out.clear();
-        let place = Place { site, key };
-        ChunkOpening { opener: self, place, chunk, sum: Sha256Sum::new(), steps: Steps::new(self, place, chunk), out }
+    /// Reads the object `key`, which should hold `chunk`, and gives its plaintext to `out`: all of it, or nothing when `content`
+    /// is an error.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`]; [`VaultError::Open`] for a failure of the key service, which is told before one of the store: a
+    /// store may break off while the key service is waited for.
+    pub(crate) async fn read(
+        &self,
+        store: &SiteStore,
+        key: &str,
+        limit_bytes: u64,
+        secret: &ChunkKey,
+        chunk: &StoredChunk,
+        out: &mut Vec<u8>,
+    ) -> Result<ReadChunk, VaultError> {
+        let place = Place { site: store.site(), key };
+        let mut opening = Opening { opener: self, place, chunk, sum: Sha256Sum::new(), steps: None, out };
+        let read = store.read(key, limit_bytes, &mut opening).await;
+        let (sha256, content) = opening.finish(secret);
+        match (read, content) {
+            (Ok(object), content) => Ok(ReadChunk { object, sha256, content }),
+            (Err(_), Err(error)) if is_of_the_key_service(&error) => Err(error),
+            (Err(error), _) => Err(error),
+        }
     }
 }
 
-/// A chunk that is opened and unpacked as it comes: of its sealed and its compressed form, no more is held than a piece and a
-/// frame.
-pub(crate) struct ChunkOpening<'a> {
+/// An object in a chunk's place, read to its end.
+pub(crate) struct ReadChunk {
+    pub(crate) object: ReadObject,
+    /// Of its bytes.
+    pub(crate) sha256: Sha256,
+    /// Whether they are the chunk.
+    pub(crate) content: Result<(), VaultError>,
+}
+
+/// A chunk that is opened and unpacked as it comes: of its sealed and its compressed form, no more is held than a piece, a frame
+/// and a window.
+struct Opening<'a> {
     opener: &'a ChunkOpener,
     place: Place<'a>,
     chunk: &'a StoredChunk,
     /// Of the sealed form.
     sum: Sha256Sum,
-    /// An error stays: what comes after it is only summed.
-    steps: Result<Steps<'a>, VaultError>,
+    /// Absent before anything comes. An error stays: what comes after it is only summed.
+    steps: Option<Result<Steps<'a>, VaultError>>,
     out: &'a mut Vec<u8>,
 }
 
-impl ChunkOpening<'_> {
+impl Opening<'_> {
     /// The SHA-256 of all that came, and whether it was the chunk. `out` is empty if it was not.
-    pub(crate) fn finish(self, secret: &ChunkKey) -> (Sha256, Result<(), VaultError>) {
+    fn finish(self, secret: &ChunkKey) -> (Sha256, Result<(), VaultError>) {
         let Self { place, chunk, sum, steps, out, .. } = self;
-        let finished = steps.and_then(|Steps { opening, unpacker, .. }| {
-            opening.finish()?;
-            unpacker.finish(out).map_err(|NotUnpacked| wrong(place, NOT_UNPACKED))?;
+        let steps = steps.unwrap_or_else(|| Err(wrong(place, NOT_UNPACKED)));
+        let finished = steps.and_then(|Steps { message, unpacker, .. }| {
+            message.finish()?;
+            unpacker.finish(out).map_err(not_unpacked(place))?;
             match on_cpu(|| secret.chunk_id(out)) {
                 id if id == chunk.id => Ok(()),
                 _ => Err(wrong(place, "its content is not what its id names")),
@@ -145,46 +168,68 @@ impl ChunkOpening<'_> {
 }
 
 #[async_trait]
-impl BodySink for ChunkOpening<'_> {
+impl BodySink for Opening<'_> {
     fn begin(&mut self, _: u64) {
         self.out.clear();
         self.sum = Sha256Sum::new();
-        self.steps = Steps::new(self.opener, self.place, self.chunk);
+        // What the key service refused is not asked for again because the store broke off meanwhile.
+        if !matches!(&self.steps, Some(Err(error)) if is_of_the_key_service(error)) {
+            self.steps = Some(Steps::new(self.opener, self.place, self.chunk));
+        }
     }
 
     async fn take(&mut self, piece: &[u8]) {
         self.sum.update(piece);
-        if let Ok(steps) = &mut self.steps
+        if let Some(Ok(steps)) = &mut self.steps
             && let Err(error) = steps.take(self.place, piece, self.out).await
         {
-            self.steps = Err(error);
+            self.steps = Some(Err(error));
         }
     }
 }
 
+/// From the sealed form to the compressed one, and on to the plaintext.
 struct Steps<'a> {
-    opening: Opening<'a>,
+    message: OpeningMessage<'a>,
     /// What the last piece opened to.
     compressed: Vec<u8>,
     unpacker: Unpacker,
+    /// Whether a piece may unpack to so much that it would hold up what else the thread drives. One of another chunk takes some
+    /// milliseconds at most, and handing the thread over for each would cost more.
+    is_long: bool,
 }
 
 impl<'a> Steps<'a> {
     fn new(opener: &'a ChunkOpener, place: Place<'a>, chunk: &StoredChunk) -> Result<Self, VaultError> {
         let raw_bytes = usize::try_from(chunk.raw_bytes).map_err(|_| wrong(place, "it is longer than memory"))?;
-        let opening = opener.binding.opening(&opener.keys, place.site, place.key);
-        Ok(Self { opening, compressed: Vec::new(), unpacker: Unpacker::new(raw_bytes)? })
+        let message = opener.binding.opening(&opener.keys, place.site, place.key);
+        let unpacker = Unpacker::new(raw_bytes).map_err(not_unpacked(place))?;
+        Ok(Self { message, compressed: Vec::new(), unpacker, is_long: raw_bytes > LONG_CHUNK_BYTES })
     }
 
     async fn take(&mut self, place: Place<'_>, piece: &[u8], out: &mut Vec<u8>) -> Result<(), VaultError> {
-        self.compressed.clear();
-        self.opening.take(piece, &mut self.compressed).await?;
-        self.unpacker.unpack(&self.compressed, out).map_err(|NotUnpacked| wrong(place, NOT_UNPACKED))
+        let Self { message, compressed, unpacker, is_long } = self;
+        compressed.clear();
+        message.take(piece, compressed).await?;
+        let mut unpack = || unpacker.unpack(compressed, out);
+        let unpacked = if *is_long { on_cpu(unpack) } else { unpack() };
+        unpacked.map_err(not_unpacked(place))
     }
 }
 
 const NOT_UNPACKED: &str = "it does not unpack to the listed length";
 
+fn not_unpacked(place: Place<'_>) -> impl Fn(UnpackError) -> VaultError {
+    move |error| match error {
+        UnpackError::Wrong => wrong(place, NOT_UNPACKED),
+        UnpackError::NoMemory => VaultError::NoMemory,
+    }
+}
+
 fn wrong(place: Place<'_>, reason: &'static str) -> VaultError {
     VaultError::WrongContent { site: place.site, key: place.key.to_owned(), reason }
+}
+
+fn is_of_the_key_service(error: &VaultError) -> bool {
+    matches!(error, VaultError::Open { source: SealError::DataKey(_), .. })
 }

@@ -80,11 +80,11 @@ pub struct ObjectHead {
     pub version: Version,
 }
 
-/// Takes the bytes of an object while it is read.
+/// Takes the bytes of an object while it is read. A store first calls `begin`, then `take` until the body ends.
 #[async_trait]
 pub trait BodySink: Send {
-    /// The first of `size_bytes` bytes is next. Comes again when a read broke off and is repeated: what was taken until then
-    /// counts for nothing.
+    /// The first of `size_bytes` bytes is next (0 also for a store that was not told how many there are). Comes again when a
+    /// read broke off and is repeated: what was taken until then counts for nothing.
     fn begin(&mut self, size_bytes: u64);
 
     /// The next bytes, as they came: nothing is checked yet.
@@ -165,7 +165,7 @@ pub trait ObjectStore: Send + Sync {
     async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError>;
 
     /// Reads an object to its end, unless it is longer than `limit_bytes`, and gives its bytes to `sink` as they come. What a
-    /// sink took counts only when this succeeds.
+    /// sink took counts only when this succeeds. The time limit does not count what the sink takes.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::TooLarge`].

@@ -13,7 +13,7 @@ use crate::error::VaultError;
 use crate::heavy::on_cpu;
 use crate::layout::{REPOSITORY_KEY, chunk_key, manifest_key};
 use crate::message::{Binding, Purpose};
-use crate::reader::{CHUNK_LIMIT_BYTES, ChunkOpener};
+use crate::reader::{CHUNK_LIMIT_BYTES, ChunkOpener, ReadChunk};
 use crate::repository::{EPOCH_AGE, Repository};
 use crate::scratch::Scratch;
 use crate::signature::public_key;
@@ -326,11 +326,10 @@ impl Writer {
             return Ok(Found::Unsound(head.version));
         }
         let mut plaintext = Vec::new();
-        let mut opening = self.opener.opening(store.site(), key, chunk, &mut plaintext);
-        let ReadObject { size_bytes: stored_bytes, version, .. } =
-            store.read(key, head.size_bytes, &mut opening).await?;
-        let (sha256, opened) = opening.finish(&self.chunk_key);
-        match opened {
+        let ReadChunk { object, sha256, content } =
+            self.opener.read(store, key, head.size_bytes, &self.chunk_key, chunk, &mut plaintext).await?;
+        let ReadObject { size_bytes: stored_bytes, version, .. } = object;
+        match content {
             Ok(()) => Ok(Found::Sound(SoundObject { stored_bytes, sha256, version })),
             Err(VaultError::WrongContent { .. } | VaultError::Foreign { .. }) => Ok(Found::Unsound(version)),
             Err(VaultError::Open { source, .. }) if source.is_bad_message() => Ok(Found::Unsound(version)),

@@ -1,9 +1,14 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use async_trait::async_trait;
 use lifeboat_model::{ChunkId, Finding, FindingKind, Manifest, Origin, Site, StoredChunk};
+use lifeboat_seal::{
+    DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey, SealError,
+};
 use lifeboat_vault::{
-    CHUNK_LIMIT_BYTES, Fault, Gate, Listed, Operation, Refusal, Repository, Rule, Scratch, Sites, StoreError,
-    VaultError, WriteOptions, chunk_key,
+    CHUNK_LIMIT_BYTES, Fault, Gate, Listed, NewObject, ObjectStore, Operation, PutCondition, Refusal, Repository, Rule,
+    Scratch, Sites, StoreError, VaultError, WriteOptions, chunk_key,
 };
 use proptest::prelude::*;
 
@@ -48,10 +53,58 @@ async fn a_body_that_breaks_off_and_comes_again_is_read_as_if_it_had_come_once()
     assert!(repository.inspect(Site::Primary, &listed).await.unwrap().is_sound());
     // In its last frame: all the others have been opened by then.
     assert!(bench.primary.flip_bit(&key, chunk.stored_bytes as usize - 1, 0));
-    read(&repository, Site::Primary, &chunk).await.unwrap_err();
+    let spoiled = StoredChunk { sha256: lifeboat_vault::sha256(&bench.primary.bytes(&key).unwrap()), ..chunk.clone() };
+    let refused = read(&repository, Site::Primary, &spoiled).await;
+    assert!(matches!(refused, Err(VaultError::Open { source: SealError::FrameTag { .. }, .. })), "{refused:?}");
     assert!(!repository.inspect(Site::Primary, &listed).await.unwrap().is_sound());
     assert!(bench.primary.truncate(&key, chunk.stored_bytes as usize - 1));
-    read(&repository, Site::Primary, &chunk).await.unwrap_err();
+    let cut = StoredChunk { sha256: lifeboat_vault::sha256(&bench.primary.bytes(&key).unwrap()), ..chunk };
+    let refused = read(&repository, Site::Primary, &cut).await;
+    assert!(matches!(refused, Err(VaultError::Open { source: SealError::Truncated { .. }, .. })), "{refused:?}");
+}
+
+/// A key service that opens the repository's chunk key, and is disabled then.
+struct DisabledLater {
+    keys: Arc<dyn DataKeys>,
+    asked: AtomicU32,
+}
+
+#[async_trait]
+impl DataKeys for DisabledLater {
+    async fn generate(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, DataKeyError> {
+        self.keys.generate(context).await
+    }
+
+    async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
+        match self.asked.fetch_add(1, Ordering::Relaxed) {
+            0 => self.keys.decrypt(context, keys).await,
+            _ => Err(DataKeyError::Disabled { key: "near".to_owned(), source: Arc::new(std::io::Error::other("no")) }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_that_cannot_be_opened_for_want_of_a_key_is_not_taken_for_unsound() {
+    for fault in [None, Some(Fault::BrokenOff), Some(Fault::FailAfterWrite)] {
+        let bench = Bench::new();
+        let mut scratch = Scratch::new().unwrap();
+        let chunk = bench.writer().await.store(b"content", &mut scratch).await.unwrap();
+        let key = chunk_key(chunk.epoch, &chunk.id);
+        let body = bench.primary.bytes(&key).unwrap();
+        assert!(bench.primary.remove(&key));
+        // Without a mark it must be opened before it is reused.
+        bench.primary.put(&key, NewObject::new(body.clone()), PutCondition::CreateOnly).await.unwrap();
+        let keys = Arc::new(DisabledLater { keys: bench.keys.clone(), asked: AtomicU32::new(0) });
+        let repository = Repository::open(bench.sites(), keys.clone()).await.unwrap();
+        let writer = repository.begin_writing(now()).await.unwrap();
+        if let Some(fault) = fault {
+            bench.script.add(Rule::always(fault).on(Operation::Get).under("chunks/"));
+        }
+        let refused = writer.store(b"content", &mut scratch).await;
+        assert!(matches!(refused, Err(VaultError::Open { source: SealError::DataKey(_), .. })), "{refused:?}");
+        assert_eq!(bench.primary.bytes(&key), Some(body));
+        assert_eq!(keys.asked.load(Ordering::Relaxed), 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,7 +267,6 @@ async fn sessions_that_meet_the_same_spoiled_object_all_end_with_the_sound_one()
 
 #[tokio::test]
 async fn a_chunk_that_lost_its_mark_is_opened_and_reused() {
-    use lifeboat_vault::{NewObject, ObjectStore, PutCondition};
     let bench = Bench::new();
     let mut scratch = Scratch::new().unwrap();
     let first = bench.writer().await.store(b"content", &mut scratch).await.unwrap();

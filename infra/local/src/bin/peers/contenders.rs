@@ -176,13 +176,18 @@ impl<'a> Round<'a> {
         invoke(&mut self.ground.function(function, &self.bucket()), &event)
     }
 
-    /// Changes one row in a hundred, all in one range of each table, as a busy day does.
+    /// Changes one row in a hundred, all in one range of each table, as a busy day does. The range is another one in each round:
+    /// rows that were changed are not where they were.
     fn change(&self) -> Result<()> {
         for (table, set) in [("events", "kind = kind + 1"), ("patients", "full_name = full_name || '.'")] {
-            let sql = format!(
-                "UPDATE {table} SET {set} WHERE ctid < ('(' || (SELECT relpages / 100 FROM pg_class WHERE relname = '{table}') || ',0)')::tid"
-            );
-            self.ground.server.psql(DATABASE, &sql)?;
+            let border = |hundredths: u32| {
+                format!(
+                    "(SELECT format('(%s,0)', relpages * {hundredths}::bigint / 100)::tid FROM pg_class WHERE relname = '{table}')"
+                )
+            };
+            let (first, end) = (border(self.number - 1), border(self.number));
+            let changed = format!("UPDATE {table} SET {set} WHERE ctid >= {first} AND ctid < {end}");
+            self.ground.server.psql(DATABASE, &changed)?;
         }
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use lifeboat_engine::{
-    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, Lifeboat, Progress, Unwatched, VerifyRequest,
-    backup, backups, doctor, drill, show, verify,
+    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, LedgerFilter, Lifeboat, Progress, Unwatched,
+    VerifyRequest, backup, backups, doctor, drill, export_ledger, ledger_entries, show, verify, verify_ledger,
 };
 use lifeboat_model::{BackupId, DatabaseName, Site, Verdict, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
@@ -66,6 +67,9 @@ pub enum Command {
         #[arg(long)]
         backup: Option<BackupId>,
     },
+    /// Read the audit trail, or prove it.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Restore a backup into a database of its own and prove it equal. Exit status 1 when a proof does not hold.
     Drill {
         /// The database; may be left out when one is configured.
@@ -84,6 +88,60 @@ pub enum Command {
         #[arg(long, env = "LIFEBOAT_INTO_URL", hide_env_values = true)]
         into: Option<String>,
     },
+}
+
+/// What can be done with the audit trail.
+#[derive(Subcommand)]
+pub enum LedgerCommand {
+    /// List entries, newest first.
+    List {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Entries at most.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// The site to read.
+        #[arg(long, default_value = "primary")]
+        site: Site,
+    },
+    /// Walk the whole chain and ask the keys of the sites about every entry. Names the first one that does not fit; exit status 1.
+    Verify {
+        /// The only site to read; both are compared when it is left out.
+        #[arg(long)]
+        site: Option<Site>,
+    },
+    /// Prove the chain, then print the entries as they are stored, oldest first, one a line.
+    Export {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// The only site to read; both are compared when it is left out.
+        #[arg(long)]
+        site: Option<Site>,
+    },
+}
+
+/// Which entries of the audit trail.
+#[derive(clap::Args)]
+pub struct Wanted {
+    /// Not before this time, such as 2026-11-21T20:00:00Z.
+    #[arg(long)]
+    since: Option<Timestamp>,
+    /// Before this time.
+    #[arg(long)]
+    until: Option<Timestamp>,
+    /// A part of the actor's name.
+    #[arg(long)]
+    actor: Option<String>,
+    /// The act: backup, verify, test-restore.
+    #[arg(long)]
+    action: Option<String>,
+}
+
+impl From<Wanted> for LedgerFilter {
+    fn from(wanted: Wanted) -> Self {
+        let Wanted { since, until, actor, action } = wanted;
+        Self { since, until, actor, action }
+    }
 }
 
 /// Carries out `command`; the exit status says whether everything is well.
@@ -132,6 +190,24 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
             }
             print(json, &reports, || table::of_verifications(&reports))?;
             Ok(exit(reports.iter().all(|report| report.is_sound())))
+        }
+        Command::Ledger(LedgerCommand::List { wanted, limit, site }) => {
+            let entries = ledger_entries(&lifeboat, site, &wanted.into(), limit).await?;
+            print(json, &entries, || table::of_entries(&entries))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Ledger(LedgerCommand::Verify { site }) => {
+            let report = verify_ledger(&lifeboat, site).await?;
+            print(json, &report, || table::of_chain(&report))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Ledger(LedgerCommand::Export { wanted, site }) => {
+            let filter = LedgerFilter::from(wanted);
+            // A reader that closes the pipe early has seen what it wanted.
+            let print = |stored: &str| drop(writeln!(std::io::stdout(), "{stored}"));
+            let report = export_ledger(&lifeboat, site, &filter, print).await?;
+            eprint!("{}", table::of_chain(&report));
+            Ok(ExitCode::SUCCESS)
         }
         Command::Drill { database, backup, site, scratch, into } => {
             let is_kept = into.is_some();

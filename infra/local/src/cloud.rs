@@ -60,8 +60,8 @@ pub struct Cloud {
 pub struct Deployment {
     pub primary_bucket: String,
     pub primary_key_arn: String,
-    /// Bucket and key of the off-site, if there is one.
-    pub offsite: Option<(String, String)>,
+    pub primary_mac_key_arn: String,
+    pub offsite: Option<DeployedOffsite>,
     pub bus: String,
     pub topic_arn: String,
     pub backup: DeployedFunction,
@@ -69,6 +69,14 @@ pub struct Deployment {
     pub test_restore: DeployedFunction,
     /// What was dropped or faked, in sentences.
     pub gaps: Vec<String>,
+}
+
+/// What the off-site's stack says of itself.
+#[derive(Debug, Clone)]
+pub struct DeployedOffsite {
+    pub bucket: String,
+    pub key_arn: String,
+    pub mac_key_arn: String,
 }
 
 /// A function of the main stack.
@@ -136,12 +144,17 @@ impl Cloud {
             let retention = ["ObjectLockMode", "ObjectLockDays"].into_iter();
             let shared = retention.filter_map(|name| Some((name.to_owned(), parameters.get(name)?.clone()))).collect();
             let stack = self.deploy_one(OFFSITE_STACK, OFFSITE_REGION, &self.offsite, &shared).await?;
-            let (bucket, key) = (stack.output("BucketName")?, stack.output("KeyArn")?);
-            given.insert("OffsiteBucket".to_owned(), bucket.clone());
+            let deployed = DeployedOffsite {
+                bucket: stack.output("BucketName")?,
+                key_arn: stack.output("KeyArn")?,
+                mac_key_arn: stack.output("MacKeyArn")?,
+            };
+            given.insert("OffsiteBucket".to_owned(), deployed.bucket.clone());
             given.insert("OffsiteRegion".to_owned(), stack.output("Region")?);
-            given.insert("OffsiteKeyArn".to_owned(), key.clone());
+            given.insert("OffsiteKeyArn".to_owned(), deployed.key_arn.clone());
+            given.insert("OffsiteMacKeyArn".to_owned(), deployed.mac_key_arn.clone());
             gaps.extend(gaps::name_open(&self.offsite));
-            offsite = Some((bucket, key));
+            offsite = Some(deployed);
         }
         given.extend(parameters.clone());
         let stack = self.deploy_one(MAIN_STACK, PRIMARY_REGION, &self.main, &given).await?;
@@ -156,6 +169,7 @@ impl Cloud {
         Ok(Deployment {
             primary_bucket: stack.output("PrimaryBucketName")?,
             primary_key_arn: stack.output("PrimaryKeyArn")?,
+            primary_mac_key_arn: stack.output("PrimaryMacKeyArn")?,
             offsite,
             bus: stack.output("BusName")?,
             topic_arn: stack.output("AlertsTopicArn")?,

@@ -135,16 +135,18 @@ impl Stage {
             ("LIFEBOAT_PRIMARY_BUCKET", deployment.primary_bucket.clone()),
             ("LIFEBOAT_PRIMARY_REGION", PRIMARY_REGION.to_owned()),
             ("LIFEBOAT_PRIMARY_KEY", deployment.primary_key_arn.clone()),
+            ("LIFEBOAT_PRIMARY_MAC_KEY", deployment.primary_mac_key_arn.clone()),
             ("LIFEBOAT_BUS", deployment.bus.clone()),
             ("LIFEBOAT_TOPIC", deployment.topic_arn.clone()),
             ("LIFEBOAT_PG_BIN", self.scratch.bin_dir().display().to_string()),
             ("LIFEBOAT_SOURCE_URL", self.source_url.clone()),
             ("LIFEBOAT_SCRATCH_URL", self.scratch.url("postgres")),
         ]);
-        if let Some((bucket, key_arn)) = &deployment.offsite {
-            environment.insert("LIFEBOAT_OFFSITE_BUCKET", bucket.clone());
+        if let Some(offsite) = &deployment.offsite {
+            environment.insert("LIFEBOAT_OFFSITE_BUCKET", offsite.bucket.clone());
             environment.insert("LIFEBOAT_OFFSITE_REGION", OFFSITE_REGION.to_owned());
-            environment.insert("LIFEBOAT_OFFSITE_KEY", key_arn.clone());
+            environment.insert("LIFEBOAT_OFFSITE_KEY", offsite.key_arn.clone());
+            environment.insert("LIFEBOAT_OFFSITE_MAC_KEY", offsite.mac_key_arn.clone());
         }
         environment
     }

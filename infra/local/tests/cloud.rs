@@ -18,8 +18,8 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{LambdaEvent, service_fn};
 use lifeboat_local::{
-    AlertInbox, Cloud, CloudOptions, DeployedFunction, Deployment, Functions, OFFSITE_REGION, PRIMARY_REGION,
-    Parameters,
+    AlertInbox, Cloud, CloudOptions, DeployedFunction, DeployedOffsite, Deployment, Functions, OFFSITE_REGION,
+    PRIMARY_REGION, Parameters,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -115,7 +115,7 @@ fn alive(group: u32) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_stacks_deploy_and_nothing_is_left_when_the_cloud_goes() {
     let Stage { cloud, at, .. } = deployed(&[("ObjectLockDays", "7")]).await;
-    let (offsite_bucket, offsite_key) = at.offsite.clone().unwrap();
+    let DeployedOffsite { bucket: offsite_bucket, key_arn: offsite_key, .. } = at.offsite.clone().unwrap();
     assert!(at.primary_key_arn.contains(PRIMARY_REGION) && offsite_key.contains(OFFSITE_REGION));
 
     // What the emulator's CloudFormation ignores is there all the same, as the parameters say, and works.
@@ -162,6 +162,8 @@ async fn each_function_gets_what_it_uses_and_nothing_else() {
         assert_eq!(environment["LIFEBOAT_PRIMARY_BUCKET"], at.primary_bucket.as_str());
         assert_eq!(environment["LIFEBOAT_PRIMARY_REGION"], PRIMARY_REGION);
         assert_eq!(environment["LIFEBOAT_OFFSITE_REGION"], OFFSITE_REGION);
+        assert_eq!(environment["LIFEBOAT_PRIMARY_MAC_KEY"], at.primary_mac_key_arn.as_str());
+        assert_eq!(environment["LIFEBOAT_OFFSITE_MAC_KEY"], at.offsite.as_ref().unwrap().mac_key_arn.as_str());
         assert_eq!(environment["LIFEBOAT_BUS"], at.bus.as_str());
         assert_eq!(environment["LIFEBOAT_TOPIC"], at.topic_arn.as_str());
         assert_eq!(environment["AWS_ENDPOINT_URL"], cloud.endpoint());
@@ -195,7 +197,7 @@ async fn as_function(cloud: &Cloud, function: &DeployedFunction, region: &'stati
 async fn rights(cloud: &Cloud, at: &Deployment, function: &DeployedFunction, secrets: [&str; 2]) -> Vec<&'static str> {
     let mut rights = Vec::new();
     let mut note = |right: &'static str, allowed: bool| rights.extend(allowed.then_some(right));
-    let (offsite_bucket, offsite_key) = at.offsite.clone().unwrap();
+    let DeployedOffsite { bucket: offsite_bucket, key_arn: offsite_key, .. } = at.offsite.clone().unwrap();
     let near = as_function(cloud, function, PRIMARY_REGION).await;
     let far = as_function(cloud, function, OFFSITE_REGION).await;
     for (config, bucket, words) in [

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use lifeboat_model::Diagnosis;
 use lifeboat_postgres::{Check, Checked, ConnectionSettings};
-use lifeboat_vault::{check_keys, check_site};
+use lifeboat_vault::{check_keys, check_mac_keys, check_site};
 
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
@@ -16,7 +16,7 @@ const WORK_FOLDER_BYTES: usize = 64 * 1024 * 1024;
 /// Written at a time to find out.
 const PIECE_BYTES: usize = 1024 * 1024;
 
-/// Looks at the database, the tools, the work folder, both sites and both keys. What is wrong is the answer, and no error.
+/// Looks at the database, the tools, the work folder, both sites and the keys of both. What is wrong is the answer, and no error.
 ///
 /// Writes one small object to each site, the same at every call.
 pub async fn doctor(lifeboat: &Lifeboat, source: &ConnectionSettings) -> Vec<Diagnosis> {
@@ -32,7 +32,9 @@ pub async fn doctor(lifeboat: &Lifeboat, source: &ConnectionSettings) -> Vec<Dia
             Err(error) => all.push(failed(&site.to_string(), &error.into())),
         }
     }
-    all.extend(check_keys(&*lifeboat.keys, &lifeboat.sites.names()).await);
+    let sites = lifeboat.sites.names();
+    all.extend(check_keys(&*lifeboat.keys, &sites).await);
+    all.extend(check_mac_keys(&lifeboat.macs, &sites).await);
     all
 }
 

@@ -8,7 +8,7 @@ use lifeboat_model::{BackupId, DatabaseName, Site};
 use lifeboat_postgres::ClientTools;
 use lifeboat_seal::DataKeys;
 use lifeboat_signals::Outbox;
-use lifeboat_vault::{Repository, Sites};
+use lifeboat_vault::{MacKeys, Repository, Sites};
 
 use crate::deadline::Deadline;
 use crate::error::EngineError;
@@ -20,6 +20,8 @@ pub struct Lifeboat {
     pub sites: Sites,
     /// Opens and makes data keys.
     pub keys: Arc<dyn DataKeys>,
+    /// Vouches for what is put on record.
+    pub macs: MacKeys,
     /// Where events and alerts go.
     pub outbox: Arc<dyn Outbox>,
     /// Where `pg_dump` and its kin are; absent: on the search path.

@@ -128,7 +128,7 @@ fn name_of(database: Option<&DatabaseName>) -> &str {
 
 async fn record(lifeboat: &Lifeboat, act: LedgerAct) -> Result<(), EngineError> {
     let repository = lifeboat.repository().await?;
-    repository.ledger().append(act, Timestamp::now()).await?;
+    repository.ledger(&lifeboat.macs).append(act, Timestamp::now()).await?;
     Ok(())
 }
 

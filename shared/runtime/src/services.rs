@@ -10,11 +10,13 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use lifeboat_engine::{Deadline, Lifeboat, Unwatched};
-use lifeboat_model::DatabaseName;
+use lifeboat_model::{DatabaseName, Site};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_signals::{AwsOutbox, Outbox};
-use lifeboat_vault::{KmsDataKeys, KmsKey, ObjectStore, S3Store, Sites, kms_client, s3_client};
+use lifeboat_vault::{
+    KmsDataKeys, KmsKey, KmsMacKey, MacKey, MacKeys, ObjectStore, S3Store, Sites, kms_client, s3_client,
+};
 
 use crate::error::RuntimeError;
 use crate::secrets;
@@ -45,6 +47,7 @@ pub struct Services {
     config: SdkConfig,
     sites: Sites,
     keys: Arc<dyn DataKeys>,
+    macs: MacKeys,
     outbox: Arc<dyn Outbox>,
 }
 
@@ -72,8 +75,8 @@ impl Services {
         };
         let sites = Sites::new(settings.primary.as_ref().map(store), settings.offsite.as_ref().map(store));
         let outbox = Arc::new(AwsOutbox::new(&config, settings.bus.clone(), settings.topic.clone()));
-        let keys = keys(&settings, &config);
-        Ok(Self { settings, config, sites, keys, outbox })
+        let (keys, macs) = (keys(&settings, &config), mac_keys(&settings, &config));
+        Ok(Self { settings, config, sites, keys, macs, outbox })
     }
 
     /// What a verb works with.
@@ -81,6 +84,7 @@ impl Services {
         Lifeboat {
             sites: self.sites.for_run(),
             keys: Arc::clone(&self.keys),
+            macs: self.macs.for_run(),
             outbox: Arc::clone(&self.outbox),
             tools_dir: self.settings.tools_dir.clone(),
             sessions: self.settings.sessions,
@@ -145,6 +149,17 @@ fn keys(settings: &Settings, config: &SdkConfig) -> Arc<dyn DataKeys> {
         Some(first) => Arc::new(KmsDataKeys::new(first, configured.next())),
         None => Arc::new(NoKeys),
     }
+}
+
+/// The keys that vouch for the ledger, of the sites that have one.
+fn mac_keys(settings: &Settings, config: &SdkConfig) -> MacKeys {
+    let configured = [(Site::Primary, &settings.primary), (Site::Offsite, &settings.offsite)];
+    MacKeys::new(configured.into_iter().filter_map(|(site, settings)| {
+        let settings = settings.as_ref()?;
+        let client = kms_client(config, &settings.region, None);
+        let key: Arc<dyn MacKey> = Arc::new(KmsMacKey::new(client, settings.mac_key_arn.as_ref()?));
+        Some((site, key))
+    }))
 }
 
 /// For a function that neither seals nor opens.

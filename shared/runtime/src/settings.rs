@@ -33,6 +33,8 @@ pub struct SiteSettings {
     pub region: String,
     /// ARN of the KMS key. A function that opens nothing is told none.
     pub key_arn: Option<String>,
+    /// ARN of the KMS key that vouches for ledger entries.
+    pub mac_key_arn: Option<String>,
 }
 
 /// What a function is told by its environment. `template.yaml` sets it.
@@ -43,10 +45,10 @@ pub struct Settings {
     pub databases: Vec<DatabaseSettings>,
     /// `LIFEBOAT_SCRATCH_SECRET`: the server that drills restore to.
     pub scratch_secret: Option<String>,
-    /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION` and, for a function that seals or opens, `_KEY`. Absent when all that is left is
-    /// the off-site.
+    /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION`, `_MAC_KEY` and, for a function that seals or opens, `_KEY`. Absent when all that is
+    /// left is the off-site.
     pub primary: Option<SiteSettings>,
-    /// `LIFEBOAT_OFFSITE_BUCKET`, `_REGION`, `_KEY`: the same. At least one site is there.
+    /// `LIFEBOAT_OFFSITE_BUCKET`, `_REGION`, `_MAC_KEY`, `_KEY`: the same. At least one site is there.
     pub offsite: Option<SiteSettings>,
     /// `LIFEBOAT_BUS`: where events go.
     pub bus: Option<String>,
@@ -180,14 +182,16 @@ impl<F: Fn(&str) -> Option<String>> Reading<F> {
     }
 
     fn site(&mut self, site: &str) -> Option<SiteSettings> {
-        let [bucket, region, key] = ["BUCKET", "REGION", "KEY"].map(|part| format!("LIFEBOAT_{site}_{part}"));
-        if [&bucket, &region, &key].iter().all(|name| self.optional(name).is_none()) {
+        let names = ["BUCKET", "REGION", "KEY", "MAC_KEY"].map(|part| format!("LIFEBOAT_{site}_{part}"));
+        let [bucket, region, key, mac_key] = &names;
+        if names.iter().all(|name| self.optional(name).is_none()) {
             return None;
         }
         Some(SiteSettings {
-            bucket: self.required(&bucket),
-            region: self.required(&region),
-            key_arn: self.optional(&key),
+            bucket: self.required(bucket),
+            region: self.required(region),
+            key_arn: self.optional(key),
+            mac_key_arn: self.optional(mac_key),
         })
     }
 }

@@ -4,6 +4,7 @@ use lifeboat_model::{Diagnosis, Site};
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 
 use crate::layout::PROBE_KEY;
+use crate::mac::MacKeys;
 use crate::sites::SiteStore;
 use crate::store::{NewObject, Protection, PutCondition};
 use crate::store_error::StoreError;
@@ -88,6 +89,36 @@ pub async fn check_keys(keys: &dyn DataKeys, sites: &[Site]) -> Vec<Diagnosis> {
                 "this is no key service that can be relied on: check the endpoint",
             ),
             Err(error) => told(name, &error),
+        });
+    }
+    checks
+}
+
+/// Whether the key of each site vouches for what is put on record, and knows its own MACs.
+pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
+    let mut checks = Vec::new();
+    for site in sites {
+        let name = format!("{site} ledger key");
+        let Some(key) = macs.get(*site) else {
+            checks.push(Diagnosis::warn(
+                name,
+                "there is none: who may write to the bucket can alter the audit trail unseen",
+                "set the ARN of the site's HMAC key",
+            ));
+            continue;
+        };
+        let checked = match key.mac(PROBE).await {
+            Ok(mac) => key.is_mac(PROBE, &mac).await,
+            Err(error) => Err(error),
+        };
+        checks.push(match checked {
+            Ok(true) => Diagnosis::ok(name, "vouches for an entry, and knows that it did"),
+            Ok(false) => Diagnosis::failed(
+                name,
+                "does not know the MAC that it made",
+                "this is no key service that can be relied on: check the endpoint",
+            ),
+            Err(error) => Diagnosis::failed(name, story(&error), plain(error.hint())),
         });
     }
     checks

@@ -8,8 +8,10 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::DataKeySpec;
+use aws_sdk_kms::types::{DataKeySpec, MacAlgorithmSpec};
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
+
+use crate::mac::MacKey;
 
 /// What a message calls a data key that KMS encrypted.
 const PROVIDER: &str = "aws-kms";
@@ -25,6 +27,40 @@ impl KmsKey {
     /// `arn` is the key's full ARN: messages name it, so an alias or a bare id would never be found again.
     pub fn new(client: Client, arn: impl Into<String>) -> Self {
         Self { client, arn: arn.into() }
+    }
+}
+
+/// A site's HMAC key: `HMAC_256`, for generating and verifying MACs.
+#[derive(Clone)]
+pub struct KmsMacKey(KmsKey);
+
+impl KmsMacKey {
+    /// `arn` is the key's full ARN.
+    pub fn new(client: Client, arn: impl Into<String>) -> Self {
+        Self(KmsKey::new(client, arn))
+    }
+}
+
+#[async_trait]
+impl MacKey for KmsMacKey {
+    async fn mac(&self, message: &[u8]) -> Result<Vec<u8>, DataKeyError> {
+        let Self(key) = self;
+        let request = key.client.generate_mac().key_id(&key.arn).mac_algorithm(MacAlgorithmSpec::HmacSha256);
+        let answer = request.message(Blob::new(message)).send().await.map_err(|error| key.translate(error))?;
+        let mac = answer.mac().ok_or(DataKeyError::WrappingKey { key: key.arn.clone(), reason: "it gave no MAC" })?;
+        Ok(mac.as_ref().to_vec())
+    }
+
+    async fn is_mac(&self, message: &[u8], mac: &[u8]) -> Result<bool, DataKeyError> {
+        let Self(key) = self;
+        let request = key.client.verify_mac().key_id(&key.arn).mac_algorithm(MacAlgorithmSpec::HmacSha256);
+        match request.message(Blob::new(message)).mac(Blob::new(mac)).send().await {
+            Ok(answer) => Ok(answer.mac_valid()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_kms_invalid_mac_exception()) => {
+                Ok(false)
+            }
+            Err(error) => Err(key.translate(error)),
+        }
     }
 }
 

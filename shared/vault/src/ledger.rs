@@ -5,19 +5,29 @@
 //! So a number is given out by exactly one compare-and-swap, an entry's predecessor is always stored before its number
 //! exists, and a writer that dies between the swap and the object leaves all that the next one needs to finish its work.
 //! The entry's day is never before that of its predecessor, whatever the clocks say: the order of keys is the chain's.
+//!
+//! Each entry has a MAC of each site's key, over the entry with its number and its predecessor's hash: who may write to the
+//! bucket and not ask the keys can neither alter an entry nor make the chain anew behind it.
 
-use std::collections::{HashMap, HashSet};
+mod stored;
+mod walk;
+
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_model::{LedgerAct, LedgerEntry, Sha256, Site};
+use lifeboat_model::{LedgerAct, LedgerEntry, Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::walk::{ChainReport, LedgerFilter};
+
+use self::stored::{Stored, message};
 use crate::checksum::sha256;
 use crate::document::{Place, encode};
 use crate::error::VaultError;
 use crate::layout::{LEDGER_HEAD_KEY, LEDGER_PREFIX, ledger_key};
+use crate::mac::MacKeys;
 use crate::repository::{Repository, random};
 use crate::sites::{Mirrored, SiteStore, Sites};
 use crate::store::{Fetched, NewObject, PutCondition, Version};
@@ -42,6 +52,9 @@ const APPEND_ID: &str = "append_id";
 #[derive(Clone)]
 pub struct Ledger {
     sites: Sites,
+    macs: MacKeys,
+    /// A MAC is of an entry of this repository: none can be moved to another one.
+    repository_id: String,
 }
 
 /// `state/ledger-head.json`.
@@ -49,13 +62,20 @@ pub struct Ledger {
 #[serde(deny_unknown_fields)]
 struct Head {
     key: String,
-    entry: Box<RawValue>,
+    stored: Box<RawValue>,
 }
 
 struct Newest {
     head: Head,
     version: Version,
     entry: LedgerEntry,
+}
+
+impl Newest {
+    /// Of the entry's stored bytes.
+    fn sha256(&self) -> Sha256 {
+        sha256(self.head.stored.get().as_bytes())
+    }
 }
 
 /// What a site has in the place of the head.
@@ -66,19 +86,10 @@ enum FoundHead {
     Sound(Box<Newest>),
 }
 
-/// What a walk along the whole chain found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainReport {
-    /// Entries, each naming the hash of the one before.
-    pub entries: u64,
-    /// The newest one's SHA-256; absent for an empty ledger.
-    pub newest: Option<Sha256>,
-}
-
 impl Repository {
-    /// The audit trail of this repository.
-    pub fn ledger(&self) -> Ledger {
-        Ledger { sites: self.sites.clone() }
+    /// The audit trail of this repository. Without MAC keys it is read, and what is appended has nobody to vouch for it.
+    pub fn ledger(&self, macs: &MacKeys) -> Ledger {
+        Ledger { sites: self.sites.clone(), macs: macs.clone(), repository_id: self.id() }
     }
 }
 
@@ -104,65 +115,14 @@ impl Ledger {
             }
             let entry = next_entry(&act, newest.as_ref(), &append_id, now);
             tried = Some(ledger_key(entry.at, entry.number));
-            if let Some(newest) = self.swap(newest, entry).await? {
+            let head = self.vouched(&entry).await?;
+            if let Some(newest) = self.swap(newest, head, entry).await? {
                 self.store(&newest).await?;
                 return Ok(newest.entry);
             }
             tokio::time::sleep(pause(attempt)?).await;
         }
         Err(VaultError::Contended { key: LEDGER_HEAD_KEY.to_owned(), attempts: APPEND_ATTEMPTS })
-    }
-
-    /// The newest entries, newest first, at most `limit`, from the primary or the first site there is.
-    ///
-    /// # Errors
-    /// [`VaultError::LedgerBroken`], [`VaultError::Store`].
-    pub async fn entries(&self, limit: usize) -> Result<Vec<LedgerEntry>, VaultError> {
-        let store = self.reading_site()?;
-        let keys = self.keys(store).await?;
-        let mut entries = Vec::new();
-        for key in keys.iter().rev().take(limit) {
-            entries.push(read_entry(store, key).await?.0);
-        }
-        Ok(entries)
-    }
-
-    /// Walks the whole chain on the first site there is: numbers without gaps, each entry under its own key and naming
-    /// the hash of the one before; on the primary, the head vouches for the newest. What the other site has of it must be the
-    /// same bytes; entries that have not reached it yet are no break.
-    ///
-    /// # Errors
-    /// [`VaultError::LedgerBroken`] names the first entry that does not fit; [`VaultError::Document`] one that is none.
-    pub async fn verify_chain(&self) -> Result<ChainReport, VaultError> {
-        let store = self.reading_site()?;
-        let mut report = ChainReport { entries: 0, newest: None };
-        let mut hashes = HashMap::new();
-        for key in self.keys(store).await? {
-            let broken = |reason| VaultError::LedgerBroken { key: key.clone(), reason };
-            let (entry, hash) = read_entry(store, &key).await?;
-            if entry.number != report.entries + 1 {
-                return Err(broken("its number does not follow"));
-            }
-            if ledger_key(entry.at, entry.number) != key {
-                return Err(broken("it is under another entry's key"));
-            }
-            if entry.previous != report.newest {
-                return Err(broken("it does not name the entry before it"));
-            }
-            report = ChainReport { entries: entry.number, newest: Some(hash) };
-            hashes.insert(key, hash);
-        }
-        if store.site() == Site::Primary {
-            verify_head(store, &report).await?;
-        }
-        for other in self.sites.iter().filter(|other| other.site() != store.site()) {
-            for key in self.keys(other).await? {
-                if hashes.get(&key) != Some(&read_entry(other, &key).await?.1) {
-                    return Err(VaultError::LedgerBroken { key, reason: "the other site has another entry" });
-                }
-            }
-        }
-        Ok(report)
     }
 
     /// Brings entries to the other site that did not reach it when they were written. Returns how many.
@@ -194,7 +154,7 @@ impl Ledger {
         let primary = self.sites.primary()?;
         // A ledger without a head is new, or it lost its head: then the newest entry stored becomes the head again. An entry
         // that only a damaged head held had not been acknowledged to anybody.
-        let condition = match read_head(primary).await? {
+        let condition = match read_head(primary, &self.repository_id).await? {
             FoundHead::Sound(newest) => return Ok(Some(*newest)),
             FoundHead::Nothing => PutCondition::CreateOnly,
             FoundHead::Damaged(version) => {
@@ -212,13 +172,13 @@ impl Ledger {
             };
         };
         let fetched = primary.get(&key, ENTRY_LIMIT_BYTES).await?;
-        let entry = Place { site: primary.site(), key: &key }.parse(&fetched.body)?;
-        let object = NewObject::new(encode(LEDGER_HEAD_KEY, &Head { key, entry })?);
+        let stored = Place { site: primary.site(), key: &key }.parse(&fetched.body)?;
+        let object = NewObject::new(encode(LEDGER_HEAD_KEY, &Head { key, stored })?);
         match primary.store().put(LEDGER_HEAD_KEY, object, condition).await {
             Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {}
             Err(source) => return Err(primary.error(source)),
         }
-        match read_head(primary).await? {
+        match read_head(primary, &self.repository_id).await? {
             FoundHead::Sound(newest) => Ok(Some(*newest)),
             FoundHead::Nothing | FoundHead::Damaged(_) => Err(head_is_damaged()),
         }
@@ -227,7 +187,7 @@ impl Ledger {
     /// Sees to it that the head's entry is an object on the primary, and tries the same on the other site.
     async fn store(&self, newest: &Newest) -> Result<(), VaultError> {
         let primary = self.sites.primary()?;
-        let object = NewObject::new(newest.head.entry.get().as_bytes().to_vec());
+        let object = NewObject::new(newest.head.stored.get().as_bytes().to_vec());
         let (sha256, size_bytes) = (object.sha256, object.body.len() as u64);
         let key = newest.head.key.as_str();
         primary.create(key, object).await.map_err(|error| match error {
@@ -247,16 +207,23 @@ impl Ledger {
     async fn written(&self, tried: Option<&str>, append_id: &str) -> Result<Option<LedgerEntry>, VaultError> {
         let (Some(key), primary) = (tried, self.sites.primary()?) else { return Ok(None) };
         let Some(fetched) = primary.find(key, ENTRY_LIMIT_BYTES).await? else { return Ok(None) };
-        let entry: LedgerEntry = Place { site: primary.site(), key }.parse(&fetched.body)?;
+        let Stored { entry, .. } =
+            Stored::decode(Place { site: primary.site(), key }, &self.repository_id, &fetched.body)?;
         Ok((entry.detail.get(APPEND_ID).map(String::as_str) == Some(append_id)).then_some(entry))
     }
 
-    /// Makes `entry` the newest; `None` when somebody else was faster, or nobody knows.
-    async fn swap(&self, newest: Option<Newest>, entry: LedgerEntry) -> Result<Option<Newest>, VaultError> {
-        let primary = self.sites.primary()?;
+    /// The head that holds `entry` with the MACs of the keys that answer.
+    async fn vouched(&self, entry: &LedgerEntry) -> Result<Head, VaultError> {
         let encoding = |source| VaultError::Encode { key: LEDGER_HEAD_KEY.to_owned(), source };
-        let raw = serde_json::value::to_raw_value(&entry).map_err(encoding)?;
-        let head = Head { key: ledger_key(entry.at, entry.number), entry: raw };
+        let raw = serde_json::value::to_raw_value(entry).map_err(encoding)?;
+        let macs = self.macs.macs(&message(&self.repository_id, raw.get())).await;
+        let stored = serde_json::value::to_raw_value(&stored::Envelope::new(raw, &macs)).map_err(encoding)?;
+        Ok(Head { key: ledger_key(entry.at, entry.number), stored })
+    }
+
+    /// Makes `entry`, which `head` holds, the newest; `None` when somebody else was faster, or nobody knows.
+    async fn swap(&self, newest: Option<Newest>, head: Head, entry: LedgerEntry) -> Result<Option<Newest>, VaultError> {
+        let primary = self.sites.primary()?;
         let object = NewObject::new(encode(LEDGER_HEAD_KEY, &head)?);
         let condition = newest.map_or(PutCondition::CreateOnly, |newest| PutCondition::IfMatch(newest.version));
         match primary.store().put(LEDGER_HEAD_KEY, object, condition).await {
@@ -287,7 +254,7 @@ fn next_entry(act: &LedgerAct, newest: Option<&Newest>, append_id: &str, now: Ti
     detail.insert(APPEND_ID.to_owned(), append_id.to_owned());
     LedgerEntry {
         number: newest.map_or(1, |newest| newest.entry.number.saturating_add(1)),
-        previous: newest.map(|newest| sha256(newest.head.entry.get().as_bytes())),
+        previous: newest.map(Newest::sha256),
         at: newest.map_or(now, |newest| newest.entry.at.max(now)),
         actor,
         action,
@@ -297,14 +264,14 @@ fn next_entry(act: &LedgerAct, newest: Option<&Newest>, append_id: &str, now: Ti
     }
 }
 
-async fn read_head(primary: &SiteStore) -> Result<FoundHead, VaultError> {
+async fn read_head(primary: &SiteStore, repository_id: &str) -> Result<FoundHead, VaultError> {
     let Some(fetched) = primary.find(LEDGER_HEAD_KEY, ENTRY_LIMIT_BYTES).await? else { return Ok(FoundHead::Nothing) };
     let Fetched { body, version, .. } = fetched;
     let place = Place { site: primary.site(), key: LEDGER_HEAD_KEY };
     let Ok(head) = place.parse::<Head>(&body) else { return Ok(FoundHead::Damaged(version)) };
-    Ok(match place.parse::<LedgerEntry>(head.entry.get().as_bytes()) {
+    Ok(match Stored::decode(place, repository_id, head.stored.get().as_bytes()) {
         // Under any other key the entry would be stored where it breaks the chain for ever.
-        Ok(entry) if ledger_key(entry.at, entry.number) == head.key => {
+        Ok(Stored { entry, .. }) if ledger_key(entry.at, entry.number) == head.key => {
             FoundHead::Sound(Box::new(Newest { head, version, entry }))
         }
         _ => FoundHead::Damaged(version),
@@ -313,26 +280,6 @@ async fn read_head(primary: &SiteStore) -> Result<FoundHead, VaultError> {
 
 fn head_is_damaged() -> VaultError {
     VaultError::LedgerBroken { key: LEDGER_HEAD_KEY.to_owned(), reason: "it is damaged" }
-}
-
-/// The head holds the newest entry, or the one after it, whose writer died before it was stored.
-async fn verify_head(primary: &SiteStore, chain: &ChainReport) -> Result<(), VaultError> {
-    let broken = |reason| VaultError::LedgerBroken { key: LEDGER_HEAD_KEY.to_owned(), reason };
-    match read_head(primary).await? {
-        FoundHead::Nothing if chain.entries == 0 => Ok(()),
-        FoundHead::Nothing => Err(broken("it is lost")),
-        FoundHead::Damaged(_) => Err(head_is_damaged()),
-        FoundHead::Sound(newest) => {
-            let holds_newest = Some(sha256(newest.head.entry.get().as_bytes())) == chain.newest;
-            let holds_next = newest.entry.number == chain.entries + 1 && newest.entry.previous == chain.newest;
-            if holds_newest || holds_next { Ok(()) } else { Err(broken("its entry is not the newest one")) }
-        }
-    }
-}
-
-async fn read_entry(store: &SiteStore, key: &str) -> Result<(LedgerEntry, Sha256), VaultError> {
-    let fetched = store.get(key, ENTRY_LIMIT_BYTES).await?;
-    Ok((Place { site: store.site(), key }.parse(&fetched.body)?, sha256(&fetched.body)))
 }
 
 /// A random pause that grows with the attempt.

@@ -1,14 +1,26 @@
 //! `lifeboat` as a person meets it: text for eyes, one JSON document for programs, and what it says when something is wrong.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use lifeboat_local::{DATABASE, Stage};
+use lifeboat_model::Site;
 use serde_json::Value;
 
 use crate::bench::small_stage;
+use crate::stored::{BOTH, Stored};
 
 /// In the URLs of the stage's servers, and in the wrong ones of these tests.
 const PASSWORDS: [&str; 2] = ["lifeboat-local", "s3cr3t-pw"];
+
+/// Looks for a verification that the bus asks for, and the pause between two.
+const VERIFIED_POLLS: u32 = 120;
+const POLL: Duration = Duration::from_millis(500);
+
+fn sleep_a_poll() -> bool {
+    std::thread::sleep(POLL);
+    false
+}
 
 /// What a run printed and how it ended.
 struct Run {
@@ -80,6 +92,8 @@ async fn every_verb_speaks_text_to_a_person_and_one_json_document_to_a_program()
         "offsite writable",
         "offsite protected",
         "offsite key",
+        "primary ledger key",
+        "offsite ledger key",
     ];
     for check in server.iter().chain(&sites) {
         assert_eq!(verdict(check), "ok", "{check}: {checks}");
@@ -108,6 +122,49 @@ async fn every_verb_speaks_text_to_a_person_and_one_json_document_to_a_program()
     assert_eq!((&report["equal"], &report["rows"]), (&true.into(), &25_000.into()));
     let databases = stage.scratch().psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'lifeboat%'");
     assert_eq!(databases.unwrap(), "0", "a scratch database was left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_trail_is_listed_proved_and_exported_and_an_altered_entry_is_named() {
+    let stage = small_stage(&[]).await;
+    let id = json(&stage, &["backup"])["backup_id"].as_str().unwrap().to_owned();
+    // The bus has the function verify it.
+    let verified = || json(&stage, &["ledger", "list", "--action", "verify"]) != serde_json::json!([]);
+    assert!((0..VERIFIED_POLLS).any(|_| verified() || sleep_a_poll()), "the backup was not verified");
+    text(&stage, &["drill"]);
+
+    let listed = text(&stage, &["ledger", "list"]);
+    assert_eq!((listed.lines().count(), listed.lines().filter(|line| line.contains(&id)).count()), (4, 2), "{listed}");
+    let entries = json(&stage, &["ledger", "list", "--action", "backup", "--actor", "stated by", "--site", "offsite"]);
+    assert_eq!((entries.as_array().unwrap().len(), &entries[0]["subject"]), (1, &id.as_str().into()));
+    let at = entries[0]["at"].as_str().unwrap();
+    assert_eq!(json(&stage, &["ledger", "list", "--until", at]), serde_json::json!([]));
+    assert_eq!(json(&stage, &["ledger", "list", "--since", at, "--limit", "2"]).as_array().unwrap().len(), 2);
+
+    let proved = text(&stage, &["ledger", "verify"]);
+    assert!(proved.starts_with("3 entries, one unbroken chain\nprimary's key vouches for 3"), "{proved}");
+    for site in ["primary", "offsite"] {
+        let report = json(&stage, &["ledger", "verify", "--site", site]);
+        assert_eq!(report["vouched"], serde_json::json!({"primary": 3, "offsite": 3}));
+    }
+    let Run { status, out, err } = run(&stage, &["ledger", "export"]);
+    assert_eq!((status, out.lines().count()), (0, 3), "{err}");
+    let stored = Stored::on(&stage).await;
+    let keys = stored.keys(Site::Primary, "ledger/").await;
+    for (line, key) in out.lines().zip(&keys) {
+        assert_eq!(line.as_bytes(), stored.bytes(Site::Primary, key).await);
+    }
+
+    // By somebody who may write to both buckets.
+    let second = keys.iter().nth(1).unwrap();
+    let altered = out.lines().nth(1).unwrap().replace("completed", "failed");
+    for site in BOTH {
+        stored.overwrite(site, second, altered.clone().into_bytes()).await;
+    }
+    for arguments in [&["ledger", "verify"][..], &["ledger", "export"], &["ledger", "verify", "--site", "offsite"]] {
+        let told = complaint(arguments, &run(&stage, arguments));
+        assert!(told.contains(second.as_str()) && told.contains("its MAC is not that of the key"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

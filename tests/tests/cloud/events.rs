@@ -143,7 +143,7 @@ async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_not
     // Before the first backup the buckets are empty, so any change would be seen.
     let (cloud, deployment) = (trouble.stage.cloud(), trouble.stage.deployment());
     assert_eq!(count_objects(cloud, PRIMARY_REGION, &deployment.primary_bucket).await, 0);
-    assert_eq!(count_objects(cloud, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().0).await, 0);
+    assert_eq!(count_objects(cloud, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().bucket).await, 0);
 
     // With a repository there is a ledger, and an order that was refused is in it.
     assert!(!trouble.order_backup().await.failed);

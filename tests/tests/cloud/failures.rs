@@ -120,7 +120,7 @@ async fn a_site_that_cannot_be_written_is_named_with_what_to_do() {
     assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, "Backup Completed");
     // It is verified at once, which would fail as well with the off-site going away meanwhile.
     assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, "Verification Completed");
-    remove_bucket(&trouble.stage, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().0).await;
+    remove_bucket(&trouble.stage, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().bucket).await;
     let answer = trouble.order_backup().await;
     let behind =
         ["is complete on the primary and not yet on the off-site", "the next backup of this database brings it over"];

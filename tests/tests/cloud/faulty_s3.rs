@@ -50,7 +50,7 @@ impl Field {
     /// The parts by which requests to a site's bucket are known.
     fn buckets(&self) -> [String; 2] {
         let at = self.trouble.stage.deployment();
-        [format!("/{}", at.primary_bucket), format!("/{}", at.offsite.as_ref().unwrap().0)]
+        [format!("/{}", at.primary_bucket), format!("/{}", at.offsite.as_ref().unwrap().bucket)]
     }
 
     async fn assert_whole_everywhere(&self, backup_id: &str) {

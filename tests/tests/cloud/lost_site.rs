@@ -95,7 +95,7 @@ fn assert_equal(report: &Value, backup_id: &str) {
 fn drill_by_hand(stage: &Stage, backup_id: &str) {
     let mut environment = stage.environment();
     environment.insert("LIFEBOAT_PRIMARY_BUCKET", "lifeboat-bucket-that-is-gone".to_owned());
-    for name in ["LIFEBOAT_PRIMARY_KEY", "LIFEBOAT_SOURCE_URL"] {
+    for name in ["LIFEBOAT_PRIMARY_KEY", "LIFEBOAT_PRIMARY_MAC_KEY", "LIFEBOAT_SOURCE_URL"] {
         environment.remove(name);
     }
     let program = stage.cloud().executable("lifeboat").unwrap();
@@ -104,6 +104,9 @@ fn drill_by_hand(stage: &Stage, backup_id: &str) {
     let said = String::from_utf8_lossy(&drilled.stderr);
     assert!(drilled.status.success(), "{said}");
     assert_equal(&serde_json::from_slice(&drilled.stdout).unwrap(), backup_id);
+    let proved = run(&["ledger", "verify", "--site", "offsite"]);
+    let said = String::from_utf8_lossy(&proved.stdout);
+    assert!(proved.status.success() && said.contains("one unbroken chain\noffsite's key vouches for"), "{said}");
     let failed = run(&["drill", "--site", "primary"]);
     assert!(!failed.status.success() && failed.stdout.is_empty());
 }

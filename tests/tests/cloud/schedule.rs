@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_cloudformation::types::TemplateStage;
 use lifeboat_local::{DATABASE, DeployedFunction, OFFSITE_REGION, PRIMARY_REGION, Stage, TEMPLATES, Template, root};
 use lifeboat_model::{DrillReport, Outcome};
+use lifeboat_vault::LedgerFilter;
 use serde_json::{Value, json};
 
 use crate::bench::small_stage;
@@ -82,9 +83,10 @@ fn without_code(mut template: Value) -> Value {
 /// Ledger, report and findings, on both sites.
 async fn assert_on_record(stage: &Stage, backup_id: &str) {
     let stored = Stored::on(stage).await;
-    let ledger = stored.repository.ledger();
-    assert_eq!(ledger.verify_chain().await.unwrap().entries, 3);
-    let mut entries = ledger.entries(10).await.unwrap();
+    let ledger = stored.repository.ledger(&stored.macs);
+    let report = ledger.verify_chain().await.unwrap();
+    assert_eq!((report.entries, report.vouched), (3, BOTH.map(|site| (site, 3)).into()));
+    let mut entries = ledger.entries(&LedgerFilter::default(), 10).await.unwrap();
     entries.reverse();
     let acts: Vec<_> = entries.iter().map(|entry| (entry.action.as_str(), entry.actor.as_str())).collect();
     assert_eq!(acts, [("backup", "schedule"), ("verify", "event"), ("test-restore", "event")]);

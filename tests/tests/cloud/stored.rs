@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use lifeboat_local::{OFFSITE_REGION, PRIMARY_REGION, Stage};
 use lifeboat_model::{BackupId, ChunkEntry, DatabaseName, Manifest, Site};
-use lifeboat_vault::{KmsDataKeys, KmsKey, Listed, ObjectStore, Repository, S3Store, Sites, kms_client, s3_client};
+use lifeboat_vault::{
+    KmsDataKeys, KmsKey, KmsMacKey, Listed, MacKey, MacKeys, ObjectStore, Repository, S3Store, Sites, kms_client,
+    s3_client,
+};
 
 pub const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
 
@@ -13,6 +16,7 @@ pub const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
 pub struct Stored {
     /// Opened anew for each test's look: it writes nothing.
     pub repository: Repository,
+    pub macs: MacKeys,
     buckets: [(aws_sdk_s3::Client, String); 2],
 }
 
@@ -20,23 +24,30 @@ impl Stored {
     /// Looks into the buckets of a stage on which a first backup has at least begun.
     pub async fn on(stage: &Stage) -> Self {
         let (cloud, deployment) = (stage.cloud(), stage.deployment());
-        let (offsite_bucket, offsite_key) = deployment.offsite.clone().unwrap();
+        let offsite = deployment.offsite.clone().unwrap();
         let near = cloud.config(PRIMARY_REGION).await;
         let far = cloud.config(OFFSITE_REGION).await;
         let endpoint = Some(cloud.endpoint());
         let buckets = [
             (s3_client(&near, PRIMARY_REGION, endpoint), deployment.primary_bucket.clone()),
-            (s3_client(&far, OFFSITE_REGION, endpoint), offsite_bucket),
+            (s3_client(&far, OFFSITE_REGION, endpoint), offsite.bucket),
         ];
-        let [primary, offsite] = buckets
+        let [near_store, far_store] = buckets
             .clone()
             .map(|(client, bucket)| -> Option<Arc<dyn ObjectStore>> { Some(Arc::new(S3Store::new(client, bucket))) });
         let keys = KmsDataKeys::new(
             KmsKey::new(kms_client(&near, PRIMARY_REGION, endpoint), &deployment.primary_key_arn),
-            Some(KmsKey::new(kms_client(&far, OFFSITE_REGION, endpoint), offsite_key)),
+            Some(KmsKey::new(kms_client(&far, OFFSITE_REGION, endpoint), offsite.key_arn)),
         );
-        let repository = Repository::open(Sites::new(primary, offsite), Arc::new(keys)).await.unwrap();
-        Self { repository, buckets }
+        let mac_key = |config, region, arn: &str| -> Arc<dyn MacKey> {
+            Arc::new(KmsMacKey::new(kms_client(config, region, endpoint), arn))
+        };
+        let macs = MacKeys::new([
+            (Site::Primary, mac_key(&near, PRIMARY_REGION, &deployment.primary_mac_key_arn)),
+            (Site::Offsite, mac_key(&far, OFFSITE_REGION, &offsite.mac_key_arn)),
+        ]);
+        let repository = Repository::open(Sites::new(near_store, far_store), Arc::new(keys)).await.unwrap();
+        Self { repository, macs, buckets }
     }
 
     fn bucket(&self, site: Site) -> (&aws_sdk_s3::Client, &str) {

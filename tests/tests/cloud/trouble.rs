@@ -88,7 +88,7 @@ impl Trouble {
     /// The manifests on the sites that are there.
     pub async fn manifests(&self) -> Vec<String> {
         let deployment = self.stage.deployment();
-        let offsite = &deployment.offsite.as_ref().unwrap().0;
+        let offsite = &deployment.offsite.as_ref().unwrap().bucket;
         let mut all = Vec::new();
         for (region, bucket) in [(PRIMARY_REGION, &deployment.primary_bucket), (OFFSITE_REGION, offsite)] {
             let s3 = self.stage.cloud().s3(region).await;

@@ -17,7 +17,7 @@ use lifeboat_signals::RecordingOutbox;
 use lifeboat_vault::Sites;
 
 use crate::log;
-use crate::stores::{BOTH, Stores, keys_of};
+use crate::stores::{BOTH, Stores, keys_of, macs};
 
 /// The source database's name on its server; its name in the repository is [`database`].
 const SOURCE: &str = "clinic_source";
@@ -116,6 +116,7 @@ pub fn process_with(sites: Sites, tools_dir: PathBuf) -> Process {
     let lifeboat = Lifeboat {
         sites,
         keys: keys_of(&BOTH),
+        macs: macs(),
         outbox: outbox.clone(),
         tools_dir: Some(tools_dir),
         sessions: 2,

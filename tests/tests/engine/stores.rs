@@ -5,7 +5,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{BackupId, ChunkEntry, Lease, LedgerEntry, Manifest, Outcome, Site, Stream};
 use lifeboat_seal::{DataKeys, RawAesDataKeys, RawAesKey};
-use lifeboat_vault::{FaultyStore, MemoryStore, NewObject, ObjectStore, PutCondition, Repository, Script, Sites};
+use lifeboat_vault::{
+    FaultyStore, HmacKey, LedgerFilter, MacKey, MacKeys, MemoryStore, NewObject, ObjectStore, PutCondition, Repository,
+    Script, Sites,
+};
 
 use crate::bench::database;
 
@@ -25,6 +28,15 @@ pub fn keys_of(sites: &[Site]) -> Arc<dyn DataKeys> {
         RawAesKey::new("lifeboat", site.to_string(), &secret).unwrap()
     };
     Arc::new(RawAesDataKeys::new(sites.iter().map(key).collect()).unwrap())
+}
+
+/// The keys of both sites that vouch for the ledger.
+pub fn macs() -> MacKeys {
+    MacKeys::new(BOTH.map(|site| -> (Site, Arc<dyn MacKey>) { (site, Arc::new(mac_key(site))) }))
+}
+
+pub fn mac_key(site: Site) -> HmacKey {
+    HmacKey::new(site.to_string().as_bytes())
 }
 
 /// A key that nothing here was sealed with.
@@ -118,9 +130,9 @@ impl Stores {
 
     /// The audit trail, oldest first, after its chain was walked.
     pub async fn ledger(&self) -> Vec<LedgerEntry> {
-        let ledger = self.repository().await.ledger();
+        let ledger = self.repository().await.ledger(&macs());
         let report = ledger.verify_chain().await.unwrap();
-        let mut entries = ledger.entries(usize::MAX).await.unwrap();
+        let mut entries = ledger.entries(&LedgerFilter::default(), usize::MAX).await.unwrap();
         assert_eq!(report.entries, entries.len() as u64);
         entries.reverse();
         entries

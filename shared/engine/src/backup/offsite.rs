@@ -44,7 +44,7 @@ async fn bring_each_over(run: &Run<'_>, repository: &Repository, database: &Data
         }
     }
     if !behind.is_empty() {
-        repository.ledger().copy_to_other_site().await?;
+        repository.ledger(&run.lifeboat.macs).copy_to_other_site().await?;
     }
     failure.map_or(Ok(()), Err)
 }
@@ -110,7 +110,7 @@ async fn record(run: &Run<'_>, repository: &Repository, manifest: &Manifest) {
         outcome: Outcome::Completed,
         detail: [("database".to_owned(), database.to_string())].into(),
     };
-    if let Err(error) = repository.ledger().append(act, Timestamp::now()).await {
+    if let Err(error) = repository.ledger(&run.lifeboat.macs).append(act, Timestamp::now()).await {
         let error = EngineError::from(error).story();
         tracing::error!(%database, %backup_id, error, "the ledger has no entry of a backup that was brought over");
     }

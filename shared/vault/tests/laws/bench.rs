@@ -9,7 +9,8 @@ use lifeboat_model::{
 };
 use lifeboat_seal::{DataKeys, RawAesDataKeys, RawAesKey};
 use lifeboat_vault::{
-    FaultyStore, Listed, MemoryStore, ObjectStore, Repository, Scratch, Script, Sites, VaultError, WriteOptions, Writer,
+    FaultyStore, HmacKey, Listed, MacKey, MacKeys, MemoryStore, ObjectStore, Repository, Scratch, Script, Sites,
+    VaultError, WriteOptions, Writer,
 };
 
 /// Two sites as they are on disk, and the process that works on them.
@@ -19,6 +20,7 @@ pub struct Bench {
     pub offsite: MemoryStore,
     pub script: Script,
     pub keys: Arc<dyn DataKeys>,
+    pub macs: MacKeys,
 }
 
 pub fn now() -> Timestamp {
@@ -53,6 +55,12 @@ pub fn raw_keys(names: &[&str]) -> Arc<dyn DataKeys> {
     Arc::new(RawAesDataKeys::new(names.iter().map(key).collect()).unwrap())
 }
 
+/// The MAC keys of these sites.
+pub fn mac_keys(sites: &[Site]) -> MacKeys {
+    let key = |site: &Site| -> (Site, Arc<dyn MacKey>) { (*site, Arc::new(HmacKey::new(site.to_string().as_bytes()))) };
+    MacKeys::new(sites.iter().map(key))
+}
+
 impl Bench {
     pub fn new() -> Self {
         Self {
@@ -60,6 +68,7 @@ impl Bench {
             offsite: MemoryStore::new(),
             script: Script::new(),
             keys: raw_keys(&["near", "far-away"]),
+            macs: mac_keys(&[Site::Primary, Site::Offsite]),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use lifeboat_model::{LedgerAct, Outcome};
-use lifeboat_vault::{Fault, Moment, Operation, Refusal, Repository, Rule, VaultError};
+use lifeboat_vault::{Fault, LedgerFilter, Moment, Operation, Refusal, Repository, Rule, VaultError};
 
 use crate::bench::{Bench, now};
 
@@ -109,9 +109,9 @@ async fn a_lease_whose_answer_was_lost_is_still_ours() {
 }
 
 async fn assert_one_chain(repository: &Repository, bench: &Bench, entries: u64) {
-    let report = repository.ledger().verify_chain().await.unwrap();
+    let report = repository.ledger(&bench.macs).verify_chain().await.unwrap();
     assert_eq!(report.entries, entries);
-    let newest_first = repository.ledger().entries(usize::MAX).await.unwrap();
+    let newest_first = repository.ledger(&bench.macs).entries(&LedgerFilter::default(), usize::MAX).await.unwrap();
     let numbers: Vec<u64> = newest_first.iter().map(|entry| entry.number).collect();
     assert_eq!(numbers, (1..=entries).rev().collect::<Vec<_>>());
     assert_eq!(bench.primary.keys("ledger/"), bench.offsite.keys("ledger/"));
@@ -123,20 +123,26 @@ async fn eight_writers_at_once_on_two_days_make_one_chain_without_gaps() {
     let repository = Arc::new(bench.repository().await);
     let writers: Vec<_> = (0..8_i64)
         .map(|writer| {
-            let repository = Arc::clone(&repository);
+            let ledger = repository.ledger(&bench.macs);
             tokio::spawn(async move {
                 for round in 0..5 {
                     // Clocks that disagree about the day.
                     let at = day((writer + round) % 2);
-                    repository.ledger().append(act(&format!("writer-{writer}-{round}")), at).await.unwrap();
+                    ledger.append(act(&format!("writer-{writer}-{round}")), at).await.unwrap();
                 }
             })
         })
         .collect();
     join_all(writers).await.into_iter().for_each(Result::unwrap);
     assert_one_chain(&repository, &bench, 40).await;
-    let mut actors: Vec<String> =
-        repository.ledger().entries(100).await.unwrap().into_iter().map(|entry| entry.actor).collect();
+    let mut actors: Vec<String> = repository
+        .ledger(&bench.macs)
+        .entries(&LedgerFilter::default(), 100)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.actor)
+        .collect();
     actors.sort();
     actors.dedup();
     assert_eq!(actors.len(), 40, "each act is on record once");
@@ -148,13 +154,13 @@ async fn a_writer_killed_at_any_request_leaves_a_chain_that_the_next_one_continu
         for n in 1..=6 {
             let bench = Bench::new();
             let repository = bench.repository().await;
-            repository.ledger().append(act("first"), day(1)).await.unwrap();
+            repository.ledger(&bench.macs).append(act("first"), day(1)).await.unwrap();
             bench.script.clear();
             bench.script.die_at(n, moment);
-            let killed = repository.ledger().append(act("killed"), day(0)).await;
+            let killed = repository.ledger(&bench.macs).append(act("killed"), day(0)).await;
             bench.script.clear();
-            repository.ledger().append(act("next"), day(0)).await.unwrap();
-            let report = repository.ledger().verify_chain().await.unwrap();
+            repository.ledger(&bench.macs).append(act("next"), day(0)).await.unwrap();
+            let report = repository.ledger(&bench.macs).verify_chain().await.unwrap();
             assert!(report.entries == 3 || (report.entries == 2 && killed.is_err()), "{n} {moment:?} {report:?}");
         }
     }
@@ -166,7 +172,7 @@ async fn a_swap_whose_answer_was_lost_is_on_record_once() {
         let bench = Bench::new();
         let repository = bench.repository().await;
         bench.script.add(Rule::always(fault).on(Operation::Put).under("state/").only_nth(1));
-        let entry = repository.ledger().append(act("once"), now()).await.unwrap();
+        let entry = repository.ledger(&bench.macs).append(act("once"), now()).await.unwrap();
         assert_eq!(entry.number, 1);
         assert_one_chain(&repository, &bench, 1).await;
     }
@@ -177,15 +183,15 @@ async fn a_lost_head_is_found_again_and_an_altered_entry_breaks_the_chain() {
     let bench = Bench::new();
     let repository = bench.repository().await;
     for actor in ["one", "two"] {
-        repository.ledger().append(act(actor), now()).await.unwrap();
+        repository.ledger(&bench.macs).append(act(actor), now()).await.unwrap();
     }
     bench.primary.remove("state/ledger-head.json");
-    repository.ledger().append(act("three"), now()).await.unwrap();
+    repository.ledger(&bench.macs).append(act("three"), now()).await.unwrap();
     assert_one_chain(&repository, &bench, 3).await;
     let second = bench.primary.keys("ledger/")[1].clone();
     let altered = String::from_utf8(bench.primary.bytes(&second).unwrap().to_vec()).unwrap().replace("two", "owt");
     bench.primary.replace(&second, altered);
-    let broken = repository.ledger().verify_chain().await.unwrap_err();
+    let broken = repository.ledger(&bench.macs).verify_chain().await.unwrap_err();
     assert!(matches!(broken, VaultError::LedgerBroken { .. }), "{broken:?}");
 }
 
@@ -194,11 +200,11 @@ async fn the_ledger_goes_on_when_the_other_site_is_away() {
     let bench = Bench::new();
     let repository = bench.repository().await;
     bench.script.add(Rule::always(Fault::Reject(Refusal::Unavailable)).on(Operation::Copy));
-    repository.ledger().append(act("alone"), now()).await.unwrap();
-    assert_eq!(repository.ledger().verify_chain().await.unwrap().entries, 1);
+    repository.ledger(&bench.macs).append(act("alone"), now()).await.unwrap();
+    assert_eq!(repository.ledger(&bench.macs).verify_chain().await.unwrap().entries, 1);
     assert!(bench.offsite.keys("ledger/").is_empty());
     bench.script.clear();
-    assert_eq!(repository.ledger().copy_to_other_site().await.unwrap(), 1);
-    assert_eq!(repository.ledger().copy_to_other_site().await.unwrap(), 0);
+    assert_eq!(repository.ledger(&bench.macs).copy_to_other_site().await.unwrap(), 1);
+    assert_eq!(repository.ledger(&bench.macs).copy_to_other_site().await.unwrap(), 0);
     assert_one_chain(&repository, &bench, 1).await;
 }

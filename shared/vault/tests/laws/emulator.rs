@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::config::Credentials;
 use lifeboat_local::Emulator;
 use lifeboat_model::Site;
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 use lifeboat_vault::{
-    KmsDataKeys, KmsKey, Listed, ObjectState, ObjectStore, Repository, S3Store, Sites, StoreError, conformance,
-    kms_client, s3_client,
+    KmsDataKeys, KmsKey, KmsMacKey, Listed, MacKey, MacKeys, ObjectState, ObjectStore, Repository, S3Store, Sites,
+    StoreError, VaultError, conformance, kms_client, s3_client,
 };
 
 use crate::bench::{assert_restores, back_up, backup_id, database, now};
@@ -19,6 +20,7 @@ struct Region {
     s3: aws_sdk_s3::Client,
     kms: aws_sdk_kms::Client,
     key_arn: String,
+    mac_key_arn: String,
     bucket: String,
 }
 
@@ -35,11 +37,17 @@ impl Region {
         s3.create_bucket().bucket(&bucket).create_bucket_configuration(location).send().await.unwrap();
         let key = kms.create_key().send().await.unwrap();
         let key_arn = key.key_metadata().unwrap().arn().unwrap().to_owned();
-        Self { s3, kms, key_arn, bucket }
+        let mac_key = kms.create_key().key_spec(KeySpec::Hmac256).key_usage(KeyUsageType::GenerateVerifyMac);
+        let mac_key_arn = mac_key.send().await.unwrap().key_metadata().unwrap().arn().unwrap().to_owned();
+        Self { s3, kms, key_arn, mac_key_arn, bucket }
     }
 
     fn store(&self) -> S3Store {
         S3Store::new(self.s3.clone(), &self.bucket)
+    }
+
+    fn mac_key(&self) -> Arc<dyn MacKey> {
+        Arc::new(KmsMacKey::new(self.kms.clone(), &self.mac_key_arn))
     }
 
     fn key(&self) -> KmsKey {
@@ -118,10 +126,17 @@ async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_reg
     assert!(matches!(repository.inspect(Site::Primary, &chunk).await.unwrap(), ObjectState::Checksum { .. }));
     repository.heal(Site::Primary, &chunk).await.unwrap();
 
+    let macs = MacKeys::new([(Site::Primary, cloud.primary.mac_key()), (Site::Offsite, cloud.offsite.mac_key())]);
+    let ledger = repository.ledger(&macs);
     for actor in ["one", "two"] {
-        repository.ledger().append(crate::crowds::act(actor), now()).await.unwrap();
+        ledger.append(crate::crowds::act(actor), now()).await.unwrap();
     }
-    assert_eq!(repository.ledger().verify_chain().await.unwrap().entries, 2);
+    let report = ledger.verify_chain().await.unwrap();
+    assert_eq!((report.entries, &report.vouched), (2, &[(Site::Primary, 2), (Site::Offsite, 2)].into()));
+    // The other way round, as if each key were the other's: KMS says that none of the MACs is its own.
+    let swapped = MacKeys::new([(Site::Primary, cloud.offsite.mac_key()), (Site::Offsite, cloud.primary.mac_key())]);
+    let broken = repository.ledger(&swapped).verify_chain().await.unwrap_err();
+    assert!(matches!(broken, VaultError::LedgerBroken { .. }), "{broken:?}");
     let leases = repository.leases().unwrap();
     let mut held = leases.acquire("backup-clinic", "a", crate::crowds::TTL, now()).await.unwrap();
     assert!(leases.acquire("backup-clinic", "b", crate::crowds::TTL, now()).await.is_err());

@@ -277,7 +277,7 @@ async fn a_message_of_several_frames_harmed_at_any_of_its_seams_releases_nothing
 #[tokio::test]
 async fn every_byte_of_the_ledger_turned_over_on_either_site_breaks_the_chain() {
     let bench = Bench::new();
-    let ledger = bench.repository().await.ledger();
+    let ledger = bench.repository().await.ledger(&bench.macs);
     for actor in ["one", "two", "three"] {
         ledger.append(act(actor), now()).await.unwrap();
     }
@@ -304,7 +304,7 @@ async fn every_byte_of_the_ledger_turned_over_on_either_site_breaks_the_chain() 
 #[tokio::test]
 async fn a_head_of_the_ledger_damaged_at_any_byte_or_set_back_spreads_no_damage_and_stops_no_ledger_for_ever() {
     let bench = Bench::new();
-    let ledger = bench.repository().await.ledger();
+    let ledger = bench.repository().await.ledger(&bench.macs);
     ledger.append(act("one"), now()).await.unwrap();
     let older = bench.primary.bytes(HEAD).unwrap();
     ledger.append(act("two"), now()).await.unwrap();

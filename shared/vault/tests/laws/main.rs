@@ -15,3 +15,4 @@ mod killed;
 mod manifests;
 mod repositories;
 mod stores;
+mod trail;

@@ -15,7 +15,7 @@ use lifeboat_signals::RecordingOutbox;
 use lifeboat_vault::{ObjectStore, Sites};
 use tokio::runtime::{Builder, Runtime};
 
-use super::mortal::{MortalKeys, MortalStore};
+use super::mortal::{MortalKeys, MortalMacs, MortalStore};
 use crate::bench::database;
 use crate::stores::{BOTH, Stores, keys_of};
 use lifeboat_tests::{KillSwitch, PORTS, Point, PostgresWire};
@@ -249,6 +249,7 @@ impl Field {
         Lifeboat {
             sites: Sites::new(store(Site::Primary), store(Site::Offsite)),
             keys: Arc::new(MortalKeys { keys: keys_of(&BOTH), switch: switch.clone() }),
+            macs: MortalMacs::of(&BOTH, switch),
             outbox: Arc::new(RecordingOutbox::default()),
             tools_dir: Some(self.server.bin_dir().to_owned()),
             sessions: SESSIONS,

@@ -1,14 +1,18 @@
 //! The ports to S3 and KMS of a process that can be killed at them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use lifeboat_model::Sha256;
+use lifeboat_model::{Sha256, Site};
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::{
-    BodySink, CopySource, MemoryStore, NewObject, ObjectHead, ObjectStore, Page, PutCondition, ReadObject, StoreError,
-    Version,
+    BodySink, CopySource, HmacKey, MacKey, MacKeys, MemoryStore, NewObject, ObjectHead, ObjectStore, Page,
+    PutCondition, ReadObject, StoreError, Version,
 };
 
 use lifeboat_tests::{KillSwitch, Port};
+
+use crate::stores::mac_key;
 
 /// Carries one request out, unless the process dies at it.
 macro_rules! asked {
@@ -77,5 +81,31 @@ impl<K: DataKeys> DataKeys for MortalKeys<K> {
 
     async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
         asked!(self.switch, Port::Kms, self.keys.decrypt(context, keys))
+    }
+}
+
+/// A key that vouches for the ledger, as a mortal process reaches it.
+pub struct MortalMacs {
+    key: HmacKey,
+    switch: KillSwitch,
+}
+
+impl MortalMacs {
+    /// The keys of these sites.
+    pub fn of(sites: &[Site], switch: &KillSwitch) -> MacKeys {
+        MacKeys::new(sites.iter().map(|site| -> (Site, Arc<dyn MacKey>) {
+            (*site, Arc::new(Self { key: mac_key(*site), switch: switch.clone() }))
+        }))
+    }
+}
+
+#[async_trait]
+impl MacKey for MortalMacs {
+    async fn mac(&self, message: &[u8]) -> Result<Vec<u8>, DataKeyError> {
+        asked!(self.switch, Port::Kms, self.key.mac(message))
+    }
+
+    async fn is_mac(&self, message: &[u8], mac: &[u8]) -> Result<bool, DataKeyError> {
+        asked!(self.switch, Port::Kms, self.key.is_mac(message, mac))
     }
 }

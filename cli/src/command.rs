@@ -1,6 +1,6 @@
 //! The verbs of the command line: parse, call one verb of the engine, show what it answered.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +93,7 @@ pub enum Command {
 /// What can be done with the audit trail.
 #[derive(Subcommand)]
 pub enum LedgerCommand {
-    /// List entries, newest first.
+    /// List entries, newest first. Proves nothing: see `verify`.
     List {
         #[command(flatten)]
         wanted: Wanted,
@@ -104,7 +104,8 @@ pub enum LedgerCommand {
         #[arg(long, default_value = "primary")]
         site: Site,
     },
-    /// Walk the whole chain and ask the keys of the sites about every entry. Names the first one that does not fit; exit status 1.
+    /// Walk the whole chain and ask the keys of the sites about every entry. Names the first one that does not fit. Exit status 1
+    /// also when no key could be asked about an entry.
     Verify {
         /// The only site to read; both are compared when it is left out.
         #[arg(long)]
@@ -199,15 +200,23 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
         Command::Ledger(LedgerCommand::Verify { site }) => {
             let report = verify_ledger(&lifeboat, site).await?;
             print(json, &report, || table::of_chain(&report))?;
-            Ok(ExitCode::SUCCESS)
+            Ok(exit(report.is_proved()))
         }
         Command::Ledger(LedgerCommand::Export { wanted, site }) => {
             let filter = LedgerFilter::from(wanted);
-            // A reader that closes the pipe early has seen what it wanted.
-            let print = |stored: &str| drop(writeln!(std::io::stdout(), "{stored}"));
+            let mut written = Ok(());
+            let print = |stored: &str| {
+                written = writeln!(std::io::stdout(), "{stored}");
+                written.is_ok()
+            };
             let report = export_ledger(&lifeboat, site, &filter, print).await?;
             eprint!("{}", table::of_chain(&report));
-            Ok(ExitCode::SUCCESS)
+            // A reader that closes the pipe early has seen what it wanted; a full disk has not.
+            let is_whole = written.as_ref().map_or_else(|error| error.kind() == ErrorKind::BrokenPipe, |()| true);
+            if let (Err(error), false) = (&written, is_whole) {
+                eprintln!("lifeboat: not all of it was written: {error}");
+            }
+            Ok(exit(report.is_proved() && is_whole))
         }
         Command::Drill { database, backup, site, scratch, into } => {
             let is_kept = into.is_some();

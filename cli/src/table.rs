@@ -54,15 +54,17 @@ pub fn of_entries(entries: &[LedgerEntry]) -> String {
 
 /// What a walk along the audit trail found.
 pub fn of_chain(report: &ChainReport) -> String {
-    let mut text = format!("{} entries, one unbroken chain\n", report.entries);
+    let proved = if report.is_proved() { "proved" } else { "not proved" };
+    let mut text = format!("{proved}: {} entries, one unbroken chain\n", report.entries);
     for (site, vouched) in &report.vouched {
         let _ = writeln!(text, "{site}'s key vouches for {vouched} of them");
     }
     for (site, why) in &report.silent {
-        let _ = writeln!(text, "{site}'s key could not be asked about all: {why}");
+        let _ = writeln!(text, "{site}'s key could not be asked about all of them: {why}");
     }
-    if report.vouched.is_empty() && report.entries > 0 {
-        text.push_str("no key was asked: who may write to the bucket could have made the chain anew\n");
+    if !report.is_proved() {
+        let unproved = report.entries - report.proved;
+        let _ = writeln!(text, "no key vouches for {unproved}: who may write to the bucket could have made them");
     }
     text
 }

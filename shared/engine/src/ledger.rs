@@ -27,8 +27,8 @@ pub async fn verify_ledger(lifeboat: &Lifeboat, site: Option<Site>) -> Result<Ch
     Ok(ledger(lifeboat, site).await?.verify_chain().await?)
 }
 
-/// The entries that are wanted, exactly as they are stored, oldest first, after the whole chain was walked: what is handed to an
-/// auditor is proved.
+/// Gives the entries that are wanted to `take`, exactly as they are stored, oldest first, until it wants no more. The whole chain
+/// was walked before, and nothing else is given out than was walked.
 ///
 /// # Errors
 /// As [`verify_ledger`].
@@ -36,12 +36,9 @@ pub async fn export_ledger(
     lifeboat: &Lifeboat,
     site: Option<Site>,
     filter: &LedgerFilter,
-    mut take: impl FnMut(&str),
+    take: impl FnMut(&str) -> bool,
 ) -> Result<ChainReport, EngineError> {
-    let ledger = ledger(lifeboat, site).await?;
-    let report = ledger.verify_chain().await?;
-    ledger.export(filter, |stored| take(stored)).await?;
-    Ok(report)
+    Ok(ledger(lifeboat, site).await?.export(filter, take).await?)
 }
 
 async fn ledger(lifeboat: &Lifeboat, site: Option<Site>) -> Result<Ledger, EngineError> {

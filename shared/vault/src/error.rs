@@ -75,6 +75,9 @@ pub enum VaultError {
     /// Compression failed.
     #[error("compression failed: {reason}")]
     Compress { reason: String },
+    /// No key made a MAC for a ledger entry, or knew that of the entry before it.
+    #[error("no key vouches for the ledger entry")]
+    NotVouched,
     /// The decoder of a chunk got no memory.
     #[error("there is no memory to unpack a chunk")]
     NoMemory,
@@ -168,6 +171,9 @@ impl VaultError {
             Self::UnknownEpoch { .. } => "`repository.json` is older than the backup: take the other site's.",
             Self::Encode { .. } | Self::Compress { .. } | Self::SigningKey => {
                 "This is a fault of the program; report it with this message."
+            }
+            Self::NotVouched => {
+                "Enable the HMAC keys of the sites, and let this role use them; one that answers suffices."
             }
             Self::NoMemory => "Give the function more memory, or fewer sessions.",
             Self::ChunkTooLong { .. } => {

@@ -27,7 +27,7 @@ use crate::checksum::sha256;
 use crate::document::{Place, encode};
 use crate::error::VaultError;
 use crate::layout::{LEDGER_HEAD_KEY, LEDGER_PREFIX, ledger_key};
-use crate::mac::MacKeys;
+use crate::mac::{MacKeys, Vouching};
 use crate::repository::{Repository, random};
 use crate::sites::{Mirrored, SiteStore, Sites};
 use crate::store::{Fetched, NewObject, PutCondition, Version};
@@ -44,6 +44,9 @@ const PAUSE_LIMIT: Duration = Duration::from_millis(400);
 
 /// Pages of a listing of the ledger: ten million entries.
 const LIST_PAGES_LIMIT: usize = 10_000;
+
+/// What an entry that was made without the keys is called.
+const NOBODY_VOUCHES: &str = "no key vouches for it";
 
 /// The detail under which an entry carries its writer's random word: how a writer knows its own entry again.
 const APPEND_ID: &str = "append_id";
@@ -153,8 +156,9 @@ impl Ledger {
     async fn newest(&self) -> Result<Option<Newest>, VaultError> {
         let primary = self.sites.primary()?;
         // A ledger without a head is new, or it lost its head: then the newest entry stored becomes the head again. An entry
-        // that only a damaged head held had not been acknowledged to anybody.
-        let condition = match read_head(primary, &self.repository_id).await? {
+        // that only a damaged head held had not been acknowledged to anybody; and on one that no key vouches for nothing is
+        // built, or the next MAC would vouch for it.
+        let condition = match self.read_head(primary).await? {
             FoundHead::Sound(newest) => return Ok(Some(*newest)),
             FoundHead::Nothing => PutCondition::CreateOnly,
             FoundHead::Damaged(version) => {
@@ -172,16 +176,38 @@ impl Ledger {
             };
         };
         let fetched = primary.get(&key, ENTRY_LIMIT_BYTES).await?;
-        let stored = Place { site: primary.site(), key: &key }.parse(&fetched.body)?;
+        let place = Place { site: primary.site(), key: &key };
+        if !self.is_vouched(&Stored::decode(place, &self.repository_id, &fetched.body)?).await? {
+            return Err(VaultError::LedgerBroken { key, reason: NOBODY_VOUCHES });
+        }
+        let stored = place.parse(&fetched.body)?;
         let object = NewObject::new(encode(LEDGER_HEAD_KEY, &Head { key, stored })?);
         match primary.store().put(LEDGER_HEAD_KEY, object, condition).await {
             Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {}
             Err(source) => return Err(primary.error(source)),
         }
-        match read_head(primary, &self.repository_id).await? {
+        match self.read_head(primary).await? {
             FoundHead::Sound(newest) => Ok(Some(*newest)),
             FoundHead::Nothing | FoundHead::Damaged(_) => Err(head_is_damaged()),
         }
+    }
+
+    async fn read_head(&self, primary: &SiteStore) -> Result<FoundHead, VaultError> {
+        let Some(fetched) = primary.find(LEDGER_HEAD_KEY, ENTRY_LIMIT_BYTES).await? else {
+            return Ok(FoundHead::Nothing);
+        };
+        let Fetched { body, version, .. } = fetched;
+        let place = Place { site: primary.site(), key: LEDGER_HEAD_KEY };
+        let Ok(head) = place.parse::<Head>(&body) else { return Ok(FoundHead::Damaged(version)) };
+        let Ok(stored) = Stored::decode(place, &self.repository_id, head.stored.get().as_bytes()) else {
+            return Ok(FoundHead::Damaged(version));
+        };
+        // Under any other key the entry would be stored where it breaks the chain for ever.
+        let belongs = ledger_key(stored.entry.at, stored.entry.number) == head.key;
+        if !belongs || !self.is_vouched(&stored).await? {
+            return Ok(FoundHead::Damaged(version));
+        }
+        Ok(FoundHead::Sound(Box::new(Newest { head, version, entry: stored.entry })))
     }
 
     /// Sees to it that the head's entry is an object on the primary, and tries the same on the other site.
@@ -212,11 +238,27 @@ impl Ledger {
         Ok((entry.detail.get(APPEND_ID).map(String::as_str) == Some(append_id)).then_some(entry))
     }
 
+    /// Whether a key vouches for what is stored. Without keys, nobody can say otherwise.
+    ///
+    /// # Errors
+    /// [`VaultError::NotVouched`] when the keys that could did not answer.
+    async fn is_vouched(&self, stored: &Stored) -> Result<bool, VaultError> {
+        let Vouching { vouches, denies, silent } = self.macs.judge(&stored.message, &stored.macs).await;
+        match (denies.is_empty(), vouches.is_empty()) {
+            (true, true) if self.macs.is_empty() => Ok(true),
+            (true, true) if !silent.is_empty() => Err(VaultError::NotVouched),
+            (no_denial, none) => Ok(no_denial && !none),
+        }
+    }
+
     /// The head that holds `entry` with the MACs of the keys that answer.
     async fn vouched(&self, entry: &LedgerEntry) -> Result<Head, VaultError> {
         let encoding = |source| VaultError::Encode { key: LEDGER_HEAD_KEY.to_owned(), source };
         let raw = serde_json::value::to_raw_value(entry).map_err(encoding)?;
         let macs = self.macs.macs(&message(&self.repository_id, raw.get())).await;
+        if macs.is_empty() && !self.macs.is_empty() {
+            return Err(VaultError::NotVouched);
+        }
         let stored = serde_json::value::to_raw_value(&stored::Envelope::new(raw, &macs)).map_err(encoding)?;
         Ok(Head { key: ledger_key(entry.at, entry.number), stored })
     }
@@ -262,20 +304,6 @@ fn next_entry(act: &LedgerAct, newest: Option<&Newest>, append_id: &str, now: Ti
         outcome,
         detail,
     }
-}
-
-async fn read_head(primary: &SiteStore, repository_id: &str) -> Result<FoundHead, VaultError> {
-    let Some(fetched) = primary.find(LEDGER_HEAD_KEY, ENTRY_LIMIT_BYTES).await? else { return Ok(FoundHead::Nothing) };
-    let Fetched { body, version, .. } = fetched;
-    let place = Place { site: primary.site(), key: LEDGER_HEAD_KEY };
-    let Ok(head) = place.parse::<Head>(&body) else { return Ok(FoundHead::Damaged(version)) };
-    Ok(match Stored::decode(place, repository_id, head.stored.get().as_bytes()) {
-        // Under any other key the entry would be stored where it breaks the chain for ever.
-        Ok(Stored { entry, .. }) if ledger_key(entry.at, entry.number) == head.key => {
-            FoundHead::Sound(Box::new(Newest { head, version, entry }))
-        }
-        _ => FoundHead::Damaged(version),
-    })
 }
 
 fn head_is_damaged() -> VaultError {

@@ -1,17 +1,20 @@
 //! What vouches for ledger entries: a MAC under a key that never leaves its service.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
+use futures_util::future::join_all;
 use lifeboat_model::Site;
 use lifeboat_seal::DataKeyError;
 
-/// How long an act waits for the MAC of the other site, whose region may be away. The chain goes on without it.
-const OFFSITE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a key is waited for: its region may be away, and the other one's suffices.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Length of an HMAC-SHA-256.
+const MAC_BYTES: usize = 32;
 
 /// A key that makes MACs and checks them.
 #[async_trait]
@@ -49,20 +52,31 @@ impl MacKey for HmacKey {
 #[derive(Clone, Default)]
 pub struct MacKeys {
     keys: BTreeMap<Site, Arc<dyn MacKey>>,
-    /// Whether the off-site's did not answer in this run: it is not waited for twice.
-    offsite_is_aside: Arc<AtomicBool>,
+    /// Keys that did not answer in this run, and how: none is waited for twice.
+    aside: Arc<Mutex<BTreeMap<Site, String>>>,
+}
+
+/// What the keys say of the MACs of one message.
+#[derive(Debug, Default)]
+pub(crate) struct Vouching {
+    /// Keys whose MAC it is.
+    pub(crate) vouches: BTreeSet<Site>,
+    /// Keys whose MAC it should be and is not.
+    pub(crate) denies: BTreeSet<Site>,
+    /// Keys that have a MAC there and did not answer, and how.
+    pub(crate) silent: BTreeMap<Site, String>,
 }
 
 impl MacKeys {
     /// The keys that are configured.
     pub fn new(keys: impl IntoIterator<Item = (Site, Arc<dyn MacKey>)>) -> Self {
-        Self { keys: keys.into_iter().collect(), offsite_is_aside: Arc::default() }
+        Self { keys: keys.into_iter().collect(), aside: Arc::default() }
     }
 
     /// The same keys for a run of its own.
     #[must_use]
     pub fn for_run(&self) -> Self {
-        Self { offsite_is_aside: Arc::default(), ..self.clone() }
+        Self { aside: Arc::default(), ..self.clone() }
     }
 
     /// Whether there is none.
@@ -74,29 +88,52 @@ impl MacKeys {
         self.keys.get(&site).map(Arc::as_ref)
     }
 
-    /// The MAC of every key that answers. One that does not is logged: an act without MACs on record is more than none, and
-    /// whoever verifies the ledger is told.
+    /// The MAC of every key that answers.
     pub(crate) async fn macs(&self, message: &[u8]) -> BTreeMap<Site, Vec<u8>> {
-        let (primary, offsite) = tokio::join!(self.primary_mac(message), self.offsite_mac(message));
-        let macs = [(Site::Primary, primary), (Site::Offsite, offsite)];
-        macs.into_iter().filter_map(|(site, mac)| Some((site, mac?))).collect()
+        let made =
+            self.keys.iter().map(async |(site, key)| Some((*site, self.ask(*site, key.mac(message)).await.ok()?)));
+        join_all(made).await.into_iter().flatten().collect()
     }
 
-    async fn primary_mac(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let made = self.get(Site::Primary)?.mac(message).await;
-        made.inspect_err(|error| tracing::error!(%error, "the primary's key does not vouch for a ledger entry")).ok()
+    /// What the keys say of `macs`. Those of keys that are not configured count for nothing.
+    pub(crate) async fn judge(&self, message: &[u8], macs: &BTreeMap<Site, Vec<u8>>) -> Vouching {
+        let offered = self.keys.iter().filter_map(|(site, key)| Some((*site, key, macs.get(site)?)));
+        let asked = offered.map(async |(site, key, mac)| {
+            let is_mac = async {
+                // KMS calls any other length a wrong question and not a wrong MAC.
+                if mac.len() == MAC_BYTES { key.is_mac(message, mac).await } else { Ok(false) }
+            };
+            (site, self.ask(site, is_mac).await)
+        });
+        let mut vouching = Vouching::default();
+        for (site, said) in join_all(asked).await {
+            match said {
+                Ok(true) => drop(vouching.vouches.insert(site)),
+                Ok(false) => drop(vouching.denies.insert(site)),
+                Err(trouble) => drop(vouching.silent.insert(site, trouble)),
+            }
+        }
+        vouching
     }
 
-    async fn offsite_mac(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let key = self.get(Site::Offsite).filter(|_| !self.offsite_is_aside.load(Ordering::Relaxed))?;
-        let trouble = match tokio::time::timeout(OFFSITE_PATIENCE, key.mac(message)).await {
-            Ok(Ok(mac)) => return Some(mac),
+    /// Asks a key, unless it is set aside; sets it aside when it does not answer.
+    async fn ask<T>(&self, site: Site, question: impl Future<Output = Result<T, DataKeyError>>) -> Result<T, String> {
+        if let Some(trouble) = self.aside().get(&site) {
+            return Err(trouble.clone());
+        }
+        let trouble = match tokio::time::timeout(PATIENCE, question).await {
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer in {} s", OFFSITE_PATIENCE.as_secs()),
+            Err(_) => format!("no answer in {} s", PATIENCE.as_secs()),
         };
-        tracing::warn!(trouble, "the off-site's key does not vouch for a ledger entry");
-        self.offsite_is_aside.store(true, Ordering::Relaxed);
-        None
+        tracing::warn!(%site, trouble, "a key that vouches for the ledger is set aside for this run");
+        self.aside().insert(site, trouble.clone());
+        Err(trouble)
+    }
+
+    fn aside(&self) -> MutexGuard<'_, BTreeMap<Site, String>> {
+        // Each change under the lock is a single insertion: a panic elsewhere has not spoiled it.
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,8 +173,8 @@ mod tests {
             let macs = keys.macs(b"entry").await;
             assert_eq!(macs.keys().copied().collect::<Vec<_>>(), [Site::Primary]);
         }
-        assert_eq!(began.elapsed(), OFFSITE_PATIENCE);
+        assert_eq!(began.elapsed(), PATIENCE);
         assert_eq!(keys.for_run().macs(b"entry").await.len(), 1);
-        assert_eq!(began.elapsed(), 2 * OFFSITE_PATIENCE);
+        assert_eq!(began.elapsed(), 2 * PATIENCE);
     }
 }

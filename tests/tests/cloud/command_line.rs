@@ -142,7 +142,7 @@ async fn the_audit_trail_is_listed_proved_and_exported_and_an_altered_entry_is_n
     assert_eq!(json(&stage, &["ledger", "list", "--since", at, "--limit", "2"]).as_array().unwrap().len(), 2);
 
     let proved = text(&stage, &["ledger", "verify"]);
-    assert!(proved.starts_with("3 entries, one unbroken chain\nprimary's key vouches for 3"), "{proved}");
+    assert!(proved.starts_with("proved: 3 entries, one unbroken chain\nprimary's key vouches for 3"), "{proved}");
     for site in ["primary", "offsite"] {
         let report = json(&stage, &["ledger", "verify", "--site", site]);
         assert_eq!(report["vouched"], serde_json::json!({"primary": 3, "offsite": 3}));

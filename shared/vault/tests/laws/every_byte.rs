@@ -332,7 +332,8 @@ async fn a_head_of_the_ledger_damaged_at_any_byte_or_set_back_spreads_no_damage_
         assert_eq!(ledger.verify_chain().await.unwrap().entries, 2, "byte {offset}");
     }
     eprintln!("a byte of the head turned over: {mended} times mended, {refused} times refused");
-    assert!(mended > 50 && refused > 50);
+    // Whatever is turned over, no key vouches for it any more: the head is as good as lost.
+    assert!(mended > 100 && refused == 0);
 
     bench.primary.replace(HEAD, older);
     ledger.verify_chain().await.unwrap_err();

@@ -257,7 +257,8 @@ async fn settings_that_are_missing_are_named_all_at_once() {
     assert!(said.contains("`LIFEBOAT_DATABASE_SECRETS` is missing, and so is `--source`"), "{said}");
     let said = without(&["LIFEBOAT_SCRATCH_URL"], &["drill"]);
     assert!(said.contains("`LIFEBOAT_SCRATCH_SECRET` is missing, and so is `--scratch`"), "{said}");
-    let offsite = ["LIFEBOAT_OFFSITE_BUCKET", "LIFEBOAT_OFFSITE_REGION", "LIFEBOAT_OFFSITE_KEY"];
+    let offsite =
+        ["LIFEBOAT_OFFSITE_BUCKET", "LIFEBOAT_OFFSITE_REGION", "LIFEBOAT_OFFSITE_KEY", "LIFEBOAT_OFFSITE_MAC_KEY"];
     let said = without(&offsite, &["backups", "--site", "offsite"]);
     assert!(said.contains("offsite site is"), "{said}");
 }

@@ -226,6 +226,8 @@ async fn the_doctor_names_every_thing_that_is_not_as_it_should_be_and_writes_one
         "offsite protected",
         "primary key",
         "offsite key",
+        "primary ledger key",
+        "offsite ledger key",
     ]
     .map(|name| (name.to_owned(), if name.ends_with("protected") { Verdict::Warn } else { Verdict::Ok }))
     .into();
@@ -243,6 +245,7 @@ async fn the_doctor_names_every_thing_that_is_not_as_it_should_be_and_writes_one
     all.retain(|(name, _)| !name.starts_with("offsite") && !name.ends_with("key"));
     all.push(("offsite writable".to_owned(), Verdict::Failed));
     all.push(("keys".to_owned(), Verdict::Failed));
+    all.extend(BOTH.map(|site| (format!("{site} ledger key"), Verdict::Ok)));
     assert_eq!(diagnoses(&process, &bench).await, all);
 }
 

@@ -9,7 +9,8 @@ pub fn of(error: &RuntimeError) -> String {
             "export them in this shell; the deployed functions have the same variables, and README.md lists them"
                 .to_owned()
         }
-        RuntimeError::Input(_) => "name it with `--database`".to_owned(),
+        RuntimeError::Input(message) if message.contains("name one") => "name it with `--database`".to_owned(),
+        RuntimeError::Input(_) => "`lifeboat help` shows what can be given".to_owned(),
         RuntimeError::UnknownDatabase(_) => {
             "give the name that Lifeboat knows it by, and have it in `LIFEBOAT_DATABASES`".to_owned()
         }

@@ -1,20 +1,20 @@
 //! The verbs of the command line: parse, call one verb of the engine, show what it answered.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
-use jiff::Timestamp;
 use lifeboat_engine::{
-    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, LedgerFilter, Lifeboat, Progress, Unwatched,
-    VerifyRequest, backup, backups, doctor, drill, export_ledger, ledger_entries, show, verify, verify_ledger,
+    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, Lifeboat, Progress, Unwatched, VerifyRequest,
+    backup, backups, doctor, drill, show, verify,
 };
-use lifeboat_model::{BackupId, DatabaseName, Site, Verdict, VerificationScope};
+use lifeboat_model::{BackupId, DatabaseName, Mandate, Site, Verdict, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
-use lifeboat_runtime::{Run, RuntimeError, Services};
+use lifeboat_runtime::{Run, RuntimeError, Services, by_order};
 
+use crate::ledger::{self, LedgerCommand};
 use crate::progress_bar::ProgressBar;
 use crate::table;
 
@@ -90,65 +90,11 @@ pub enum Command {
     },
 }
 
-/// What can be done with the audit trail.
-#[derive(Subcommand)]
-pub enum LedgerCommand {
-    /// List entries, newest first. Proves nothing: see `verify`.
-    List {
-        #[command(flatten)]
-        wanted: Wanted,
-        /// Entries at most.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-        /// The site to read.
-        #[arg(long, default_value = "primary")]
-        site: Site,
-    },
-    /// Walk the whole chain and ask the keys of the sites about every entry. Names the first one that does not fit. Exit status 1
-    /// also when no key could be asked about an entry.
-    Verify {
-        /// The only site to read; both are compared when it is left out.
-        #[arg(long)]
-        site: Option<Site>,
-    },
-    /// Prove the chain, then print the entries as they are stored, oldest first, one a line.
-    Export {
-        #[command(flatten)]
-        wanted: Wanted,
-        /// The only site to read; both are compared when it is left out.
-        #[arg(long)]
-        site: Option<Site>,
-    },
-}
-
-/// Which entries of the audit trail.
-#[derive(clap::Args)]
-pub struct Wanted {
-    /// Not before this time, such as 2026-11-21T20:00:00Z.
-    #[arg(long)]
-    since: Option<Timestamp>,
-    /// Before this time.
-    #[arg(long)]
-    until: Option<Timestamp>,
-    /// A part of the actor's name.
-    #[arg(long)]
-    actor: Option<String>,
-    /// The act: backup, verify, test-restore.
-    #[arg(long)]
-    action: Option<String>,
-}
-
-impl From<Wanted> for LedgerFilter {
-    fn from(wanted: Wanted) -> Self {
-        let Wanted { since, until, actor, action } = wanted;
-        Self { since, until, actor, action }
-    }
-}
-
 /// Carries out `command`; the exit status says whether everything is well.
-pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError> {
+pub async fn run(command: Command, json: bool, reason: Option<String>) -> Result<ExitCode, RuntimeError> {
     let services = Services::from_environment().await?;
-    let lifeboat = lifeboat(&services, json);
+    let mandate = mandate(&services, &command, reason.as_deref()).await?;
+    let lifeboat = lifeboat(&services, json, &mandate);
     match command {
         Command::Backups { database, site } => {
             let mut all = Vec::new();
@@ -192,32 +138,7 @@ pub async fn run(command: Command, json: bool) -> Result<ExitCode, RuntimeError>
             print(json, &reports, || table::of_verifications(&reports))?;
             Ok(exit(reports.iter().all(|report| report.is_sound())))
         }
-        Command::Ledger(LedgerCommand::List { wanted, limit, site }) => {
-            let entries = ledger_entries(&lifeboat, site, &wanted.into(), limit).await?;
-            print(json, &entries, || table::of_entries(&entries))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Ledger(LedgerCommand::Verify { site }) => {
-            let report = verify_ledger(&lifeboat, site).await?;
-            print(json, &report, || table::of_chain(&report))?;
-            Ok(exit(report.is_proved()))
-        }
-        Command::Ledger(LedgerCommand::Export { wanted, site }) => {
-            let filter = LedgerFilter::from(wanted);
-            let mut written = Ok(());
-            let print = |stored: &str| {
-                written = writeln!(std::io::stdout(), "{stored}");
-                written.is_ok()
-            };
-            let report = export_ledger(&lifeboat, site, &filter, print).await?;
-            eprint!("{}", table::of_chain(&report));
-            // A reader that closes the pipe early has seen what it wanted; a full disk has not.
-            let is_whole = written.as_ref().map_or_else(|error| error.kind() == ErrorKind::BrokenPipe, |()| true);
-            if let (Err(error), false) = (&written, is_whole) {
-                eprintln!("lifeboat: not all of it was written: {error}");
-            }
-            Ok(exit(report.is_proved() && is_whole))
-        }
+        Command::Ledger(command) => ledger::run(command, &services, &lifeboat, json).await,
         Command::Drill { database, backup, site, scratch, into } => {
             let is_kept = into.is_some();
             let into = match (into, scratch) {
@@ -247,12 +168,20 @@ async fn source_of(
     }
 }
 
-fn lifeboat(services: &Services, json: bool) -> Lifeboat {
+/// Who orders this and why. AWS is asked only for what goes on record: on the worst day it may not answer.
+async fn mandate(services: &Services, command: &Command, reason: Option<&str>) -> Result<Mandate, RuntimeError> {
+    let user = std::env::var("USER").ok().filter(|user| !user.trim().is_empty());
+    let stated = by_order(None, user.as_deref(), reason)?;
+    let is_on_record = matches!(command, Command::Backup { .. } | Command::Verify { .. } | Command::Drill { .. });
+    let identity = if is_on_record { services.identity().await } else { None };
+    Ok(identity.map_or(stated.clone(), |actor| Mandate { actor, ..stated }))
+}
+
+fn lifeboat(services: &Services, json: bool, mandate: &Mandate) -> Lifeboat {
     let watched = !json && std::io::stderr().is_terminal();
     let progress: Arc<dyn Progress> = if watched { Arc::new(ProgressBar::new()) } else { Unwatched::shared() };
-    let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
     let run = Run { id: format!("cli-{:08x}", lifeboat_engine::random()), deadline: Deadline::after(LONGEST_RUN) };
-    Lifeboat { progress, ..services.lifeboat(run, &format!("stated by {user}")) }
+    Lifeboat { progress, ..services.lifeboat(run, mandate) }
 }
 
 /// The database whose backup this is. A mistyped id is no damage, so it is looked for before anything is verified; one that
@@ -286,11 +215,13 @@ fn connection(name: &str, url: &str) -> Result<ConnectionSettings, RuntimeError>
         .map_err(|source| RuntimeError::Connection { name: format!("--{name}"), source })
 }
 
-fn exit(well: bool) -> ExitCode {
+/// What the shell is told.
+pub fn exit(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print<T: serde::Serialize>(json: bool, document: &T, text: impl FnOnce() -> String) -> Result<(), RuntimeError> {
+/// One document on standard output: as JSON, or as text for a person.
+pub fn print<T: serde::Serialize>(json: bool, document: &T, text: impl FnOnce() -> String) -> Result<(), RuntimeError> {
     let output = if json {
         serde_json::to_string(document).map_err(|error| RuntimeError::Input(error.to_string()))?
     } else {

@@ -5,6 +5,7 @@
 
 mod advice;
 mod command;
+mod ledger;
 mod progress_bar;
 mod table;
 
@@ -23,6 +24,9 @@ struct Arguments {
     /// Print one JSON document on standard output instead of text.
     #[arg(long, global = true)]
     json: bool,
+    /// Why, for the audit trail: a ticket, a sentence.
+    #[arg(long, global = true)]
+    reason: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -30,7 +34,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
-    match command::run(arguments.command, arguments.json).await {
+    match command::run(arguments.command, arguments.json, arguments.reason).await {
         Ok(outcome) => outcome,
         Err(error) => {
             eprintln!("lifeboat: {}\n  hint: {}", error.story(), advice::of(&error));

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use lifeboat_engine::ChainReport;
 use lifeboat_model::{
-    Coverage, Diagnosis, DrillReport, LedgerEntry, ListedBackup, Manifest, Outcome, Presence, RelationKind,
-    RelationStatus, Site, VerificationReport,
+    Coverage, Diagnosis, DrillReport, ListedBackup, Manifest, Presence, RelationKind, RelationStatus, Site,
+    VerificationReport,
 };
 
 /// Backups, newest last, one a line.
@@ -31,40 +30,6 @@ pub fn of_backups(backups: &[ListedBackup], site: Site) -> String {
             bytes(totals.reused_bytes),
             presence(sites)
         );
-    }
-    text
-}
-
-/// Entries of the audit trail, one a line.
-pub fn of_entries(entries: &[LedgerEntry]) -> String {
-    if entries.is_empty() {
-        return "no entry is like that\n".to_owned();
-    }
-    let mut text = format!("{:>8} {:<20} {:<13} {:<9} {:<26}  ACTOR\n", "NUMBER", "AT", "ACTION", "OUTCOME", "SUBJECT");
-    for LedgerEntry { number, at, actor, action, subject, outcome, .. } in entries {
-        let at = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let outcome = match outcome {
-            Outcome::Completed => "completed",
-            Outcome::Failed => "failed",
-        };
-        let _ = writeln!(text, "{number:>8} {at:<20} {action:<13} {outcome:<9} {subject:<26}  {actor}");
-    }
-    text
-}
-
-/// What a walk along the audit trail found.
-pub fn of_chain(report: &ChainReport) -> String {
-    let proved = if report.is_proved() { "proved" } else { "not proved" };
-    let mut text = format!("{proved}: {} entries, one unbroken chain\n", report.entries);
-    for (site, vouched) in &report.vouched {
-        let _ = writeln!(text, "{site}'s key vouches for {vouched} of them");
-    }
-    for (site, why) in &report.silent {
-        let _ = writeln!(text, "{site}'s key could not be asked about all of them: {why}");
-    }
-    if !report.is_proved() {
-        let unproved = report.entries - report.proved;
-        let _ = writeln!(text, "no key vouches for {unproved}: who may write to the bucket could have made them");
     }
     text
 }

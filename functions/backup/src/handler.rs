@@ -10,15 +10,15 @@ use crate::request::Request;
 pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
     let services = &invocation.services;
     match invocation.input {
-        Request::Tick { at } => {
+        Request::Tick { at, mandate } => {
             let databases: Vec<_> = services.settings.databases.iter().map(|database| database.name.clone()).collect();
-            let lifeboat = services.lifeboat(invocation.run, "schedule");
+            let lifeboat = services.lifeboat(invocation.run, &mandate);
             request_backups(&lifeboat, &databases, at).await?;
             Ok(json!({"requested": databases}))
         }
-        Request::Backup { database, requested_at, actor } => {
+        Request::Backup { database, requested_at, mandate } => {
             let source = services.source(&database).await?;
-            let lifeboat = services.lifeboat(invocation.run, &actor);
+            let lifeboat = services.lifeboat(invocation.run, &mandate);
             match backup(&lifeboat, &BackupRequest { database, source, requested_at }).await {
                 // A request that was delivered twice: nothing is wrong, and Lambda need not try again.
                 Err(error) if error.is_underway() && requested_at.is_some() => Ok(json!({"underway": error.story()})),

@@ -1,8 +1,10 @@
 //! What can be asked of the function `backup`.
 
 use jiff::Timestamp;
-use lifeboat_model::DatabaseName;
-use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, order, quotable};
+use lifeboat_model::{DatabaseName, Mandate};
+use lifeboat_runtime::{
+    Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, by_schedule, order, quotable,
+};
 use serde::Deserialize;
 
 /// The function's inputs, read.
@@ -12,6 +14,8 @@ pub enum Request {
     Tick {
         /// The tick's own time, the same when it is delivered again.
         at: Timestamp,
+        /// Who asked, and why, for the ledger.
+        mandate: Mandate,
     },
     /// One database is to be backed up now.
     Backup {
@@ -19,10 +23,13 @@ pub enum Request {
         database: DatabaseName,
         /// Since when that has been wanted; a person's order is always carried out.
         requested_at: Option<Timestamp>,
-        /// Who asked, for the ledger.
-        actor: String,
+        /// Who asked, and why, for the ledger.
+        mandate: Mandate,
     },
 }
+
+/// What a tick's requests say of their trigger.
+const SCHEDULE: &str = "schedule";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +38,7 @@ struct Order {
     scheduled_time: Option<TickTime>,
     database: Option<DatabaseName>,
     requested_by: Option<String>,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +59,9 @@ impl Input for Request {
         match trigger {
             Trigger::Event { kind, detail } if kind == "Backup Requested" => {
                 let Requested { database, requested_at, trigger } = order(detail)?;
-                Ok(Self::Backup { database, requested_at: Some(requested_at), actor: trigger })
+                // Whoever may put events on the bus states the trigger; only a tick's own is taken at its word.
+                let mandate = if trigger == SCHEDULE { by_schedule(requested_at) } else { by_event(&kind) };
+                Ok(Self::Backup { database, requested_at: Some(requested_at), mandate })
             }
             Trigger::Event { kind, .. } => {
                 Err(RuntimeError::Input(format!("the event `{}` starts no backup", quotable(&kind))))
@@ -67,22 +77,23 @@ impl Input for Request {
         }
     }
 
-    fn actor(&self) -> &str {
+    fn mandate(&self) -> &Mandate {
         match self {
-            Self::Tick { .. } => "schedule",
-            Self::Backup { actor, .. } => actor,
+            Self::Tick { mandate, .. } | Self::Backup { mandate, .. } => mandate,
         }
     }
 }
 
 impl Request {
     fn ordered(order: Order) -> Result<Self, RuntimeError> {
-        let Order { trigger, scheduled_time, database, requested_by } = order;
+        let Order { trigger, scheduled_time, database, requested_by, reason } = order;
         match (trigger, scheduled_time, database) {
-            (Some(ScheduleTrigger::Schedule), Some(tick), None) => Ok(Self::Tick { at: tick.0 }),
+            (Some(ScheduleTrigger::Schedule), Some(TickTime(at)), None) => {
+                Ok(Self::Tick { at, mandate: by_schedule(at) })
+            }
             (None, None, Some(database)) => {
-                let actor = format!("stated by {}", requested_by.as_deref().unwrap_or("nobody"));
-                Ok(Self::Backup { database, requested_at: None, actor })
+                let mandate = by_order(None, requested_by.as_deref(), reason.as_deref())?;
+                Ok(Self::Backup { database, requested_at: None, mandate })
             }
             _ => {
                 let wanted = "give `database`, or `trigger` `schedule` with `scheduled_time`";

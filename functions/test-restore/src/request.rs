@@ -1,8 +1,10 @@
 //! What can be asked of the function `test-restore`.
 
 use lifeboat_engine::BackupChoice;
-use lifeboat_model::{BackupId, DatabaseName, NameError, Site};
-use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, input_error, order, quotable};
+use lifeboat_model::{BackupId, DatabaseName, Mandate, NameError, Site};
+use lifeboat_runtime::{
+    Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, input_error, order, quotable,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,8 +17,8 @@ pub struct Request {
     pub backup: BackupChoice,
     /// The only site that is read.
     pub site: Site,
-    /// Who asked, for the ledger.
-    pub actor: String,
+    /// Who asked, and why, for the ledger.
+    pub mandate: Mandate,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +36,7 @@ struct Order {
     backup: Option<String>,
     site: Option<Site>,
     requested_by: Option<String>,
+    reason: Option<String>,
 }
 
 impl Input for Request {
@@ -42,7 +45,7 @@ impl Input for Request {
             Trigger::Event { kind, detail } if kind == "Verification Completed" => {
                 let Verified { database, backup_id } = order(detail)?;
                 let backup = BackupChoice::Id(backup_id);
-                Ok(Self { database: Some(database), backup, site: Site::Primary, actor: "event".to_owned() })
+                Ok(Self { database: Some(database), backup, site: Site::Primary, mandate: by_event(&kind) })
             }
             Trigger::Event { kind, .. } => {
                 Err(RuntimeError::Input(format!("the event `{}` starts no drill", quotable(&kind))))
@@ -55,14 +58,14 @@ impl Input for Request {
         self.database.as_ref()
     }
 
-    fn actor(&self) -> &str {
-        &self.actor
+    fn mandate(&self) -> &Mandate {
+        &self.mandate
     }
 }
 
 impl Request {
     fn ordered(order: Order) -> Result<Self, RuntimeError> {
-        let Order { trigger, scheduled_time, database, backup, site, requested_by } = order;
+        let Order { trigger, scheduled_time, database, backup, site, requested_by, reason } = order;
         // A drill of every database is long: nobody should start one by sending nothing.
         if trigger.is_none() && database.is_none() && backup.is_none() {
             return Err(RuntimeError::Input("give `database`, `backup` or both".to_owned()));
@@ -73,11 +76,7 @@ impl Request {
         if database.is_none() && matches!(backup, BackupChoice::Id(_)) {
             return Err(RuntimeError::Input("a backup id needs its `database`".to_owned()));
         }
-        let actor = match (scheduled_time, requested_by) {
-            (_, Some(person)) => format!("stated by {person}"),
-            (Some(_), None) => "schedule".to_owned(),
-            (None, None) => "stated by nobody".to_owned(),
-        };
-        Ok(Self { database, backup, site: site.unwrap_or(Site::Primary), actor })
+        let mandate = by_order(scheduled_time, requested_by.as_deref(), reason.as_deref())?;
+        Ok(Self { database, backup, site: site.unwrap_or(Site::Primary), mandate })
     }
 }

@@ -17,7 +17,7 @@ async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> 
     let services = &invocation.services;
     let request = invocation.input;
     let databases = services.databases(request.database.as_ref())?;
-    let lifeboat = services.lifeboat(invocation.run, &request.actor);
+    let lifeboat = services.lifeboat(invocation.run, &request.mandate);
     let mut reports = Vec::new();
     let mut failure = None;
     for database in databases {

@@ -1,8 +1,8 @@
 //! What can be asked of the function `verify`.
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DatabaseName, VerificationScope};
-use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, order, quotable};
+use lifeboat_model::{BackupId, DatabaseName, Mandate, VerificationScope};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, order, quotable};
 use serde::Deserialize;
 
 /// The function's inputs, read.
@@ -12,8 +12,8 @@ pub struct Request {
     pub database: Option<DatabaseName>,
     /// Which objects.
     pub scope: VerificationScope,
-    /// Who asked, for the ledger.
-    pub actor: String,
+    /// Who asked, and why, for the ledger.
+    pub mandate: Mandate,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +32,7 @@ struct Order {
     database: Option<DatabaseName>,
     backup_id: Option<BackupId>,
     requested_by: Option<String>,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]
@@ -51,8 +52,8 @@ impl Input for Request {
         self.database.as_ref()
     }
 
-    fn actor(&self) -> &str {
-        &self.actor
+    fn mandate(&self) -> &Mandate {
+        &self.mandate
     }
 }
 
@@ -63,7 +64,7 @@ impl Request {
             Trigger::Event { kind, detail } if kind == "Backup Completed" => {
                 let Completed { database, backup_id } = order(detail)?;
                 let scope = VerificationScope::Backup { backup_id };
-                Ok(Self { database: Some(database), scope, actor: "event".to_owned() })
+                Ok(Self { database: Some(database), scope, mandate: by_event(&kind) })
             }
             Trigger::Event { kind, .. } => {
                 Err(RuntimeError::Input(format!("the event `{}` starts no verification", quotable(&kind))))
@@ -73,7 +74,7 @@ impl Request {
     }
 
     fn ordered(order: Order, verify_days: u32) -> Result<Self, RuntimeError> {
-        let Order { scheduled_time, scope, database, backup_id, requested_by, .. } = order;
+        let Order { scheduled_time, scope, database, backup_id, requested_by, reason, .. } = order;
         let scope = match (scope, backup_id) {
             (None | Some(Scope::Backup), Some(backup_id)) if database.is_some() => {
                 VerificationScope::Backup { backup_id }
@@ -89,12 +90,8 @@ impl Request {
                 return Err(RuntimeError::Input(wanted.to_owned()));
             }
         };
-        let actor = match (scheduled_time, requested_by) {
-            (_, Some(person)) => format!("stated by {person}"),
-            (Some(_), None) => "schedule".to_owned(),
-            (None, None) => "stated by nobody".to_owned(),
-        };
-        Ok(Self { database, scope, actor })
+        let mandate = by_order(scheduled_time, requested_by.as_deref(), reason.as_deref())?;
+        Ok(Self { database, scope, mandate })
     }
 }
 

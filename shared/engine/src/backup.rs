@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_model::{
-    BackupId, BackupState, ChunkKey, DatabaseName, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site,
+    BackupId, BackupState, ChunkKey, DatabaseName, LedgerLink, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site,
 };
 use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
-use lifeboat_vault::{Repository, VaultError, Writer};
+use lifeboat_vault::{LedgerFault, Repository, VaultError, Writer};
 
 use crate::error::EngineError;
 use crate::lease::under_lease;
@@ -89,7 +89,7 @@ async fn answer_under_lease(
     stopwatch.begin("remember", None);
     let began = Instant::now();
     let writer = Arc::new(repository.begin_writing(started).await?);
-    remember_previous(repository, &writer, &request.database).await?;
+    let named_before = remember_previous(repository, &writer, &request.database).await?;
 
     stopwatch.begin("snapshot", None);
     let snapshot = Snapshot::take(&request.source, &SnapshotOptions::default()).await?;
@@ -108,13 +108,37 @@ async fn answer_under_lease(
     // A snapshot that had ended before its time may have shown some session another view.
     ended?;
 
-    let manifest = run.manifest(request, source, stored, stopwatch.phases());
+    let ledger = newest_entry(&run, repository, named_before).await;
+    let manifest = run.manifest(request, source, stored, ledger, stopwatch.phases());
     stopwatch.begin("publish", None);
     publish(repository, &manifest, run.writer.chunk_key()).await?;
     // After its own publication: the newest backup is worth most, and few chunks of older ones are missing by then.
     stopwatch.begin("bring over", None);
     offsite::bring_over(&run, repository, &request.database).await;
     Ok(manifest)
+}
+
+/// The end of the audit trail, for which the backup vouches from now on. When the trail does not hold what the backup before this one
+/// named, or has other trouble, that stays what the backups name: a trail that was cut must not be forgotten with the next backup. Nor
+/// must it be the end of backups: the run's own entry is not written either, and says why.
+async fn newest_entry(run: &Run<'_>, repository: &Repository, before: Option<LedgerLink>) -> Option<LedgerLink> {
+    let ledger = repository.ledger(&run.lifeboat.macs);
+    let newest = async {
+        let newest = ledger.newest_link().await?;
+        match before {
+            Some(before) if !ledger.has(before).await? => Err(VaultError::LedgerBroken {
+                key: format!("entry {}", before.number),
+                reason: LedgerFault::AnchorLost,
+            }),
+            _ => Ok(newest),
+        }
+    };
+    newest.await.unwrap_or_else(|error| {
+        let error = EngineError::from(error);
+        let (error, hint) = (error.story(), error.hint());
+        tracing::error!(error, hint, "the backup does not say where the ledger ends now");
+        before
+    })
 }
 
 /// Publishes the manifest; when that fails, finds out whether there is a backup now.
@@ -181,6 +205,7 @@ impl Run<'_> {
         request: &BackupRequest,
         source: lifeboat_model::Source,
         stored: Stored,
+        ledger: Option<LedgerLink>,
         seconds: Phases,
     ) -> Manifest {
         Manifest {
@@ -199,6 +224,7 @@ impl Run<'_> {
             chunk_list: stored.chunk_list,
             seconds,
             tools: vec![concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(), self.tools.version().to_owned()],
+            ledger,
         }
     }
 }
@@ -224,24 +250,25 @@ async fn already_answered(repository: &Repository, request: &BackupRequest) -> R
 
 /// Lets the writer know the chunks of the newest backup, so that unchanged ones cost nothing but the reading. When that
 /// backup cannot be read, each chunk costs a request and is reused all the same. Chunks that a verification could not heal are
-/// suspects, which are opened first.
+/// suspects, which are opened first. Returns where that backup says that the ledger ended.
 async fn remember_previous(
     repository: &Repository,
     writer: &Writer,
     database: &DatabaseName,
-) -> Result<(), EngineError> {
+) -> Result<Option<LedgerLink>, EngineError> {
     writer.suspect(repository.suspects(database, writer.epoch()).await?);
     if let Some(newest) = newest_backup(repository, database, Site::Primary).await? {
         let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await;
-        let remembered = match previous {
-            Ok(previous) => writer.remember_backup(&previous).await,
-            Err(error) => Err(error),
+        let (named, remembered) = match previous {
+            Ok(previous) => (previous.ledger, writer.remember_backup(&previous).await),
+            Err(error) => (None, Err(error)),
         };
         if let Err(error) = remembered {
             warn_of_unreadable(&newest, error);
         }
+        return Ok(named);
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Damage to an older backup must not be the end of new ones: nothing in the repository can be deleted to get it out of

@@ -35,10 +35,21 @@ pub async fn show(
     site: Site,
 ) -> Result<ListedBackup, EngineError> {
     let repository = lifeboat.repository_on(site).await?;
+    let database = database_of(&repository, databases, id, site).await?;
+    let other = on_other_site(lifeboat, database, site).await;
+    read(&repository, database, id, site, &other).await
+}
+
+/// Which of `databases` has this backup.
+pub(crate) async fn database_of<'a>(
+    repository: &Repository,
+    databases: &'a [DatabaseName],
+    id: &BackupId,
+    site: Site,
+) -> Result<&'a DatabaseName, EngineError> {
     for database in databases {
         if repository.manifests(database, site).await?.contains(id) {
-            let other = on_other_site(lifeboat, database, site).await;
-            return read(&repository, database, id, site, &other).await;
+            return Ok(database);
         }
     }
     Err(EngineError::UnknownBackup { backup_id: id.clone(), site })

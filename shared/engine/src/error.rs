@@ -70,6 +70,14 @@ pub enum EngineError {
         /// Where was looked.
         site: Site,
     },
+    /// The backup does not vouch for the trail that is wanted.
+    #[error("backup `{backup_id}` cannot vouch for the trail: {reason}")]
+    NoTrail {
+        /// The backup.
+        backup_id: BackupId,
+        /// Why not.
+        reason: &'static str,
+    },
     /// The site is not configured.
     #[error("no {0} site is configured")]
     NoSite(Site),
@@ -155,6 +163,10 @@ impl EngineError {
             Self::NotBegun { hint, .. } => hint.clone(),
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
                 "run `lifeboat backups` to see what there is, or take a backup first".to_owned()
+            }
+            Self::NoTrail { .. } => {
+                "choose another backup with `lifeboat backups`, or another date, or export the whole trail with `lifeboat ledger export`"
+                    .to_owned()
             }
             Self::NoSite(Site::Offsite) => {
                 "deploy infra/offsite.yaml in another region and give its outputs to the main stack".to_owned()

@@ -26,7 +26,7 @@ pub use deadline::Deadline;
 pub use doctor::doctor;
 pub use drill::{BackupChoice, DrillRequest, DrillTarget, drill};
 pub use error::{EngineError, story};
-pub use ledger::{export_ledger, ledger_entries, verify_ledger};
+pub use ledger::{TrailRequest, ledger_entries, restore_ledger, verify_ledger};
 pub use lifeboat::{Lifeboat, random};
 pub use lifeboat_vault::{ChainReport, LedgerFilter};
 pub use progress::{Progress, Unwatched};

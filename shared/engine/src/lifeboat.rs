@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lifeboat_model::{BackupId, DatabaseName, Site};
+use lifeboat_model::{BackupId, DatabaseName, Mandate, Site};
 use lifeboat_postgres::ClientTools;
 use lifeboat_seal::DataKeys;
 use lifeboat_signals::Outbox;
@@ -32,8 +32,8 @@ pub struct Lifeboat {
     pub deadline: Deadline,
     /// Names the run in logs, leases and the ledger.
     pub run_id: String,
-    /// Who asked, for the ledger.
-    pub actor: String,
+    /// Who asked, and why, for the ledger.
+    pub mandate: Mandate,
     /// Told where the run is.
     pub progress: Arc<dyn Progress>,
 }

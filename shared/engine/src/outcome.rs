@@ -64,12 +64,14 @@ impl Telling {
     }
 
     fn act(&self, lifeboat: &Lifeboat) -> LedgerAct {
+        // By the run's id CloudTrail knows who called a function, which the function is not told.
+        let facts = self.facts.iter().cloned().chain([("run_id", lifeboat.run_id.clone())]);
         LedgerAct {
-            actor: lifeboat.actor.clone(),
+            mandate: lifeboat.mandate.clone(),
             action: self.action.to_owned(),
             subject: self.subject.clone(),
             outcome: self.outcome,
-            detail: self.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            detail: facts.map(|(name, value)| (name.to_owned(), value)).collect(),
         }
     }
 

@@ -32,8 +32,11 @@ pub async fn request_backups(
 }
 
 async fn request_backup(lifeboat: &Lifeboat, database: &DatabaseName, at: Timestamp) -> Result<(), EngineError> {
-    let event =
-        Event::BackupRequested { database: database.clone(), requested_at: at, trigger: lifeboat.actor.clone() };
+    let event = Event::BackupRequested {
+        database: database.clone(),
+        requested_at: at,
+        trigger: lifeboat.mandate.actor.clone(),
+    };
     let published = lifeboat.outbox.publish(&event).await;
     published.map_err(|source| EngineError::Unrequested { database: database.clone(), source })?;
     tracing::info!(%database, requested_at = %at, "backup requested");

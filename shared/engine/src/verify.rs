@@ -2,6 +2,7 @@
 //! from the other.
 
 mod absent;
+mod ledger;
 mod objects;
 mod part;
 
@@ -70,6 +71,7 @@ async fn follow(
     // First: what it publishes decides which manifests are followed.
     inspection.repository_document().await?;
     let backups = backups_in_scope(repository, request).await?;
+    inspection.ledger(&request.scope, backups.last()).await;
     let mut chunks = ChunkCount::default();
     for backup in &backups {
         chunks += inspection.documents(backup).await?;

@@ -37,6 +37,8 @@ pub enum FindingKind {
     Unreadable,
     /// The sites contradict each other where one cannot be told to be wrong.
     Disputed,
+    /// The audit trail does not go on from here.
+    LedgerBroken,
     /// It is there and no manifest lists it.
     Unlisted,
     /// A restored table has another number of rows.
@@ -67,6 +69,7 @@ impl fmt::Display for FindingKind {
             Self::Checksum => "checksum",
             Self::Unreadable => "unreadable",
             Self::Disputed => "disputed",
+            Self::LedgerBroken => "ledger-broken",
             Self::Unlisted => "unlisted",
             Self::RowCount => "row-count",
             Self::RowDigest => "row-digest",

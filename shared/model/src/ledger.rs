@@ -17,11 +17,20 @@ pub enum Outcome {
     Failed,
 }
 
+/// Who wants an act, and why: what the ledger says of everything that is done for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mandate {
+    /// `schedule`, `event`, an ARN that AWS vouched for, or `stated by` and a name that nobody vouched for.
+    pub actor: String,
+    /// The tick, the event, or a person's own words.
+    pub reason: String,
+}
+
 /// What is to be put on record: an entry before it has its number, time and place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerAct {
-    /// As in [`LedgerEntry`].
-    pub actor: String,
+    /// Who acted, and why.
+    pub mandate: Mandate,
     /// As in [`LedgerEntry`].
     pub action: String,
     /// As in [`LedgerEntry`].
@@ -32,17 +41,19 @@ pub struct LedgerAct {
     pub detail: BTreeMap<String, String>,
 }
 
-/// `ledger/<yyyy>/<mm>/<dd>/<number>.json`.
+/// `ledger/<number>.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// From 1, without gaps.
     pub number: u64,
     /// SHA-256 of the stored bytes of the entry before; absent in the first.
     pub previous: Option<Sha256>,
-    /// When it was written.
+    /// When it was written, by the clock of whoever wrote it.
     pub at: Timestamp,
-    /// Who acted, as far as the caller could tell.
+    /// Who acted: [`Mandate::actor`].
     pub actor: String,
+    /// Why: [`Mandate::reason`].
+    pub reason: String,
     /// What was done: `backup`, `verify`, `test-restore`.
     pub action: String,
     /// On what: a database or a backup id.
@@ -51,4 +62,13 @@ pub struct LedgerEntry {
     pub outcome: Outcome,
     /// Facts by name: counts, durations, ids. Never a row value, key or connection string.
     pub detail: BTreeMap<String, String>,
+}
+
+/// An entry by its place in the chain. Whoever vouches for one vouches for every entry before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerLink {
+    /// Its number.
+    pub number: u64,
+    /// SHA-256 of its stored bytes.
+    pub sha256: Sha256,
 }

@@ -32,7 +32,7 @@ pub use globals::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, 
 pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
-pub use ledger::{LedgerAct, LedgerEntry, Outcome};
+pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Outcome};
 pub use listing::{ListedBackup, Presence};
 pub use manifest::{
     BackupState, ChunkList, ChunkListPart, CopyFormat, Coverage, MANIFEST_FORMAT, Manifest, RelationEntry,

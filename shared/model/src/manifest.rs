@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{RowDigest, Sha256};
 use crate::identity::{BackupId, DatabaseName, EpochNumber};
+use crate::ledger::LedgerLink;
 use crate::phase::Phases;
 
 /// The version of the manifest's format that this code writes, and the newest it reads.
@@ -43,6 +44,10 @@ pub struct Manifest {
     pub seconds: Phases,
     /// `lifeboat 0.1.0`, `pg_dump (PostgreSQL) 15.18`.
     pub tools: Vec<String>,
+    /// The newest entry of the audit trail when the manifest was written: the backup vouches for the trail up to it. Absent when
+    /// the ledger was empty or could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerLink>,
 }
 
 /// The state of a backup. There is one: a manifest exists only when the backup is complete.

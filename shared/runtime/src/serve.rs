@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use lifeboat_engine::{Deadline, Verb, refuse};
-use lifeboat_model::DatabaseName;
+use lifeboat_model::{DatabaseName, Mandate};
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -14,9 +14,6 @@ use crate::error::RuntimeError;
 use crate::services::{Run, Services};
 use crate::settings::Settings;
 use crate::trigger::Trigger;
-
-/// Who has sent what cannot be read.
-const UNKNOWN_ACTOR: &str = "unknown";
 
 /// What a function can be asked.
 pub trait Input: Sized {
@@ -29,8 +26,8 @@ pub trait Input: Sized {
     /// The one database it is about, if there is one.
     fn database(&self) -> Option<&DatabaseName>;
 
-    /// Who asked, for the ledger.
-    fn actor(&self) -> &str;
+    /// Who asked, and why, for the ledger.
+    fn mandate(&self) -> &Mandate;
 }
 
 /// One invocation, as a function's handler gets it.
@@ -88,10 +85,11 @@ where
     H: Fn(Invocation<I>) -> F,
     F: Future<Output = Result<Value, RuntimeError>>,
 {
-    let (mut database, mut actor) = (None, UNKNOWN_ACTOR.to_owned());
+    let unknown = || Mandate { actor: "unknown".to_owned(), reason: "an order that cannot be read".to_owned() };
+    let (mut database, mut mandate) = (None, unknown());
     let answer = match I::read(trigger, &services.settings) {
         Ok(input) => {
-            (database, actor) = (input.database().cloned(), input.actor().to_owned());
+            (database, mandate) = (input.database().cloned(), input.mandate().clone());
             handle(Invocation { input, run: run.clone(), services: Arc::clone(&services) }).await
         }
         Err(error) => Err(error),
@@ -102,7 +100,7 @@ where
     };
     tracing::error!(error = error.story(), hint = error.hint(), "the invocation failed");
     if !error.is_told() {
-        let lifeboat = services.lifeboat(run, &actor);
+        let lifeboat = services.lifeboat(run, &mandate);
         let told = refuse(&lifeboat, verb, database.as_ref(), error.clone(), error.hint()).await;
         if let Err(error) = told {
             tracing::error!(error = error.story(), hint = error.hint(), "the failure could not be announced");

@@ -10,7 +10,7 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use lifeboat_engine::{Deadline, Lifeboat, Unwatched};
-use lifeboat_model::{DatabaseName, Site};
+use lifeboat_model::{DatabaseName, Mandate, Site};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_signals::{AwsOutbox, Outbox};
@@ -80,7 +80,7 @@ impl Services {
     }
 
     /// What a verb works with.
-    pub fn lifeboat(&self, run: Run, actor: &str) -> Lifeboat {
+    pub fn lifeboat(&self, run: Run, mandate: &Mandate) -> Lifeboat {
         Lifeboat {
             sites: self.sites.for_run(),
             keys: Arc::clone(&self.keys),
@@ -90,8 +90,21 @@ impl Services {
             sessions: self.settings.sessions,
             deadline: run.deadline,
             run_id: run.id,
-            actor: actor.to_owned(),
+            mandate: mandate.clone(),
             progress: Unwatched::shared(),
+        }
+    }
+
+    /// The ARN under which AWS knows whoever runs this process, for the ledger; `None` when AWS does not say.
+    pub async fn identity(&self) -> Option<String> {
+        let asked = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+        match asked {
+            Ok(identity) => identity.arn().map(str::to_owned),
+            Err(error) => {
+                let error = lifeboat_engine::story(&error);
+                tracing::warn!(error, "AWS does not say who this is; the ledger will name who is stated");
+                None
+            }
         }
     }
 

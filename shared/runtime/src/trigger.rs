@@ -1,6 +1,7 @@
 //! What an invocation's input is: an event from the bus, or an order from a schedule or a person.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
+use lifeboat_model::Mandate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -36,6 +37,55 @@ impl From<Value> for Trigger {
 /// [`RuntimeError::Input`] says what is wrong with it.
 pub fn order<T: DeserializeOwned>(value: Value) -> Result<T, RuntimeError> {
     serde_json::from_value(value.clone()).map_err(|error| input_error(&error.to_string(), &value))
+}
+
+/// Longest name of a person, in characters.
+const LONGEST_NAME: usize = 100;
+
+/// Longest reason, in characters: a sentence or two.
+const LONGEST_REASON: usize = 300;
+
+/// What an event that starts a function makes of it: nobody asked, but something happened.
+pub fn by_event(kind: &str) -> Mandate {
+    Mandate { actor: "event".to_owned(), reason: format!("the event `{}`", quotable(kind)) }
+}
+
+/// What a tick of a schedule is on record as.
+pub fn by_schedule(tick: Timestamp) -> Mandate {
+    Mandate { actor: "schedule".to_owned(), reason: format!("due at {}", tick.round(Unit::Second).unwrap_or(tick)) }
+}
+
+/// Who ordered something and why, as far as the order says. Lambda does not tell a function who called it: a name is what somebody
+/// stated. CloudTrail knows the caller by the run's id, which is on record as well.
+///
+/// # Errors
+/// [`RuntimeError::Input`] for a text that is too long for the ledger, or looks like a connection.
+pub fn by_order(
+    tick: Option<TickTime>,
+    requested_by: Option<&str>,
+    reason: Option<&str>,
+) -> Result<Mandate, RuntimeError> {
+    if let (Some(TickTime(at)), None) = (tick, requested_by) {
+        return Ok(by_schedule(at));
+    }
+    let name = recordable("requested_by", requested_by.unwrap_or("nobody"), LONGEST_NAME)?;
+    let reason = recordable("reason", reason.unwrap_or("none was stated"), LONGEST_REASON)?;
+    Ok(Mandate { actor: format!("stated by {name}"), reason: reason.to_owned() })
+}
+
+/// A person's words as they go on record, where they stay for years: short, in one line, and no connection string.
+///
+/// # Errors
+/// [`RuntimeError::Input`], which does not repeat them.
+pub fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, RuntimeError> {
+    if text.chars().count() > longest {
+        return Err(RuntimeError::Input(format!("`{name}` is longer than {longest} characters")));
+    }
+    let is_connection = text.contains("://") || text.to_ascii_lowercase().contains("password=");
+    if text.trim().is_empty() || text.chars().any(char::is_control) || is_connection {
+        return Err(RuntimeError::Input(format!("`{name}` goes on record: one line of words, and no connection")));
+    }
+    Ok(text)
 }
 
 /// Longest text of an input that an error repeats: names, ids and times are shorter.
@@ -130,6 +180,22 @@ mod tests {
         assert!(message.contains("`Clinic` is not a database name"), "{message}");
         assert_eq!(quotable("Backup Completed"), "Backup Completed");
         assert_eq!(quotable(url), "…");
+    }
+
+    #[test]
+    fn what_a_person_states_is_on_record_as_stated_and_never_a_connection() {
+        let at: TickTime = order(json!("2026-11-21T20:49:33.25Z")).unwrap();
+        let scheduled = by_order(Some(at), None, None).unwrap();
+        assert_eq!((scheduled.actor.as_str(), scheduled.reason.as_str()), ("schedule", "due at 2026-11-21T20:49:33Z"));
+        let stated = by_order(None, Some("schedule"), Some("before release 7")).unwrap();
+        assert_eq!((stated.actor.as_str(), stated.reason.as_str()), ("stated by schedule", "before release 7"));
+        assert_eq!(by_order(None, None, None).unwrap().actor, "stated by nobody");
+        for text in ["", " ", "a\nb", "postgres://backup:Sesame@db", "host=db Password=Sesame", &"x".repeat(301)] {
+            for refused in [by_order(None, Some(text), None), by_order(None, Some("anna"), Some(text))] {
+                let Err(RuntimeError::Input(message)) = refused else { panic!("{text:?} was taken") };
+                assert!(!message.contains("Sesame"), "{message}");
+            }
+        }
     }
 
     #[test]

@@ -100,9 +100,9 @@ pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
     for site in sites {
         let name = format!("{site} ledger key");
         let Some(key) = macs.get(*site) else {
-            checks.push(Diagnosis::warn(
+            checks.push(Diagnosis::failed(
                 name,
-                "there is none: who may write to the bucket can alter the audit trail unseen",
+                "there is none to vouch for what is put on record",
                 "set the ARN of the site's HMAC key",
             ));
             continue;

@@ -67,7 +67,7 @@ impl Place<'_> {
         serde_json::from_slice(bytes).map_err(|source| self.not_json(source))
     }
 
-    fn canonical<T: DeserializeOwned + Serialize>(self, bytes: &[u8]) -> Result<T, VaultError> {
+    pub(crate) fn canonical<T: DeserializeOwned + Serialize>(self, bytes: &[u8]) -> Result<T, VaultError> {
         let document: T = self.parse(bytes)?;
         if encode(self.key, &document)? != bytes {
             return Err(self.damaged("it is not in the form it is written in"));

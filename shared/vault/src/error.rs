@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use lifeboat_model::{BackupId, EpochNumber, Site};
 use lifeboat_seal::{DataKeyError, SealError};
 
+use crate::ledger::LedgerFault;
 use crate::store_error::{Retry, StoreError};
 
 /// Names the site and the key wherever there are such.
@@ -75,9 +76,9 @@ pub enum VaultError {
     /// Compression failed.
     #[error("compression failed: {reason}")]
     Compress { reason: String },
-    /// No key made a MAC for a ledger entry, or knew that of the entry before it.
-    #[error("no key vouches for the ledger entry")]
-    NotVouched,
+    /// No key made a MAC for a ledger entry, or could be asked about that of the entry before it.
+    #[error("no key vouches for the ledger entry: {reason}")]
+    NotVouched { reason: String },
     /// The decoder of a chunk got no memory.
     #[error("there is no memory to unpack a chunk")]
     NoMemory,
@@ -101,7 +102,7 @@ pub enum VaultError {
     Contended { key: String, attempts: u32 },
     /// The audit trail is not one chain.
     #[error("the ledger is broken at `{key}`: {reason}")]
-    LedgerBroken { key: String, reason: &'static str },
+    LedgerBroken { key: String, reason: LedgerFault },
     /// No site has a sound copy of an object.
     #[error("`{key}` on the {site} site cannot be healed: {reason}")]
     NotHealed { site: Site, key: String, reason: &'static str },
@@ -172,8 +173,8 @@ impl VaultError {
             Self::Encode { .. } | Self::Compress { .. } | Self::SigningKey => {
                 "This is a fault of the program; report it with this message."
             }
-            Self::NotVouched => {
-                "Enable the HMAC keys of the sites, and let this role use them; one that answers suffices."
+            Self::NotVouched { .. } => {
+                "Set, enable and let this role use the HMAC keys of the sites; one that answers suffices."
             }
             Self::NoMemory => "Give the function more memory, or fewer sessions.",
             Self::ChunkTooLong { .. } => {
@@ -183,9 +184,7 @@ impl VaultError {
             Self::LeaseHeld { .. } => "Another run is at work; wait for it, or for its lease to end by itself.",
             Self::LeaseLost { .. } => "This run took longer than its lease; another one goes on. Nothing is damaged.",
             Self::Contended { .. } => "Several runs write at once; run again.",
-            Self::LedgerBroken { .. } => {
-                "The audit trail was altered or lost: compare with the other site and keep both copies."
-            }
+            Self::LedgerBroken { reason, .. } => reason.hint(),
             Self::NotHealed { .. } => {
                 "No site has a sound copy: take a new backup now, and look for an older version of the object in the bucket."
             }

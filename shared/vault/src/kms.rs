@@ -16,6 +16,9 @@ use crate::mac::MacKey;
 /// What a message calls a data key that KMS encrypted.
 const PROVIDER: &str = "aws-kms";
 
+/// What is stored names a key as KMS does.
+const ANOTHER_NAME: &str = "it is configured by another name than its full ARN";
+
 /// One site's key and the client of its region.
 #[derive(Clone)]
 pub struct KmsKey {
@@ -43,11 +46,19 @@ impl KmsMacKey {
 
 #[async_trait]
 impl MacKey for KmsMacKey {
+    fn id(&self) -> &str {
+        &self.0.arn
+    }
+
     async fn mac(&self, message: &[u8]) -> Result<Vec<u8>, DataKeyError> {
         let Self(key) = self;
         let request = key.client.generate_mac().key_id(&key.arn).mac_algorithm(MacAlgorithmSpec::HmacSha256);
         let answer = request.message(Blob::new(message)).send().await.map_err(|error| key.translate(error))?;
-        let mac = answer.mac().ok_or(DataKeyError::WrappingKey { key: key.arn.clone(), reason: "it gave no MAC" })?;
+        let incomplete = |reason| DataKeyError::WrappingKey { key: key.arn.clone(), reason };
+        if answer.key_id() != Some(&key.arn) {
+            return Err(incomplete(ANOTHER_NAME));
+        }
+        let mac = answer.mac().ok_or_else(|| incomplete("it gave no MAC"))?;
         Ok(mac.as_ref().to_vec())
     }
 
@@ -167,7 +178,7 @@ impl KmsKey {
         let incomplete = |reason| DataKeyError::WrappingKey { key: self.arn.clone(), reason };
         let arn = arn.ok_or_else(|| incomplete("the answer does not name the key"))?;
         if arn != self.arn {
-            return Err(incomplete("it is configured by another name than its full ARN"));
+            return Err(incomplete(ANOTHER_NAME));
         }
         let ciphertext = ciphertext.ok_or_else(|| incomplete("the answer holds no ciphertext"))?;
         Ok(EncryptedDataKey {
@@ -194,9 +205,7 @@ impl KmsKey {
             "InvalidCiphertextException" | "IncorrectKeyException" | "ValidationException" => {
                 DataKeyError::Rejected { key, source }
             }
-            "InvalidKeyUsageException" => {
-                DataKeyError::WrappingKey { key, reason: "it is not for encrypting and decrypting" }
-            }
+            "InvalidKeyUsageException" => DataKeyError::WrappingKey { key, reason: "it is a key for other things" },
             // Throttling, internal faults, no answer at all: the SDK has tried again already, a later run may do better.
             _ => DataKeyError::Unavailable { key, source },
         }

@@ -1,14 +1,9 @@
 //! Which key each thing has. The same on both sites; `docs/format/repository.md` is this page in words.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use lifeboat_model::{BackupId, ChunkId, DatabaseName, EpochNumber};
 
 /// The document at the root.
 pub(crate) const REPOSITORY_KEY: &str = "repository.json";
-
-/// Points at the newest ledger entry; changed only by compare-and-swap.
-pub(crate) const LEDGER_HEAD_KEY: &str = "state/ledger-head.json";
 
 /// Where ledger entries are.
 pub(crate) const LEDGER_PREFIX: &str = "ledger/";
@@ -60,9 +55,15 @@ pub(crate) fn lease_key(name: &str) -> String {
     format!("leases/{name}.json")
 }
 
-/// `ledger/2026/11/21/000000000042.json`, by the UTC day of the entry.
-pub(crate) fn ledger_key(at: Timestamp, number: u64) -> String {
-    format!("{LEDGER_PREFIX}{}/{number:012}.json", at.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d"))
+/// `ledger/000000000042.json`.
+pub(crate) fn ledger_key(number: u64) -> String {
+    format!("{LEDGER_PREFIX}{number:012}.json")
+}
+
+/// The number of the entry that has this key.
+pub(crate) fn number_of_ledger_key(key: &str) -> Option<u64> {
+    let number = key.strip_prefix(LEDGER_PREFIX)?.strip_suffix(".json")?.parse().ok()?;
+    (ledger_key(number) == key).then_some(number)
 }
 
 /// Whether `key` is one or more names of `a-z 0-9 - _ . A-Z` between slashes, none of them `.` or `..`.
@@ -86,7 +87,13 @@ mod tests {
             chunk_list_key(&database, &backup, 7),
             "backups/clinic/2026-11-21T20-49-33Z-k3f9/chunks-00007.jsonl.zst"
         );
-        assert_eq!(ledger_key("2026-11-21T23:59:59Z".parse().unwrap(), 42), "ledger/2026/11/21/000000000042.json");
+        assert_eq!(ledger_key(42), "ledger/000000000042.json");
+        assert_eq!(number_of_ledger_key("ledger/000000000042.json"), Some(42));
+        for key in
+            ["ledger/42.json", "ledger/+00000000042.json", "ledger/000000000042", "ledger/2026/000000000042.json"]
+        {
+            assert_eq!(number_of_ledger_key(key), None, "{key}");
+        }
     }
 
     #[test]

@@ -1,52 +1,66 @@
 //! The audit trail: a chain of entries that never forks, whoever writes at the same time.
 //!
-//! One object, `state/ledger-head.json`, decides. It holds the newest entry whole: its key and its exact bytes. Whoever
-//! appends first sees to it that this entry is stored as an object, then swaps the head for one that holds the next entry.
-//! So a number is given out by exactly one compare-and-swap, an entry's predecessor is always stored before its number
-//! exists, and a writer that dies between the swap and the object leaves all that the next one needs to finish its work.
-//! The entry's day is never before that of its predecessor, whatever the clocks say: the order of keys is the chain's.
-//!
-//! Each entry has a MAC of each site's key, over the entry with its number and its predecessor's hash: who may write to the
-//! bucket and not ask the keys can neither alter an entry nor make the chain anew behind it.
+//! An entry's key is its number. It is created only if absent, on the primary first: two writers cannot give one number to two
+//! entries, and there is nothing else to keep in step. Each entry names the hash of the one before and has a MAC of each site's
+//! key over all of that, and nothing is appended behind an entry that no key vouches for: who may write to the bucket and not
+//! ask the keys can neither alter an entry nor make the chain anew behind it. Each backup names the newest entry there was, so
+//! that the end of the trail cannot be cut off unnoticed either.
 
+mod fault;
 mod stored;
 mod walk;
 
-use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use lifeboat_model::{LedgerAct, LedgerEntry, Sha256};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use lifeboat_model::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Site};
 
-pub use self::walk::{ChainReport, LedgerFilter};
+pub use self::fault::LedgerFault;
+pub use self::walk::{Anchor, ChainReport, Walk, WalkEnd};
 
-use self::stored::{Stored, message};
+use self::stored::{Stored, seal_entry};
 use crate::checksum::sha256;
-use crate::document::{Place, encode};
+use crate::document::Place;
 use crate::error::VaultError;
-use crate::layout::{LEDGER_HEAD_KEY, LEDGER_PREFIX, ledger_key};
+use crate::layout::{LEDGER_PREFIX, ledger_key, number_of_ledger_key};
 use crate::mac::{MacKeys, Vouching};
 use crate::repository::{Repository, random};
 use crate::sites::{Mirrored, SiteStore, Sites};
-use crate::store::{Fetched, NewObject, PutCondition, Version};
+use crate::store::{PAGE_KEYS, Page, PutCondition};
 use crate::store_error::{Retry, StoreError};
 
-/// Longest entry or head that is read, in bytes.
+/// Longest entry that is read, in bytes: more than the longest that is written.
 const ENTRY_LIMIT_BYTES: u64 = 256 * 1024;
+
+/// Longest text of an entry, in characters. What is longer is in the log.
+const TEXT_CHARACTERS: usize = 1000;
+
+/// Details of an entry, at most.
+const DETAILS: usize = 24;
 
 /// Times that an append is tried when others append too. Each round one of them succeeds.
 const APPEND_ATTEMPTS: u32 = 48;
 
-/// Longest pause between two tries: many times the round trip of a swap, so that a crowd spreads out.
+/// Longest pause between two tries: many times the round trip of a write, so that a crowd spreads out.
 const PAUSE_LIMIT: Duration = Duration::from_millis(400);
 
-/// Pages of a listing of the ledger: ten million entries.
-const LIST_PAGES_LIMIT: usize = 10_000;
+/// Looks for the newest entry, each of which halves or doubles a distance, or goes on by a page.
+const LOOKS_LIMIT: usize = 200;
 
-/// What an entry that was made without the keys is called.
-const NOBODY_VOUCHES: &str = "no key vouches for it";
+/// Entries read at the same time: enough to hide the store's latency.
+const READS_AT_ONCE: usize = 16;
+
+/// Entries in a row that are older than what is wanted before a search gives up: clocks differ, and may be wrong for a while.
+const OLDER_IN_A_ROW: usize = 500;
+
+/// Distance from the primary's newest entry at which the off-site's is looked for first.
+const NEAR: u64 = 50;
+
+/// Entries that an append brings to the off-site at most, its own among them. A walk that heals brings over any number.
+const CATCH_UP: usize = 100;
 
 /// The detail under which an entry carries its writer's random word: how a writer knows its own entry again.
 const APPEND_ID: &str = "append_id";
@@ -58,261 +72,301 @@ pub struct Ledger {
     macs: MacKeys,
     /// A MAC is of an entry of this repository: none can be moved to another one.
     repository_id: String,
+    /// The number of an entry that was there: where the search for the newest begins.
+    seen: Arc<AtomicU64>,
 }
 
-/// `state/ledger-head.json`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    key: String,
-    stored: Box<RawValue>,
+/// Which entries are wanted. Each field that is set narrows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerFilter {
+    /// Written at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Written before this moment.
+    pub until: Option<Timestamp>,
+    /// A part of the actor's name.
+    pub actor: Option<String>,
+    /// The exact action.
+    pub action: Option<String>,
 }
 
-struct Newest {
-    head: Head,
-    version: Version,
-    entry: LedgerEntry,
-}
+impl LedgerFilter {
+    /// Whether `entry` is wanted.
+    pub fn wants(&self, entry: &LedgerEntry) -> bool {
+        !self.is_too_old(entry)
+            && self.until.is_none_or(|until| entry.at < until)
+            && self.actor.as_ref().is_none_or(|actor| entry.actor.contains(actor))
+            && self.action.as_ref().is_none_or(|action| entry.action == *action)
+    }
 
-impl Newest {
-    /// Of the entry's stored bytes.
-    fn sha256(&self) -> Sha256 {
-        sha256(self.head.stored.get().as_bytes())
+    fn is_too_old(&self, entry: &LedgerEntry) -> bool {
+        self.since.is_some_and(|since| entry.at < since)
     }
 }
 
-/// What a site has in the place of the head.
-enum FoundHead {
-    Nothing,
-    /// Bytes that are no head, or one whose entry does not belong under its key. There is no second copy to heal it from.
-    Damaged(Version),
-    Sound(Box<Newest>),
-}
-
 impl Repository {
-    /// The audit trail of this repository. Without MAC keys it is read, and what is appended has nobody to vouch for it.
+    /// The audit trail of this repository. Without MAC keys it can be read and not written.
     pub fn ledger(&self, macs: &MacKeys) -> Ledger {
-        Ledger { sites: self.sites.clone(), macs: macs.clone(), repository_id: self.id() }
+        Ledger { sites: self.sites.clone(), macs: macs.clone(), repository_id: self.id(), seen: Arc::default() }
     }
 }
 
 impl Ledger {
     /// Puts an act on record and returns its entry. When it returns, the entry is durable on the primary, and on the other
-    /// site unless that one failed: see [`Ledger::copy_to_other_site`].
+    /// site unless that one does not serve: a later append, or a walk that heals, brings it there.
     ///
     /// A call that fails may have taken effect; repeating it then makes a second entry.
     ///
     /// # Errors
-    /// [`VaultError::Contended`] after many lost swaps; [`VaultError::LedgerBroken`]; [`VaultError::Store`].
+    /// [`VaultError::NotVouched`] without a key that answers; [`VaultError::LedgerBroken`] when there is nothing to build on;
+    /// [`VaultError::Contended`] after many lost races; [`VaultError::Store`].
     pub async fn append(&self, act: LedgerAct, now: Timestamp) -> Result<LedgerEntry, VaultError> {
+        let primary = self.sites.primary()?;
         let append_id = hex::encode(random::<8>()?);
-        let mut tried: Option<String> = None;
+        let mut tried = None;
         for attempt in 0..APPEND_ATTEMPTS {
-            let newest = self.newest().await?;
-            if let Some(newest) = &newest {
-                self.store(newest).await?;
+            let newest = self.newest(primary).await?;
+            // A write whose answer was lost looks like one that failed.
+            if let Some(number) = tried.take()
+                && let Some(ours) = self.written(primary, number, &append_id).await?
+            {
+                let there = self.newest_offsite(number).await?;
+                return self.mirrored(ours, there).await;
             }
-            // A swap whose answer was lost, or that was repeated and met itself, looks like one that failed.
-            if let Some(ours) = self.written(tried.as_deref(), &append_id).await? {
-                return Ok(ours);
+            let number = newest.as_ref().map_or(0, |newest| newest.entry.number);
+            let there = self.newest_offsite(number).await?;
+            if there.is_some_and(|there| there > number) {
+                self.require_here(primary, number.saturating_add(1)).await?;
+                // Somebody else was faster.
+                continue;
             }
             let entry = next_entry(&act, newest.as_ref(), &append_id, now);
-            tried = Some(ledger_key(entry.at, entry.number));
-            let head = self.vouched(&entry).await?;
-            if let Some(newest) = self.swap(newest, head, entry).await? {
-                self.store(&newest).await?;
-                return Ok(newest.entry);
+            let key = ledger_key(entry.number);
+            let object = seal_entry(&entry, &self.repository_id, &self.macs).await?;
+            let bytes = object.body.clone();
+            match primary.store().put(&key, object, PutCondition::CreateOnly).await {
+                Ok(_) => {
+                    let place = Place { site: primary.site(), key: &key };
+                    return self.mirrored(Stored::decode(place, &self.repository_id, &bytes)?, there).await;
+                }
+                Err(StoreError::AlreadyExists { .. }) => {}
+                Err(source) if source.retry() == Retry::Soon => tried = Some(entry.number),
+                Err(source) => return Err(primary.error(source)),
             }
             tokio::time::sleep(pause(attempt)?).await;
         }
-        Err(VaultError::Contended { key: LEDGER_HEAD_KEY.to_owned(), attempts: APPEND_ATTEMPTS })
+        Err(VaultError::Contended { key: LEDGER_PREFIX.to_owned(), attempts: APPEND_ATTEMPTS })
     }
 
-    /// Brings entries to the other site that did not reach it when they were written. Returns how many.
+    /// The newest entry, for a backup to name it; `None` while there is none.
     ///
     /// # Errors
-    /// [`VaultError::Store`]; [`VaultError::LedgerBroken`] when the sites differ on an entry.
-    pub async fn copy_to_other_site(&self) -> Result<usize, VaultError> {
-        let (primary, Some(offsite)) = (self.sites.primary()?, self.sites.offsite()) else { return Ok(0) };
-        let there: HashSet<String> = self.keys(offsite).await?.into_iter().collect();
-        let mut copied = 0;
-        for key in self.keys(primary).await?.into_iter().filter(|key| !there.contains(key)) {
-            let fetched = primary.get(&key, ENTRY_LIMIT_BYTES).await?;
-            let size_bytes = fetched.body.len() as u64;
-            match self.sites.mirror(&key, &sha256(&fetched.body), size_bytes).await? {
-                Mirrored::Same => copied += 1,
-                Mirrored::Differs(_) => {
-                    return Err(VaultError::LedgerBroken { key, reason: "the other site has another entry" });
-                }
-            }
+    /// [`VaultError::LedgerBroken`], [`VaultError::NotVouched`] when nothing can be said for it; [`VaultError::Store`].
+    pub async fn newest_link(&self) -> Result<Option<LedgerLink>, VaultError> {
+        Ok(self.newest(self.sites.primary()?).await?.map(|stored| stored.link()))
+    }
+
+    /// Whether the primary still has this very entry.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
+    pub async fn has(&self, link: LedgerLink) -> Result<bool, VaultError> {
+        let found = self.sites.primary()?.find(&ledger_key(link.number), ENTRY_LIMIT_BYTES).await?;
+        Ok(found.is_some_and(|found| sha256(&found.body) == link.sha256))
+    }
+
+    /// The newest entries that are wanted, newest first, at most `limit`, from the primary or the first site there is. Proves
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`VaultError::Document`] for an object that is no entry; [`VaultError::Store`].
+    pub async fn entries(&self, filter: &LedgerFilter, limit: usize) -> Result<Vec<LedgerEntry>, VaultError> {
+        let store = self.reading_site()?;
+        let newest = self.newest_number(store, 0).await?;
+        let mut read = futures_util::stream::iter((1..=newest).rev())
+            .map(|number| async move { Ok::<_, VaultError>(self.read(store, number).await?.entry) })
+            .buffered(READS_AT_ONCE);
+        let (mut wanted, mut older_in_a_row) = (Vec::new(), 0);
+        while wanted.len() < limit
+            && older_in_a_row < OLDER_IN_A_ROW
+            && let Some(entry) = read.try_next().await?
+        {
+            older_in_a_row = if filter.is_too_old(&entry) { older_in_a_row + 1 } else { 0 };
+            wanted.extend(Some(entry).filter(|entry| filter.wants(entry)));
         }
-        Ok(copied)
+        Ok(wanted)
     }
 
     fn reading_site(&self) -> Result<&SiteStore, VaultError> {
         self.sites.iter().next().ok_or(VaultError::NoRepository)
     }
 
-    async fn newest(&self) -> Result<Option<Newest>, VaultError> {
-        let primary = self.sites.primary()?;
-        // A ledger without a head is new, or it lost its head: then the newest entry stored becomes the head again. An entry
-        // that only a damaged head held had not been acknowledged to anybody; and on one that no key vouches for nothing is
-        // built, or the next MAC would vouch for it.
-        let condition = match self.read_head(primary).await? {
-            FoundHead::Sound(newest) => return Ok(Some(*newest)),
-            FoundHead::Nothing => PutCondition::CreateOnly,
-            FoundHead::Damaged(version) => {
-                tracing::warn!(
-                    key = LEDGER_HEAD_KEY,
-                    "the head of the ledger is damaged; the newest entry becomes the head"
-                );
-                PutCondition::IfMatch(version)
-            }
+    /// The newest entry of the primary, for which a key vouches. On any other nothing is built: the next MAC would vouch for it.
+    async fn newest(&self, primary: &SiteStore) -> Result<Option<Stored>, VaultError> {
+        let seen = self.seen.load(Ordering::Relaxed);
+        let mut number = self.newest_number(primary, seen).await?;
+        if number == seen && seen > 0 && primary.head(&ledger_key(seen)).await?.is_none() {
+            number = self.newest_number(primary, 0).await?;
+        }
+        self.seen.store(number, Ordering::Relaxed);
+        if number == 0 {
+            return Ok(None);
+        }
+        let broken = |reason| Err(VaultError::LedgerBroken { key: ledger_key(number), reason });
+        let stored = match self.read(primary, number).await {
+            Ok(stored) if stored.entry.number == number => stored,
+            Ok(_) => return broken(LedgerFault::Number),
+            Err(VaultError::Document { .. } | VaultError::Damaged { .. }) => return broken(LedgerFault::NoEntry),
+            Err(VaultError::Store { source: StoreError::TooLarge { .. }, .. }) => return broken(LedgerFault::NoEntry),
+            Err(error) => return Err(error),
         };
-        let Some(key) = self.keys(primary).await?.pop() else {
-            return match condition {
-                PutCondition::CreateOnly => Ok(None),
-                PutCondition::IfMatch(_) => Err(head_is_damaged()),
-            };
-        };
-        let fetched = primary.get(&key, ENTRY_LIMIT_BYTES).await?;
-        let place = Place { site: primary.site(), key: &key };
-        if !self.is_vouched(&Stored::decode(place, &self.repository_id, &fetched.body)?).await? {
-            return Err(VaultError::LedgerBroken { key, reason: NOBODY_VOUCHES });
-        }
-        let stored = place.parse(&fetched.body)?;
-        let object = NewObject::new(encode(LEDGER_HEAD_KEY, &Head { key, stored })?);
-        match primary.store().put(LEDGER_HEAD_KEY, object, condition).await {
-            Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {}
-            Err(source) => return Err(primary.error(source)),
-        }
-        match self.read_head(primary).await? {
-            FoundHead::Sound(newest) => Ok(Some(*newest)),
-            FoundHead::Nothing | FoundHead::Damaged(_) => Err(head_is_damaged()),
-        }
-    }
-
-    async fn read_head(&self, primary: &SiteStore) -> Result<FoundHead, VaultError> {
-        let Some(fetched) = primary.find(LEDGER_HEAD_KEY, ENTRY_LIMIT_BYTES).await? else {
-            return Ok(FoundHead::Nothing);
-        };
-        let Fetched { body, version, .. } = fetched;
-        let place = Place { site: primary.site(), key: LEDGER_HEAD_KEY };
-        let Ok(head) = place.parse::<Head>(&body) else { return Ok(FoundHead::Damaged(version)) };
-        let Ok(stored) = Stored::decode(place, &self.repository_id, head.stored.get().as_bytes()) else {
-            return Ok(FoundHead::Damaged(version));
-        };
-        // Under any other key the entry would be stored where it breaks the chain for ever.
-        let belongs = ledger_key(stored.entry.at, stored.entry.number) == head.key;
-        if !belongs || !self.is_vouched(&stored).await? {
-            return Ok(FoundHead::Damaged(version));
-        }
-        Ok(FoundHead::Sound(Box::new(Newest { head, version, entry: stored.entry })))
-    }
-
-    /// Sees to it that the head's entry is an object on the primary, and tries the same on the other site.
-    async fn store(&self, newest: &Newest) -> Result<(), VaultError> {
-        let primary = self.sites.primary()?;
-        let object = NewObject::new(newest.head.stored.get().as_bytes().to_vec());
-        let (sha256, size_bytes) = (object.sha256, object.body.len() as u64);
-        let key = newest.head.key.as_str();
-        primary.create(key, object).await.map_err(|error| match error {
-            VaultError::Store { source: StoreError::AlreadyExists { .. }, .. } => {
-                VaultError::LedgerBroken { key: key.to_owned(), reason: "another entry has its key" }
-            }
-            other => other,
-        })?;
-        if let Err(error) = self.sites.mirror(key, &sha256, size_bytes).await {
-            // The audit trail must not stop because a region is away: `copy_to_other_site` catches up.
-            tracing::warn!(key, error = %error, "the ledger entry did not reach the other site");
-        }
-        Ok(())
-    }
-
-    /// Our own entry under the key it was tried with, when that try had succeeded after all.
-    async fn written(&self, tried: Option<&str>, append_id: &str) -> Result<Option<LedgerEntry>, VaultError> {
-        let (Some(key), primary) = (tried, self.sites.primary()?) else { return Ok(None) };
-        let Some(fetched) = primary.find(key, ENTRY_LIMIT_BYTES).await? else { return Ok(None) };
-        let Stored { entry, .. } =
-            Stored::decode(Place { site: primary.site(), key }, &self.repository_id, &fetched.body)?;
-        Ok((entry.detail.get(APPEND_ID).map(String::as_str) == Some(append_id)).then_some(entry))
-    }
-
-    /// Whether a key vouches for what is stored. Without keys, nobody can say otherwise.
-    ///
-    /// # Errors
-    /// [`VaultError::NotVouched`] when the keys that could did not answer.
-    async fn is_vouched(&self, stored: &Stored) -> Result<bool, VaultError> {
         let Vouching { vouches, denies, silent } = self.macs.judge(&stored.message, &stored.macs).await;
-        match (denies.is_empty(), vouches.is_empty()) {
-            (true, true) if self.macs.is_empty() => Ok(true),
-            (true, true) if !silent.is_empty() => Err(VaultError::NotVouched),
-            (no_denial, none) => Ok(no_denial && !none),
+        if !denies.is_empty() {
+            return broken(LedgerFault::Mac);
+        }
+        match (vouches.is_empty(), silent.is_empty()) {
+            (false, _) => Ok(Some(stored)),
+            (true, true) if self.macs.is_empty() => Err(VaultError::NotVouched { reason: self.macs.troubles() }),
+            (true, true) => broken(LedgerFault::NotVouched),
+            (true, false) => Err(VaultError::NotVouched { reason: self.macs.troubles() }),
         }
     }
 
-    /// The head that holds `entry` with the MACs of the keys that answer.
-    async fn vouched(&self, entry: &LedgerEntry) -> Result<Head, VaultError> {
-        let encoding = |source| VaultError::Encode { key: LEDGER_HEAD_KEY.to_owned(), source };
-        let raw = serde_json::value::to_raw_value(entry).map_err(encoding)?;
-        let macs = self.macs.macs(&message(&self.repository_id, raw.get())).await;
-        if macs.is_empty() && !self.macs.is_empty() {
-            return Err(VaultError::NotVouched);
+    /// The number of the off-site's newest entry, beside the primary's `newest`; `None` when there is no off-site, or it does not
+    /// serve.
+    async fn newest_offsite(&self, newest: u64) -> Result<Option<u64>, VaultError> {
+        let offsite = match (newest, self.sites.get(Site::Offsite)) {
+            (_, Err(_)) => return Ok(None),
+            // The first entry of all is not written without an answer: a trail may go on there that began long ago.
+            (0, Ok(offsite)) => offsite,
+            (_, Ok(_)) => match self.sites.offsite() {
+                Some(offsite) => offsite,
+                None => return Ok(None),
+            },
+        };
+        let near = newest.saturating_sub(NEAR);
+        let looked = async {
+            match self.newest_number(offsite, near).await? {
+                // Nothing is behind it, and whether it is there itself was not asked.
+                number if number == near && near > 0 => self.newest_number(offsite, 0).await,
+                number => Ok(number),
+            }
+        };
+        match (newest, looked.await) {
+            (0, looked) => looked.map(Some),
+            (_, looked) => self.sites.or_aside(looked),
         }
-        let stored = serde_json::value::to_raw_value(&stored::Envelope::new(raw, &macs)).map_err(encoding)?;
-        Ok(Head { key: ledger_key(entry.at, entry.number), stored })
     }
 
-    /// Makes `entry`, which `head` holds, the newest; `None` when somebody else was faster, or nobody knows.
-    async fn swap(&self, newest: Option<Newest>, head: Head, entry: LedgerEntry) -> Result<Option<Newest>, VaultError> {
-        let primary = self.sites.primary()?;
-        let object = NewObject::new(encode(LEDGER_HEAD_KEY, &head)?);
-        let condition = newest.map_or(PutCondition::CreateOnly, |newest| PutCondition::IfMatch(newest.version));
-        match primary.store().put(LEDGER_HEAD_KEY, object, condition).await {
-            Ok(version) => Ok(Some(Newest { head, version, entry })),
-            Err(StoreError::AlreadyExists { .. }) => Ok(None),
-            Err(source) if source.retry() == Retry::Soon => Ok(None),
-            Err(source) => Err(primary.error(source)),
+    async fn require_here(&self, primary: &SiteStore, number: u64) -> Result<(), VaultError> {
+        let key = ledger_key(number);
+        match primary.head(&key).await? {
+            Some(_) => Ok(()),
+            None => Err(VaultError::LedgerBroken { key, reason: LedgerFault::LostHere }),
         }
     }
 
-    /// The keys of all entries in the order of the chain.
-    async fn keys(&self, store: &SiteStore) -> Result<Vec<String>, VaultError> {
-        let mut keys: Vec<String> = Vec::new();
-        for _ in 0..LIST_PAGES_LIMIT {
-            let page = store.list(LEDGER_PREFIX, keys.last().map(String::as_str)).await?;
-            let more = page.more && !page.keys.is_empty();
-            keys.extend(page.keys);
-            if !more {
-                return Ok(keys);
+    /// Our own entry under the number it was tried with, when that try had succeeded after all.
+    async fn written(&self, primary: &SiteStore, number: u64, append_id: &str) -> Result<Option<Stored>, VaultError> {
+        if primary.head(&ledger_key(number)).await?.is_none() {
+            return Ok(None);
+        }
+        let stored = self.read(primary, number).await?;
+        Ok(Some(stored).filter(|stored| stored.entry.detail.get(APPEND_ID).map(String::as_str) == Some(append_id)))
+    }
+
+    /// The entry, brought to the off-site with those that it does not have yet, in their order: what is there is the trail up to
+    /// some entry, without a hole. `there` is the number of its newest.
+    async fn mirrored(&self, stored: Stored, there: Option<u64>) -> Result<LedgerEntry, VaultError> {
+        let number = stored.entry.number;
+        self.seen.store(number, Ordering::Relaxed);
+        // A trace outside the buckets: whoever cuts the trail short would have to alter the log as well.
+        tracing::info!(number, sha256 = %stored.sha256, "put on record");
+        let Some(there) = there else { return Ok(stored.entry) };
+        for missing in (there + 1..=number).take(CATCH_UP) {
+            match self.bring_over(missing, &stored).await {
+                Ok(Mirrored::Same) => {}
+                Ok(Mirrored::Differs(_)) => {
+                    let reason = LedgerFault::OffsiteDiffers;
+                    return Err(VaultError::LedgerBroken { key: ledger_key(missing), reason });
+                }
+                Err(error) => {
+                    // The audit trail must not stop because a region is away.
+                    tracing::warn!(number = missing, error = %error, "a ledger entry did not reach the other site");
+                    break;
+                }
             }
         }
-        Err(VaultError::TooMany { what: "pages in the listing of the ledger", limit: LIST_PAGES_LIMIT })
+        Ok(stored.entry)
+    }
+
+    async fn bring_over(&self, number: u64, newest: &Stored) -> Result<Mirrored, VaultError> {
+        let key = ledger_key(number);
+        if number == newest.entry.number {
+            return self.sites.mirror(&key, &newest.sha256, newest.text.len() as u64).await;
+        }
+        let older = self.read(self.sites.primary()?, number).await?;
+        self.sites.mirror(&key, &older.sha256, older.text.len() as u64).await
+    }
+
+    /// The number of the newest entry of a site, at least `from`, which must be there; 0 for none. Looks ahead by growing
+    /// distances, then nearer: what is listed does not grow with the ledger.
+    async fn newest_number(&self, store: &SiteStore, from: u64) -> Result<u64, VaultError> {
+        let after = |number| async move { store.list(LEDGER_PREFIX, Some(&ledger_key(number))).await };
+        let (mut known, mut distance) = (from, PAGE_KEYS as u64);
+        let mut page = after(known).await?;
+        for _ in 0..LOOKS_LIMIT {
+            known = last_number(&page)?.unwrap_or(known);
+            if !page.more {
+                return Ok(known);
+            }
+            let ahead = after(known.saturating_add(distance)).await?;
+            if !ahead.keys.is_empty() {
+                page = ahead;
+                distance *= 2;
+            } else if distance > PAGE_KEYS as u64 {
+                distance /= 2;
+            } else {
+                page = after(known).await?;
+            }
+        }
+        Err(VaultError::TooMany { what: "looks for the newest ledger entry", limit: LOOKS_LIMIT })
+    }
+
+    async fn read(&self, store: &SiteStore, number: u64) -> Result<Stored, VaultError> {
+        let key = ledger_key(number);
+        let fetched = store.get(&key, ENTRY_LIMIT_BYTES).await?;
+        Stored::decode(Place { site: store.site(), key: &key }, &self.repository_id, &fetched.body)
     }
 }
 
-fn next_entry(act: &LedgerAct, newest: Option<&Newest>, append_id: &str, now: Timestamp) -> LedgerEntry {
-    let LedgerAct { actor, action, subject, outcome, mut detail } = act.clone();
-    detail.insert(APPEND_ID.to_owned(), append_id.to_owned());
+/// The number of a page's last key. A key that is none of an entry is not passed over: it may be what an entry was renamed to.
+fn last_number(page: &Page) -> Result<Option<u64>, VaultError> {
+    let Some(key) = page.keys.last() else { return Ok(None) };
+    let number = number_of_ledger_key(key);
+    let broken = || VaultError::LedgerBroken { key: key.clone(), reason: LedgerFault::StrayKey };
+    number.map(Some).ok_or_else(broken)
+}
+
+fn next_entry(act: &LedgerAct, newest: Option<&Stored>, append_id: &str, now: Timestamp) -> LedgerEntry {
+    let LedgerAct { mandate: Mandate { actor, reason }, action, subject, outcome, detail } = act;
+    let short = |text: &String| text.chars().take(TEXT_CHARACTERS).collect::<String>();
+    let detail = detail.iter().take(DETAILS).map(|(name, value)| (short(name), short(value)));
     LedgerEntry {
-        number: newest.map_or(1, |newest| newest.entry.number.saturating_add(1)),
-        previous: newest.map(Newest::sha256),
-        at: newest.map_or(now, |newest| newest.entry.at.max(now)),
-        actor,
-        action,
-        subject,
-        outcome,
-        detail,
+        number: newest.map_or(0, |newest| newest.entry.number).saturating_add(1),
+        previous: newest.map(|newest| newest.sha256),
+        at: now,
+        actor: short(actor),
+        reason: short(reason),
+        action: short(action),
+        subject: short(subject),
+        outcome: *outcome,
+        detail: detail.chain([(APPEND_ID.to_owned(), append_id.to_owned())]).collect(),
     }
 }
 
-fn head_is_damaged() -> VaultError {
-    VaultError::LedgerBroken { key: LEDGER_HEAD_KEY.to_owned(), reason: "it is damaged" }
-}
-
-/// A random pause that grows with the attempt.
+/// Grows with each lost race, and differs between writers.
 fn pause(attempt: u32) -> Result<Duration, VaultError> {
-    let ceiling = Duration::from_millis(5).saturating_mul(1 << attempt.min(10)).min(PAUSE_LIMIT);
     let [random] = random::<1>()?;
-    Ok(ceiling.mul_f64(f64::from(random) / 255.0))
+    let longest = Duration::from_millis(10 * u64::from(attempt + 1)).min(PAUSE_LIMIT);
+    Ok(longest.mul_f64(0.25 + 0.75 * f64::from(random) / 255.0))
 }

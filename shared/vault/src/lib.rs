@@ -54,7 +54,7 @@ pub use heal::{Listed, ObjectState};
 pub use kms::{KmsDataKeys, KmsKey, KmsMacKey};
 pub use layout::{chunk_key, chunk_list_key, manifest_key};
 pub use lease::{HeldLease, Leases};
-pub use ledger::{ChainReport, Ledger, LedgerFilter};
+pub use ledger::{Anchor, ChainReport, Ledger, LedgerFault, LedgerFilter, Walk, WalkEnd};
 pub use mac::{HmacKey, MacKey, MacKeys};
 pub use memory::MemoryStore;
 pub use reader::{CHUNK_LIMIT_BYTES, Reader};

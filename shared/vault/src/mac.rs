@@ -13,12 +13,18 @@ use lifeboat_seal::DataKeyError;
 /// How long a key is waited for: its region may be away, and the other one's suffices.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Failures in a row after which a key is not asked again in a run: one that is throttled comes back, a region that is away does not.
+const FAILURES_IN_A_ROW: u32 = 3;
+
 /// Length of an HMAC-SHA-256.
 const MAC_BYTES: usize = 32;
 
 /// A key that makes MACs and checks them.
 #[async_trait]
 pub trait MacKey: Send + Sync {
+    /// What entries call it, for ever: the ARN of a KMS key.
+    fn id(&self) -> &str;
+
     /// The MAC of `message`, which has at most 4,096 bytes.
     async fn mac(&self, message: &[u8]) -> Result<Vec<u8>, DataKeyError>;
 
@@ -27,23 +33,30 @@ pub trait MacKey: Send + Sync {
 }
 
 /// A key in memory: HMAC-SHA-256. For tests.
-pub struct HmacKey(hmac::Key);
+pub struct HmacKey {
+    id: String,
+    key: hmac::Key,
+}
 
 impl HmacKey {
     /// A key of these bytes.
-    pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    pub fn new(id: impl Into<String>, secret: &[u8]) -> Self {
+        Self { id: id.into(), key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
     }
 }
 
 #[async_trait]
 impl MacKey for HmacKey {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     async fn mac(&self, message: &[u8]) -> Result<Vec<u8>, DataKeyError> {
-        Ok(hmac::sign(&self.0, message).as_ref().to_vec())
+        Ok(hmac::sign(&self.key, message).as_ref().to_vec())
     }
 
     async fn is_mac(&self, message: &[u8], mac: &[u8]) -> Result<bool, DataKeyError> {
-        Ok(hmac::verify(&self.0, message, mac).is_ok())
+        Ok(hmac::verify(&self.key, message, mac).is_ok())
     }
 }
 
@@ -52,8 +65,22 @@ impl MacKey for HmacKey {
 #[derive(Clone, Default)]
 pub struct MacKeys {
     keys: BTreeMap<Site, Arc<dyn MacKey>>,
-    /// Keys that did not answer in this run, and how: none is waited for twice.
-    aside: Arc<Mutex<BTreeMap<Site, String>>>,
+    /// Keys that did not answer in this run, and how.
+    aside: Arc<Mutex<BTreeMap<Site, Trouble>>>,
+}
+
+/// Why a key did not answer, and how often in a row.
+#[derive(Debug)]
+struct Trouble {
+    what: String,
+    failures: u32,
+}
+
+impl Trouble {
+    /// When it is not to be asked again in this run.
+    fn for_good(&self) -> Option<String> {
+        (self.failures >= FAILURES_IN_A_ROW).then(|| self.what.clone())
+    }
 }
 
 /// What the keys say of the MACs of one message.
@@ -88,16 +115,31 @@ impl MacKeys {
         self.keys.get(&site).map(Arc::as_ref)
     }
 
-    /// The MAC of every key that answers.
-    pub(crate) async fn macs(&self, message: &[u8]) -> BTreeMap<Site, Vec<u8>> {
-        let made =
-            self.keys.iter().map(async |(site, key)| Some((*site, self.ask(*site, key.mac(message)).await.ok()?)));
-        join_all(made).await.into_iter().flatten().collect()
+    /// The MACs of all keys that answer, by the keys' ids. `message` is told which keys these are: each MAC is also of that, so that
+    /// none can be taken away later. Empty when no key answers.
+    pub(crate) async fn macs(&self, message: impl Fn(&BTreeSet<&str>) -> Vec<u8>) -> BTreeMap<String, Vec<u8>> {
+        // Each round asks the keys that are left.
+        let mut left = BTreeSet::new();
+        for _ in 0..=self.keys.len() {
+            let asked: Vec<(Site, &Arc<dyn MacKey>)> =
+                self.keys.iter().map(|(site, key)| (*site, key)).filter(|(site, _)| !left.contains(site)).collect();
+            let message = message(&asked.iter().map(|(_, key)| key.id()).collect());
+            let made = asked.iter().map(async |(site, key)| {
+                let mac = self.ask(*site, key.mac(&message)).await;
+                (*site, mac.map(|mac| (key.id().to_owned(), mac)))
+            });
+            let (macs, silent): (Vec<_>, Vec<_>) = join_all(made).await.into_iter().partition(|(_, made)| made.is_ok());
+            if silent.is_empty() {
+                return macs.into_iter().filter_map(|(_, made)| made.ok()).collect();
+            }
+            left.extend(silent.into_iter().map(|(site, _)| site));
+        }
+        BTreeMap::new()
     }
 
-    /// What the keys say of `macs`. Those of keys that are not configured count for nothing.
-    pub(crate) async fn judge(&self, message: &[u8], macs: &BTreeMap<Site, Vec<u8>>) -> Vouching {
-        let offered = self.keys.iter().filter_map(|(site, key)| Some((*site, key, macs.get(site)?)));
+    /// What the keys say of `macs`, which are by the keys' ids. Those of keys that are not configured count for nothing.
+    pub(crate) async fn judge(&self, message: &[u8], macs: &BTreeMap<String, Vec<u8>>) -> Vouching {
+        let offered = self.keys.iter().filter_map(|(site, key)| Some((*site, key, macs.get(key.id())?)));
         let asked = offered.map(async |(site, key, mac)| {
             let is_mac = async {
                 // KMS calls any other length a wrong question and not a wrong MAC.
@@ -116,22 +158,40 @@ impl MacKeys {
         vouching
     }
 
-    /// Asks a key, unless it is set aside; sets it aside when it does not answer.
-    async fn ask<T>(&self, site: Site, question: impl Future<Output = Result<T, DataKeyError>>) -> Result<T, String> {
-        if let Some(trouble) = self.aside().get(&site) {
-            return Err(trouble.clone());
+    /// Why the keys that are set aside are.
+    pub(crate) fn troubles(&self) -> String {
+        if self.keys.is_empty() {
+            return "none is set".to_owned();
         }
-        let trouble = match tokio::time::timeout(PATIENCE, question).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer in {} s", PATIENCE.as_secs()),
+        let troubles: Vec<String> =
+            self.aside().iter().map(|(site, trouble)| format!("{site}: {}", trouble.what)).collect();
+        troubles.join("; ")
+    }
+
+    /// Asks a key, unless it is set aside; sets it aside when it fails several times in a row, or says no for good.
+    async fn ask<T>(&self, site: Site, question: impl Future<Output = Result<T, DataKeyError>>) -> Result<T, String> {
+        if let Some(trouble) = self.aside().get(&site).and_then(Trouble::for_good) {
+            return Err(trouble);
+        }
+        let (trouble, is_final) = match tokio::time::timeout(PATIENCE, question).await {
+            Ok(Ok(answer)) => {
+                self.aside().remove(&site);
+                return Ok(answer);
+            }
+            // About this question alone.
+            Ok(Err(error @ DataKeyError::Rejected { .. })) => return Err(error.to_string()),
+            Ok(Err(error)) => (error.to_string(), !error.is_retryable()),
+            Err(_) => (format!("no answer in {} s", PATIENCE.as_secs()), false),
         };
-        tracing::warn!(%site, trouble, "a key that vouches for the ledger is set aside for this run");
-        self.aside().insert(site, trouble.clone());
+        let mut aside = self.aside();
+        let failures = aside.get(&site).map_or(0, |trouble| trouble.failures).saturating_add(1);
+        let failures = if is_final { FAILURES_IN_A_ROW } else { failures };
+        tracing::warn!(%site, trouble, failures, "a key that vouches for the ledger does not answer");
+        aside.insert(site, Trouble { what: trouble.clone(), failures });
         Err(trouble)
     }
 
-    fn aside(&self) -> MutexGuard<'_, BTreeMap<Site, String>> {
+    fn aside(&self) -> MutexGuard<'_, BTreeMap<Site, Trouble>> {
         // Each change under the lock is a single insertion: a panic elsewhere has not spoiled it.
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,6 +205,10 @@ mod tests {
 
     #[async_trait]
     impl MacKey for Silent {
+        fn id(&self) -> &str {
+            "silent"
+        }
+
         async fn mac(&self, _: &[u8]) -> Result<Vec<u8>, DataKeyError> {
             std::future::pending().await
         }
@@ -156,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mac_is_that_of_rfc_4231_and_of_no_other_message() {
-        let key = HmacKey::new(b"Jefe");
+        let key = HmacKey::new("jefe", b"Jefe");
         let mac = key.mac(b"what do ya want for nothing?").await.unwrap();
         assert_eq!(hex::encode(&mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
         assert!(key.is_mac(b"what do ya want for nothing?", &mac).await.unwrap());
@@ -164,17 +228,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_region_that_is_away_is_waited_for_once() {
+    async fn a_region_that_is_away_is_waited_for_three_times_in_a_run_and_no_more() {
         let keys: [(Site, Arc<dyn MacKey>); 2] =
-            [(Site::Primary, Arc::new(HmacKey::new(b"near"))), (Site::Offsite, Arc::new(Silent))];
+            [(Site::Primary, Arc::new(HmacKey::new("near", b"near"))), (Site::Offsite, Arc::new(Silent))];
         let keys = MacKeys::new(keys);
         let began = tokio::time::Instant::now();
-        for _ in 0..3 {
-            let macs = keys.macs(b"entry").await;
-            assert_eq!(macs.keys().copied().collect::<Vec<_>>(), [Site::Primary]);
+        for _ in 0..5 {
+            // The MAC that counts is of a message that names the key that made it, and no other.
+            let macs = keys.macs(|ids| format!("{ids:?}").into_bytes()).await;
+            let vouching = keys.judge(br#"{"near"}"#, &macs).await;
+            assert_eq!((macs.len(), vouching.vouches), (1, [Site::Primary].into()));
         }
-        assert_eq!(began.elapsed(), PATIENCE);
-        assert_eq!(keys.for_run().macs(b"entry").await.len(), 1);
-        assert_eq!(began.elapsed(), 2 * PATIENCE);
+        assert_eq!(began.elapsed(), 3 * PATIENCE);
+        assert_eq!(keys.for_run().macs(|_| b"entry".to_vec()).await.len(), 1);
+        assert_eq!(began.elapsed(), 4 * PATIENCE);
     }
 }

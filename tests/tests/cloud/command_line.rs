@@ -124,36 +124,78 @@ async fn every_verb_speaks_text_to_a_person_and_one_json_document_to_a_program()
     assert_eq!(databases.unwrap(), "0", "a scratch database was left behind");
 }
 
+/// The trail that a backup vouches for, and what was written after it until a date, from either site.
+fn bring_back(stage: &Stage, backup_id: &str, recorded_at: &str, exported: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    for site in BOTH.map(|site| site.to_string()) {
+        // The backup's own entry was written after its manifest, in which the trail is named that there was.
+        for (name, until, entries) in [("before", recorded_at, 2), ("after", "2100-01-01T00:00:00Z", 5)] {
+            let into = folder.path().join(format!("{site}-{name}"));
+            let into = into.to_str().unwrap();
+            let arguments =
+                ["ledger", "restore", "--backup", backup_id, "--until", until, "--into", into, "--site", &site];
+            let report = json(stage, &arguments);
+            let found = report["entries"].as_u64().unwrap();
+            assert!(found >= 2 && (name == "before" || found == entries), "{report}");
+            for (number, line) in exported.lines().take(found as usize).enumerate() {
+                let stored = std::fs::read_to_string(format!("{into}/{:012}.json", number + 1)).unwrap();
+                assert_eq!(stored, line);
+            }
+            assert_eq!(std::fs::read_dir(into).unwrap().count() as u64, found);
+            complaint(&arguments, &run(stage, &arguments));
+        }
+    }
+    let into = folder.path().join("refused");
+    let early = [
+        "ledger",
+        "restore",
+        "--backup",
+        backup_id,
+        "--until",
+        "2020-01-01T00:00:00Z",
+        "--into",
+        into.to_str().unwrap(),
+    ];
+    assert!(complaint(&early, &run(stage, &early)).contains("it was taken after the date"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_trail_is_listed_proved_and_exported_and_an_altered_entry_is_named() {
     let stage = small_stage(&[]).await;
-    let id = json(&stage, &["backup"])["backup_id"].as_str().unwrap().to_owned();
+    text(&stage, &["backup", "--reason", "the first one"]);
+    let id = json(&stage, &["backup", "--reason", "before release 7"])["backup_id"].as_str().unwrap().to_owned();
     // The bus has the function verify it.
-    let verified = || json(&stage, &["ledger", "list", "--action", "verify"]) != serde_json::json!([]);
-    assert!((0..VERIFIED_POLLS).any(|_| verified() || sleep_a_poll()), "the backup was not verified");
+    let verified = || json(&stage, &["ledger", "list", "--action", "verify"]).as_array().unwrap().len() == 2;
+    assert!((0..VERIFIED_POLLS).any(|_| verified() || sleep_a_poll()), "the backups were not verified");
     text(&stage, &["drill"]);
 
     let listed = text(&stage, &["ledger", "list"]);
-    assert_eq!((listed.lines().count(), listed.lines().filter(|line| line.contains(&id)).count()), (4, 2), "{listed}");
-    let entries = json(&stage, &["ledger", "list", "--action", "backup", "--actor", "stated by", "--site", "offsite"]);
-    assert_eq!((entries.as_array().unwrap().len(), &entries[0]["subject"]), (1, &id.as_str().into()));
-    let at = entries[0]["at"].as_str().unwrap();
+    assert_eq!((listed.lines().count(), listed.lines().filter(|line| line.contains(&id)).count()), (6, 2), "{listed}");
+    // Who AWS says it was, and why they say they did it.
+    let entries = json(&stage, &["ledger", "list", "--action", "backup", "--actor", "arn:aws:", "--site", "offsite"]);
+    assert_eq!((entries.as_array().unwrap().len(), &entries[0]["subject"]), (2, &id.as_str().into()));
+    assert_eq!((&entries[0]["reason"], &entries[1]["reason"]), (&"before release 7".into(), &"the first one".into()));
+    let at = entries[1]["at"].as_str().unwrap();
     assert_eq!(json(&stage, &["ledger", "list", "--until", at]), serde_json::json!([]));
     assert_eq!(json(&stage, &["ledger", "list", "--since", at, "--limit", "2"]).as_array().unwrap().len(), 2);
+    assert_eq!(json(&stage, &["ledger", "list", "--since", at]).as_array().unwrap().len(), 5);
 
     let proved = text(&stage, &["ledger", "verify"]);
-    assert!(proved.starts_with("proved: 3 entries, one unbroken chain\nprimary's key vouches for 3"), "{proved}");
+    let expected = "proved: 5 entries, one unbroken chain on primary and offsite\nprimary's key vouches for 5";
+    assert!(proved.starts_with(expected), "{proved}");
     for site in ["primary", "offsite"] {
         let report = json(&stage, &["ledger", "verify", "--site", site]);
-        assert_eq!(report["vouched"], serde_json::json!({"primary": 3, "offsite": 3}));
+        assert_eq!(report["vouched"], serde_json::json!({"primary": 5, "offsite": 5}));
     }
     let Run { status, out, err } = run(&stage, &["ledger", "export"]);
-    assert_eq!((status, out.lines().count()), (0, 3), "{err}");
+    assert_eq!((status, out.lines().count()), (0, 5), "{err}");
     let stored = Stored::on(&stage).await;
     let keys = stored.keys(Site::Primary, "ledger/").await;
     for (line, key) in out.lines().zip(&keys) {
         assert_eq!(line.as_bytes(), stored.bytes(Site::Primary, key).await);
     }
+
+    bring_back(&stage, &id, entries[0]["at"].as_str().unwrap(), &out);
 
     // By somebody who may write to both buckets.
     let second = keys.iter().nth(1).unwrap();
@@ -161,10 +203,15 @@ async fn the_audit_trail_is_listed_proved_and_exported_and_an_altered_entry_is_n
     for site in BOTH {
         stored.overwrite(site, second, altered.clone().into_bytes()).await;
     }
-    for arguments in [&["ledger", "verify"][..], &["ledger", "export"], &["ledger", "verify", "--site", "offsite"]] {
-        let told = complaint(arguments, &run(&stage, arguments));
-        assert!(told.contains(second.as_str()) && told.contains("its MAC is not that of the key"), "{told}");
+    let told = "its MAC is not that of the key";
+    for arguments in [&["ledger", "verify"][..], &["ledger", "verify", "--site", "offsite"]] {
+        let complaint = complaint(arguments, &run(&stage, arguments));
+        assert!(complaint.contains(second.as_str()) && complaint.contains(told), "{complaint}");
     }
+    // What is before it is proved, and printed.
+    let Run { status, out: printed, err } = run(&stage, &["ledger", "export"]);
+    assert_eq!((status, printed.lines().collect::<Vec<_>>()), (1, out.lines().take(1).collect()), "{err}");
+    assert!(err.contains(second.as_str()) && err.contains(told), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,6 +113,7 @@ async fn a_backup_that_is_given_wrong_bytes_of_anything_it_reads_is_whole_or_fai
         // The next runs read other manifests and lists: only the site and the kind of their objects stay the same.
         let part = match kind.as_str() {
             "manifest.json" | "chunk list" => path.rsplit_once('/').unwrap().0.rsplit_once('/').unwrap().0,
+            "ledger" => path.rsplit_once('/').unwrap().0,
             _ => path,
         };
         for (fault, how) in both_ways(part) {

@@ -10,7 +10,7 @@ use lifeboat_engine::{
 };
 use lifeboat_local::PostgresServer;
 use lifeboat_model::{
-    DatabaseName, DrillReport, Event, Manifest, Severity, Site, VerificationReport, VerificationScope,
+    DatabaseName, DrillReport, Event, Mandate, Manifest, Severity, Site, VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_signals::RecordingOutbox;
@@ -122,7 +122,7 @@ pub fn process_with(sites: Sites, tools_dir: PathBuf) -> Process {
         sessions: 2,
         deadline: Deadline::none(),
         run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
-        actor: "schedule".to_owned(),
+        mandate: Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() },
         progress: Unwatched::shared(),
     };
     Process { lifeboat, outbox }

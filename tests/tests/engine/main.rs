@@ -19,6 +19,7 @@ mod reuse;
 mod sample;
 mod secrets;
 mod stores;
+mod trail;
 mod twice;
 mod way;
 mod wrapped_tools;

@@ -36,7 +36,7 @@ pub fn macs() -> MacKeys {
 }
 
 pub fn mac_key(site: Site) -> HmacKey {
-    HmacKey::new(site.to_string().as_bytes())
+    HmacKey::new(site.to_string(), site.to_string().as_bytes())
 }
 
 /// A key that nothing here was sealed with.

@@ -65,10 +65,14 @@ async fn a_backup_is_verified_and_proved_from_each_site_and_each_act_is_on_recor
     assert!(all.is_sound() && all.findings.is_empty(), "{:?}", all.findings);
     assert_eq!(
         one.objects,
-        2 * (chunks + 3),
-        "on both sites: chunks, manifest, the one part of the list, repository.json"
+        2 * (chunks + 4),
+        "on both sites: chunks, manifest, the one part of the list, repository.json, its entry of the ledger"
     );
-    assert_eq!(all.objects, one.objects, "the first backup is everything that there is");
+    assert_eq!(
+        all.objects,
+        one.objects + 2,
+        "the first backup is everything that there is, and now the verification's entry"
+    );
 
     for site in BOTH {
         let report = process.drill(&bench.drill_request(site)).await.unwrap();

@@ -43,9 +43,6 @@ async fn bring_each_over(run: &Run<'_>, repository: &Repository, database: &Data
             Err(error) => failure = failure.or(Some(error)),
         }
     }
-    if !behind.is_empty() {
-        repository.ledger(&run.lifeboat.macs).copy_to_other_site().await?;
-    }
     failure.map_or(Ok(()), Err)
 }
 
@@ -104,7 +101,7 @@ async fn record(run: &Run<'_>, repository: &Repository, manifest: &Manifest) {
     let (database, backup_id) = (&manifest.database, &manifest.backup_id);
     tracing::info!(%database, %backup_id, "an older backup was brought to the off-site");
     let act = LedgerAct {
-        actor: run.lifeboat.actor.clone(),
+        mandate: run.lifeboat.mandate.clone(),
         action: "bring-over".to_owned(),
         subject: backup_id.to_string(),
         outcome: Outcome::Completed,

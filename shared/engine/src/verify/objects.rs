@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_model::{
-    BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, Manifest, Origin, Site, StoredChunk,
-    VerificationReport,
+    BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, LedgerLink, Manifest, Origin, Site,
+    StoredChunk, VerificationReport,
 };
 use lifeboat_vault::{Listed, ObjectState, Repository, chunk_key, chunk_list_key, manifest_key};
 
@@ -29,7 +29,7 @@ pub(super) const BATCH: usize = 256;
 
 /// What has been read and found so far.
 pub(super) struct Inspection<'a> {
-    lifeboat: &'a Lifeboat,
+    pub(super) lifeboat: &'a Lifeboat,
     pub(super) repository: Arc<Repository>,
     began: Instant,
     objects: u64,
@@ -113,6 +113,16 @@ impl<'a> Inspection<'a> {
         let Some(manifest) = self.any_manifest(backup).await else { return Ok(ChunkCount::default()) };
         self.look_at(Listed::chunk_list(&manifest)).await?;
         Ok(ChunkCount::from(&manifest))
+    }
+
+    /// The entry of the audit trail that a backup names.
+    pub(super) async fn anchor(&mut self, backup: &Backup) -> Option<LedgerLink> {
+        self.any_manifest(backup).await?.ledger
+    }
+
+    /// Adds what was read elsewhere to the totals.
+    pub(super) fn count(&mut self, objects: u64) {
+        self.objects += objects;
     }
 
     /// How many chunks a backup lists, as far as any site can tell.

@@ -1,30 +1,33 @@
 //! An entry as it is stored, with what vouches for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use lifeboat_model::{LedgerEntry, Sha256, Site};
+use lifeboat_model::{LedgerEntry, LedgerLink, Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::checksum::sha256;
-use crate::document::Place;
+use crate::document::{Place, encode};
 use crate::error::VaultError;
+use crate::layout::ledger_key;
+use crate::mac::MacKeys;
+use crate::store::NewObject;
 
-/// `ledger/<yyyy>/<mm>/<dd>/<number>.json`.
+/// MACs of an entry, at most: one of each site's key.
+const MOST_MACS: usize = 4;
+
+/// Longest name of a key. The ARN of a KMS key has some 80 bytes.
+const KEY_NAME_BYTES: usize = 512;
+
+/// `ledger/<number>.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Envelope {
+struct Envelope {
     entry: Box<RawValue>,
-    /// In base64, by the site whose key made it.
-    macs: BTreeMap<Site, String>,
-}
-
-impl Envelope {
-    pub(super) fn new(entry: Box<RawValue>, macs: &BTreeMap<Site, Vec<u8>>) -> Self {
-        Self { entry, macs: macs.iter().map(|(site, mac)| (*site, BASE64.encode(mac))).collect() }
-    }
+    /// In base64, by the id of the key that made it.
+    macs: BTreeMap<String, String>,
 }
 
 /// A stored entry, read.
@@ -36,28 +39,57 @@ pub(super) struct Stored {
     pub(super) sha256: Sha256,
     /// What its MACs are of.
     pub(super) message: Vec<u8>,
-    pub(super) macs: BTreeMap<Site, Vec<u8>>,
+    pub(super) macs: BTreeMap<String, Vec<u8>>,
 }
 
 impl Stored {
-    /// Reads an entry of the repository `repository_id`. Nothing is checked yet but its form.
+    /// Reads an entry of the repository `repository_id`. Nothing is checked yet but its form, of which there is only one.
     pub(super) fn decode(place: Place<'_>, repository_id: &str, bytes: &[u8]) -> Result<Self, VaultError> {
-        let Envelope { entry, macs } = place.parse(bytes)?;
-        let mac = |(site, text): (Site, String)| {
-            let mac = BASE64.decode(text).map_err(|_| place.damaged("a MAC is not base64"))?;
-            Ok::<_, VaultError>((site, mac))
-        };
+        let Envelope { entry: raw, macs } = place.canonical(bytes)?;
+        // Their names are a part of what keys are asked about, and no key takes more than 4,096 bytes.
+        if macs.len() > MOST_MACS || macs.keys().any(|key| key.len() > KEY_NAME_BYTES) {
+            return Err(place.damaged("it has more MACs, or longer names of keys, than any entry"));
+        }
+        let macs = macs.into_iter().map(|(key, mac)| Some((key, BASE64.decode(mac).ok()?))).collect::<Option<_>>();
+        let macs: BTreeMap<String, Vec<u8>> = macs.ok_or_else(|| place.damaged("a MAC is not base64"))?;
+        let keys = macs.keys().map(String::as_str).collect();
         Ok(Self {
-            text: String::from_utf8_lossy(bytes).into_owned(),
-            entry: place.parse(entry.get().as_bytes())?,
+            text: str::from_utf8(bytes).map_err(|_| place.damaged("it is not UTF-8"))?.to_owned(),
+            entry: place.canonical(raw.get().as_bytes())?,
             sha256: sha256(bytes),
-            message: message(repository_id, entry.get()),
-            macs: macs.into_iter().map(mac).collect::<Result<_, _>>()?,
+            message: message(repository_id, raw.get(), &keys),
+            macs,
         })
+    }
+
+    pub(super) fn link(&self) -> LedgerLink {
+        LedgerLink { number: self.entry.number, sha256: self.sha256 }
     }
 }
 
-/// What the MAC of an entry is of, from the entry's exact bytes. In ASCII, so that a person can ask the key about it by hand.
-pub(super) fn message(repository_id: &str, entry: &str) -> Vec<u8> {
-    format!("lifeboat ledger entry of repository {repository_id}, sha-256 {}", sha256(entry.as_bytes())).into_bytes()
+/// The object of a new entry, with the MACs of all keys that answer.
+///
+/// # Errors
+/// [`VaultError::NotVouched`] when none does.
+pub(super) async fn seal_entry(
+    entry: &LedgerEntry,
+    repository_id: &str,
+    macs: &MacKeys,
+) -> Result<NewObject, VaultError> {
+    let key = ledger_key(entry.number);
+    let raw =
+        serde_json::value::to_raw_value(entry).map_err(|source| VaultError::Encode { key: key.clone(), source })?;
+    let made = macs.macs(|keys| message(repository_id, raw.get(), keys)).await;
+    if made.is_empty() {
+        return Err(VaultError::NotVouched { reason: macs.troubles() });
+    }
+    let macs = made.into_iter().map(|(key, mac)| (key, BASE64.encode(mac))).collect();
+    Ok(NewObject::new(encode(&key, &Envelope { entry: raw, macs })?))
+}
+
+/// What the MACs of an entry are of, from the entry's exact bytes. In ASCII, so that a person can ask a key about it by hand.
+fn message(repository_id: &str, entry: &str, keys: &BTreeSet<&str>) -> Vec<u8> {
+    let keys: Vec<&str> = keys.iter().copied().collect();
+    let (sha256, keys) = (sha256(entry.as_bytes()), keys.join(" "));
+    format!("lifeboat ledger entry of repository {repository_id}, sha-256 {sha256}, keys {keys}").into_bytes()
 }

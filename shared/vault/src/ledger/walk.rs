@@ -1,234 +1,409 @@
-//! Reading the chain, and proving that it is one.
+//! Proving that the trail is one chain, on both sites, and putting back what one of them lost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use lifeboat_model::{LedgerEntry, Sha256, Site};
+use lifeboat_model::{Finding, FindingKind, LedgerEntry, LedgerLink, Site};
 use serde::Serialize;
 
+use super::fault::LedgerFault;
 use super::stored::Stored;
-use super::{ENTRY_LIMIT_BYTES, FoundHead, Ledger, NOBODY_VOUCHES, head_is_damaged};
+use super::{ENTRY_LIMIT_BYTES, Ledger, READS_AT_ONCE};
 use crate::document::Place;
 use crate::error::VaultError;
-use crate::layout::{LEDGER_HEAD_KEY, LEDGER_PREFIX, ledger_key};
+use crate::layout::ledger_key;
 use crate::mac::Vouching;
 use crate::sites::SiteStore;
+use crate::store::{NewObject, PutCondition, Version};
+use crate::store_error::StoreError;
 
-/// Entries read, and keys asked about one, at the same time.
-const READS_AT_ONCE: usize = 16;
+/// Findings that a report names, at most; the others are counted.
+const NAMED_FINDINGS: usize = 1000;
 
-/// Which entries are wanted. Absent: any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LedgerFilter {
-    /// Not before this time.
-    pub since: Option<Timestamp>,
-    /// Before this time.
-    pub until: Option<Timestamp>,
-    /// A part of the actor's name.
-    pub actor: Option<String>,
-    /// The act.
-    pub action: Option<String>,
+/// Distance from which on a lone key is taken for one that was never an entry's.
+const FAR_BEYOND: u64 = 100_000;
+
+/// Which part of the chain is walked, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// The first entry, from 1. What is before it is taken for granted.
+    pub from: u64,
+    /// Where it ends.
+    pub end: WalkEnd,
+    /// Entries that backups name. One beyond the newest entry is lost.
+    pub anchors: Vec<Anchor>,
+    /// Whether a site gets back what it lost, from the other one.
+    pub heal: bool,
 }
 
-impl LedgerFilter {
-    fn wants(&self, entry: &LedgerEntry) -> bool {
-        self.since.is_none_or(|since| entry.at >= since)
-            && self.until.is_none_or(|until| entry.at < until)
-            && self.actor.as_ref().is_none_or(|actor| entry.actor.contains(actor.as_str()))
-            && self.action.as_ref().is_none_or(|action| entry.action == *action)
-    }
+/// An entry that a backup names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// The entry.
+    pub link: LedgerLink,
+    /// Whether the manifest was authenticated with the chunk key: then it proves the trail up to the entry. One that was only held
+    /// against `repository.json` can contradict the trail, and not prove it.
+    pub proves: bool,
+}
 
-    /// Whether an entry under this key may be of a day that is wanted.
-    fn may_want(&self, key: &str) -> bool {
-        let day = |at: Timestamp| format!("{LEDGER_PREFIX}{}/", at.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d"));
-        let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
-        self.since.is_none_or(|since| folder >= day(since).trim_end_matches('/'))
-            && self.until.is_none_or(|until| folder <= day(until).trim_end_matches('/'))
+/// Where a walk ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalkEnd {
+    /// At the newest entry there is.
+    Newest,
+    /// At this entry, or at the first one after it that something vouches for.
+    At(u64),
+}
+
+impl Walk {
+    /// The whole chain. Changes nothing.
+    pub fn whole() -> Self {
+        Self { from: 1, end: WalkEnd::Newest, anchors: Vec::new(), heal: false }
     }
 }
 
-/// What a walk along the whole chain found.
+/// What a walk along the chain found: every entry names the hash of the one before, and no key that was asked denies one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ChainReport {
-    /// Entries, each naming the hash of the one before.
+    /// The sites that were walked and compared.
+    pub sites: Vec<Site>,
+    /// Sites that did not serve.
+    pub away: Vec<Site>,
+    /// The first entry that was walked.
+    pub from: u64,
+    /// Entries that were walked.
     pub entries: u64,
-    /// The newest one's SHA-256; absent for an empty ledger.
-    pub newest: Option<Sha256>,
-    /// Entries for which at least one key vouches.
+    /// The last of them; absent when there was none.
+    pub newest: Option<LedgerLink>,
+    /// Entries that are proved: a key or a backup vouches for them, or for a later one, and with it for all before.
     pub proved: u64,
     /// Entries for which the key of a site vouches, for each key that was asked.
     pub vouched: BTreeMap<Site, u64>,
     /// Keys that were not asked about all entries, and why.
     pub silent: BTreeMap<Site, String>,
+    /// Newest entries that have not reached the off-site.
+    pub behind: u64,
+    /// Entries that one site lost, or has otherwise than they were written.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those that are named.
+    pub more_findings: u64,
 }
 
 impl ChainReport {
-    /// Whether a key vouches for every entry. Hashes alone prove nothing against somebody who can compute them.
+    /// Whether there is a trail, and every entry of it is proved. Hashes alone prove nothing against somebody who can compute them.
     pub fn is_proved(&self) -> bool {
-        self.proved == self.entries
+        self.entries > 0 && self.proved == self.entries
+    }
+
+    /// The key of the first entry for which nothing vouches, nor for any after it.
+    pub fn unproved(&self) -> Option<String> {
+        (self.proved < self.entries).then(|| ledger_key(self.from + self.proved))
+    }
+
+    /// Whether every site was walked, and none lost or altered an entry that was not put back.
+    pub fn is_sound(&self) -> bool {
+        self.away.is_empty() && self.more_findings == 0 && self.findings.iter().all(|finding| finding.healed)
     }
 }
 
+/// What a site has in an entry's place.
+enum Found {
+    Entry {
+        stored: Box<Stored>,
+        vouching: Vouching,
+        version: Version,
+    },
+    Wrong {
+        reason: LedgerFault,
+        version: Option<Version>,
+    },
+    Missing,
+    /// The site serves no longer.
+    Away,
+}
+
+/// What is not as it should be on one site, and the state that a write must name to put it right.
+struct Amiss {
+    site: Site,
+    kind: FindingKind,
+    reason: LedgerFault,
+    condition: Option<PutCondition>,
+    /// It is on its way: no finding, unless that lasts.
+    is_only_behind: bool,
+}
+
 impl Ledger {
-    /// The newest entries that are wanted, newest first, at most `limit`, from the primary or the first site there is.
+    /// Walks the whole chain, reads only. See [`Ledger::walk`].
     ///
     /// # Errors
-    /// [`VaultError::Document`] for an object that is no entry; [`VaultError::Store`].
-    pub async fn entries(&self, filter: &LedgerFilter, limit: usize) -> Result<Vec<LedgerEntry>, VaultError> {
-        let store = self.reading_site()?;
-        let keys = self.keys(store).await?;
-        let wanted = keys.iter().rev().filter(|key| filter.may_want(key));
-        let entries = futures_util::stream::iter(wanted)
-            .map(|key| async move { Ok::<_, VaultError>(self.read(store, key).await?.entry) })
-            .buffered(READS_AT_ONCE)
-            .try_filter(|entry| std::future::ready(filter.wants(entry)));
-        entries.take(limit).try_collect().await
-    }
-
-    /// Walks the whole chain on the first site there is: numbers without gaps, each entry under its own key and naming
-    /// the hash of the one before, each MAC that of its key, none without; and on the primary, the head vouches for the newest.
-    /// What the other site has of it must be the same bytes; entries that have not reached it yet are no break. What is appended
-    /// meanwhile is not looked at.
-    ///
-    /// # Errors
-    /// [`VaultError::LedgerBroken`] names the first entry that does not fit; [`VaultError::Document`] one that is none.
+    /// As [`Ledger::walk`].
     pub async fn verify_chain(&self) -> Result<ChainReport, VaultError> {
-        Ok(self.walk().await?.report)
+        self.walk(&Walk::whole(), |_, _| true).await
     }
 
-    async fn walk(&self) -> Result<Walked, VaultError> {
-        let store = self.reading_site()?;
-        let keys = self.keys(store).await?;
-        let mut walked = Walked::default();
-        let mut read = futures_util::stream::iter(&keys)
-            .map(async |key| {
-                let stored = self.read(store, key).await?;
-                let vouching = self.macs.judge(&stored.message, &stored.macs).await;
-                Ok::<_, VaultError>((key, stored, vouching))
+    /// Walks the chain on all sites side by side, and gives each entry to `take` with its exact stored text once it is seen to
+    /// fit, until `take` wants no more. What is appended meanwhile is not looked at. Memory does not grow with the ledger.
+    ///
+    /// An entry fits when its number, its predecessor's hash and its MACs do. When one site's does and the other's does not,
+    /// that is a finding; healed, when that is wanted and a key vouches for the entry that fits.
+    ///
+    /// # Errors
+    /// [`VaultError::LedgerBroken`] names the first entry that fits on no site, that the sites both vouch for differently, or that
+    /// is another one than a backup names; [`VaultError::Store`].
+    pub async fn walk(
+        &self,
+        walk: &Walk,
+        mut take: impl FnMut(&LedgerEntry, &str) -> bool,
+    ) -> Result<ChainReport, VaultError> {
+        let stores = self.walked_sites().await?;
+        let newest = stores.iter().map(|(_, newest)| *newest).max().unwrap_or_default();
+        let (sites, away) =
+            self.sites.names().into_iter().partition(|site| stores.iter().any(|(store, _)| store.site() == *site));
+        let mut chain = Chain::new(walk, sites, away, newest);
+        let reach = |site| stores.iter().find(|(store, _)| store.site() == site).map_or(0, |(_, newest)| *newest);
+        // What the off-site has must stay the trail up to some entry, without a hole.
+        let mut offsite_reach = reach(Site::Offsite);
+        let mut read = futures_util::stream::iter(walk.from..=newest)
+            .map(|number| {
+                let stores = &stores;
+                async move {
+                    let mut found = Vec::with_capacity(stores.len());
+                    for (store, newest) in stores {
+                        let is_behind = store.site() == Site::Offsite && number > *newest;
+                        found.push((store.site(), is_behind, self.find(store, number).await?));
+                    }
+                    Ok::<_, VaultError>((number, found))
+                }
             })
             .buffered(READS_AT_ONCE);
-        while let Some((key, stored, vouching)) = read.try_next().await? {
-            walked.step(key, &stored, vouching, !self.macs.is_empty())?;
-        }
-        if store.site() == Site::Primary {
-            walked.check_head(self.read_head(store).await?)?;
-        }
-        for other in self.sites.iter().filter(|other| other.site() != store.site()) {
-            let (known, later): (Vec<String>, Vec<String>) =
-                self.keys(other).await?.into_iter().partition(|key| keys.last().is_some_and(|newest| key <= newest));
-            // What was appended meanwhile was stored here first.
-            for key in later {
-                if store.head(&key).await?.is_none() {
-                    return Err(VaultError::LedgerBroken { key, reason: "the other site has it, and it is lost here" });
-                }
+        while let Some((number, found)) = read.try_next().await? {
+            let (stored, vouching, amiss) = chain.choose(number, found)?;
+            chain.go_on(&stored, vouching)?;
+            for amiss in amiss {
+                let leaves_no_hole = !amiss.is_only_behind || number == offsite_reach + 1;
+                let may_heal = walk.heal && chain.proved_to == number && leaves_no_hole;
+                let healed = may_heal && self.put_back(&amiss, &stored).await?;
+                offsite_reach += u64::from(healed && amiss.is_only_behind);
+                chain.found(number, &amiss, healed);
             }
-            let mut read = futures_util::stream::iter(known)
-                .map(async |key| Ok::<_, VaultError>((self.read(other, &key).await?.sha256, key)))
-                .buffered(READS_AT_ONCE);
-            while let Some((sha256, key)) = read.try_next().await? {
-                if walked.hashes.get(&key) != Some(&sha256) {
-                    return Err(VaultError::LedgerBroken { key, reason: "the other site has another entry" });
-                }
+            if !take(&stored.entry, &stored.text) || chain.is_at_its_end(number) {
+                return Ok(chain.report);
+            }
+        }
+        chain.finish()
+    }
+
+    /// The number of the newest entry on any site; 0 while there is none.
+    ///
+    /// # Errors
+    /// [`VaultError::LedgerBroken`] for a key that is none of an entry; [`VaultError::Store`].
+    pub async fn newest_number_anywhere(&self) -> Result<u64, VaultError> {
+        Ok(self.walked_sites().await?.into_iter().map(|(_, newest)| newest).max().unwrap_or_default())
+    }
+
+    /// The sites that serve, each with the number of its newest entry.
+    async fn walked_sites(&self) -> Result<Vec<(&SiteStore, u64)>, VaultError> {
+        let mut walked = Vec::new();
+        for store in self.sites.iter() {
+            let newest = self.newest_number(store, 0).await;
+            if let Some(newest) = self.sites.or_aside(newest)? {
+                walked.push((store, newest));
             }
         }
         Ok(walked)
     }
 
-    /// Walks the chain, then gives the entries that are wanted to `take`, exactly as they are stored and were proved, oldest first,
-    /// until it wants no more.
-    ///
-    /// # Errors
-    /// As [`Ledger::verify_chain`].
-    pub async fn export(
-        &self,
-        filter: &LedgerFilter,
-        mut take: impl FnMut(&str) -> bool,
-    ) -> Result<ChainReport, VaultError> {
-        let (store, walked) = (self.reading_site()?, self.walk().await?);
-        let mut wanted: Vec<&String> = walked.hashes.keys().filter(|key| filter.may_want(key)).collect();
-        wanted.sort_unstable();
-        let mut read = futures_util::stream::iter(wanted)
-            .map(async |key| Ok::<_, VaultError>((key, self.read(store, key).await?)))
-            .buffered(READS_AT_ONCE);
-        while let Some((key, stored)) = read.try_next().await? {
-            if walked.hashes.get(key) != Some(&stored.sha256) {
-                return Err(VaultError::LedgerBroken {
-                    key: key.clone(),
-                    reason: "it was altered after it was proved",
-                });
+    async fn find(&self, store: &SiteStore, number: u64) -> Result<Found, VaultError> {
+        let key = ledger_key(number);
+        match store.store().get(&key, ENTRY_LIMIT_BYTES).await {
+            Ok(fetched) => {
+                let place = Place { site: store.site(), key: &key };
+                let version = fetched.version;
+                let Ok(stored) = Stored::decode(place, &self.repository_id, &fetched.body) else {
+                    return Ok(Found::Wrong { reason: LedgerFault::NoEntry, version: Some(version) });
+                };
+                let vouching = self.macs.judge(&stored.message, &stored.macs).await;
+                Ok(Found::Entry { stored: Box::new(stored), vouching, version })
             }
-            if filter.wants(&stored.entry) && !take(&stored.text) {
-                break;
+            Err(StoreError::NotFound { .. }) => Ok(Found::Missing),
+            Err(StoreError::TooLarge { .. }) => {
+                let version = store.head(&key).await?.map(|head| head.version);
+                Ok(Found::Wrong { reason: LedgerFault::NoEntry, version })
+            }
+            Err(StoreError::Denied { .. } | StoreError::Rejected { .. } | StoreError::Corrupt { .. }) => {
+                Ok(Found::Wrong { reason: LedgerFault::NotGiven, version: None })
+            }
+            Err(source) => {
+                self.sites.or_aside::<()>(Err(store.error(source)))?;
+                Ok(Found::Away)
             }
         }
-        Ok(walked.report)
     }
 
-    async fn read(&self, store: &SiteStore, key: &str) -> Result<Stored, VaultError> {
-        let fetched = store.get(key, ENTRY_LIMIT_BYTES).await?;
-        Stored::decode(Place { site: store.site(), key }, &self.repository_id, &fetched.body)
+    /// Writes an entry where a site has none, or has another. Whether it is there now.
+    async fn put_back(&self, amiss: &Amiss, stored: &Stored) -> Result<bool, VaultError> {
+        let Some(condition) = amiss.condition.clone() else { return Ok(false) };
+        let store = self.sites.get(amiss.site)?;
+        let (key, object) = (ledger_key(stored.entry.number), NewObject::new(stored.text.clone()));
+        match store.store().put(&key, object, condition).await {
+            Ok(_) => Ok(true),
+            // Somebody else was faster, at best with the same.
+            Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {
+                let there = store.find(&key, ENTRY_LIMIT_BYTES).await?;
+                Ok(there.is_some_and(|there| there.body == stored.text.as_bytes()))
+            }
+            Err(source) => Err(store.error(source)),
+        }
     }
 }
 
 /// How far a walk has come.
-#[derive(Default)]
-struct Walked {
+struct Chain<'a> {
+    walk: &'a Walk,
+    /// The last entry that fits.
+    link: Option<LedgerLink>,
+    /// The number of the newest entry for which something vouches.
+    proved_to: u64,
+    /// The newest number of any site.
+    newest: u64,
     report: ChainReport,
-    hashes: HashMap<String, Sha256>,
 }
 
-impl Walked {
-    fn step(&mut self, key: &str, stored: &Stored, vouching: Vouching, has_keys: bool) -> Result<(), VaultError> {
-        let broken = |reason| VaultError::LedgerBroken { key: key.to_owned(), reason };
-        let (report, Stored { entry, sha256, macs, .. }) = (&mut self.report, stored);
-        let Vouching { vouches, denies, silent } = vouching;
-        if entry.number != report.entries + 1 {
-            return Err(broken("its number does not follow"));
+impl<'a> Chain<'a> {
+    fn new(walk: &'a Walk, sites: Vec<Site>, away: Vec<Site>, newest: u64) -> Self {
+        let report = ChainReport { sites, away, from: walk.from, ..ChainReport::default() };
+        Self { walk, link: None, proved_to: 0, newest, report }
+    }
+
+    /// The entry that fits, and what is amiss on each site.
+    fn choose(
+        &mut self,
+        number: u64,
+        found: Vec<(Site, bool, Found)>,
+    ) -> Result<(Stored, Vouching, Vec<Amiss>), VaultError> {
+        let broken = |reason| VaultError::LedgerBroken { key: ledger_key(number), reason };
+        let (mut fitting, mut amiss) = (Vec::new(), Vec::new());
+        for (site, is_behind, found) in found {
+            match found {
+                Found::Missing => amiss.push(Amiss::missing(site, is_behind)),
+                Found::Away if self.report.away.contains(&site) => {}
+                Found::Away => self.report.away.push(site),
+                Found::Wrong { reason, version } => amiss.push(Amiss::wrong(site, reason, version)),
+                Found::Entry { stored, vouching, version } => match self.misfit(number, &stored, &vouching) {
+                    Some(reason) => amiss.push(Amiss::wrong(site, reason, Some(version))),
+                    None => fitting.push((site, *stored, vouching, version)),
+                },
+            }
         }
-        if ledger_key(entry.at, entry.number) != key {
-            return Err(broken("it is under another entry's key"));
+        // The primary's is the first of two for which as much is said.
+        let best = fitting
+            .iter()
+            .enumerate()
+            .max_by_key(|(place, (_, _, vouching, _))| (!vouching.vouches.is_empty(), std::cmp::Reverse(*place)));
+        let Some((best, _)) = best else {
+            let of_present = amiss.iter().find(|amiss| amiss.kind != FindingKind::Missing);
+            // A key far beyond the trail is not what is left of one that lost millions of entries.
+            if of_present.is_none() && self.newest - number > FAR_BEYOND {
+                return Err(VaultError::LedgerBroken { key: ledger_key(self.newest), reason: LedgerFault::StrayKey });
+            }
+            return Err(broken(of_present.map_or(LedgerFault::Lost, |amiss| amiss.reason)));
+        };
+        let (_, stored, vouching, _) = fitting.swap_remove(best);
+        for (site, other, others_vouching, version) in fitting {
+            if other.sha256 != stored.sha256 {
+                if others_vouching.vouches.is_empty() && !vouching.vouches.is_empty() {
+                    amiss.push(Amiss::wrong(site, LedgerFault::NotVouched, Some(version)));
+                } else {
+                    return Err(broken(LedgerFault::SitesDiffer));
+                }
+            }
         }
-        if entry.previous != report.newest {
-            return Err(broken("it does not name the entry before it"));
+        Ok((stored, vouching, amiss))
+    }
+
+    fn misfit(&self, number: u64, stored: &Stored, vouching: &Vouching) -> Option<LedgerFault> {
+        let is_first_walked = number == self.walk.from && number > 1;
+        let names_previous = match self.link {
+            None if is_first_walked => stored.entry.previous.is_some(),
+            link => stored.entry.previous == link.map(|link| link.sha256),
+        };
+        if stored.entry.number != number {
+            Some(LedgerFault::Number)
+        } else if !names_previous {
+            Some(LedgerFault::Previous)
+        } else if !vouching.denies.is_empty() {
+            Some(LedgerFault::Mac)
+        } else if stored.macs.is_empty() {
+            Some(LedgerFault::NoMac)
+        } else {
+            None
         }
-        if !denies.is_empty() {
-            return Err(broken("its MAC is not that of the key"));
+    }
+
+    /// Takes the entry that fits for the next one of the chain.
+    fn go_on(&mut self, stored: &Stored, vouching: Vouching) -> Result<(), VaultError> {
+        let link = stored.link();
+        let number = link.number;
+        let mut named = self.walk.anchors.iter().filter(|anchor| anchor.link.number == number);
+        if named.clone().any(|anchor| anchor.link != link) {
+            return Err(VaultError::LedgerBroken { key: ledger_key(number), reason: LedgerFault::AnchorDiffers });
         }
-        if has_keys && vouches.is_empty() && silent.is_empty() {
-            let is_elsewhere = !macs.is_empty();
-            return Err(broken(if is_elsewhere {
-                "only a key that is not configured here could vouch for it"
-            } else {
-                NOBODY_VOUCHES
-            }));
+        if named.any(|anchor| anchor.proves) || !vouching.vouches.is_empty() {
+            self.proved_to = number;
         }
-        report.proved += u64::from(!vouches.is_empty());
-        vouches.into_iter().for_each(|site| *report.vouched.entry(site).or_default() += 1);
-        for (site, why) in silent {
+        let report = &mut self.report;
+        vouching.vouches.into_iter().for_each(|site| *report.vouched.entry(site).or_default() += 1);
+        for (site, why) in vouching.silent {
             report.silent.entry(site).or_insert(why);
         }
-        (report.entries, report.newest) = (entry.number, Some(*sha256));
-        self.hashes.insert(key.to_owned(), *sha256);
+        report.entries += 1;
+        report.proved = (self.proved_to + 1).saturating_sub(self.walk.from);
+        report.newest = Some(link);
+        self.link = Some(link);
         Ok(())
     }
 
-    /// The head, read after the walk, holds the newest entry, or the one after it, whose writer died before it was stored, or a
-    /// later one that was appended meanwhile.
-    fn check_head(&self, head: FoundHead) -> Result<(), VaultError> {
-        let broken = |reason| VaultError::LedgerBroken { key: LEDGER_HEAD_KEY.to_owned(), reason };
-        let newest = match head {
-            FoundHead::Nothing if self.report.entries == 0 => return Ok(()),
-            FoundHead::Nothing => return Err(broken("it is lost")),
-            FoundHead::Damaged(_) => return Err(head_is_damaged()),
-            FoundHead::Sound(newest) => newest,
-        };
-        let fits = match newest.entry.number.checked_sub(self.report.entries) {
-            Some(0) => Some(newest.sha256()) == self.report.newest,
-            Some(1) => newest.entry.previous == self.report.newest,
-            later => later.is_some(),
-        };
-        if fits { Ok(()) } else { Err(broken("its entry is not the newest one")) }
+    fn is_at_its_end(&self, number: u64) -> bool {
+        // With a key that does not answer, a later entry is not proved either.
+        let nobody_will = self.proved_to == 0 && self.report.vouched.is_empty();
+        matches!(self.walk.end, WalkEnd::At(end) if number >= end && (self.proved_to == number || nobody_will))
+    }
+
+    fn found(&mut self, number: u64, amiss: &Amiss, healed: bool) {
+        if amiss.is_only_behind {
+            self.report.behind += u64::from(!healed);
+            return;
+        }
+        let how = if healed { format!("; put back from {}", amiss.site.other()) } else { String::new() };
+        let detail = format!("{}{how}", amiss.reason);
+        let finding = Finding { kind: amiss.kind, site: Some(amiss.site), subject: ledger_key(number), detail, healed };
+        tracing::warn!(finding = %finding, "an entry of the ledger is not as it was written");
+        if self.report.findings.len() < NAMED_FINDINGS {
+            self.report.findings.push(finding);
+        } else {
+            self.report.more_findings += u64::from(!healed);
+        }
+    }
+
+    /// At the newest entry: every one that a backup names must have been met.
+    fn finish(self) -> Result<ChainReport, VaultError> {
+        let lost = self.walk.anchors.iter().filter(|anchor| anchor.link.number > self.newest);
+        if lost.count() > 0 {
+            let key = ledger_key(self.newest.saturating_add(1));
+            return Err(VaultError::LedgerBroken { key, reason: LedgerFault::AnchorLost });
+        }
+        Ok(self.report)
+    }
+}
+
+impl Amiss {
+    fn missing(site: Site, is_only_behind: bool) -> Self {
+        let condition = Some(PutCondition::CreateOnly);
+        Self { site, kind: FindingKind::Missing, reason: LedgerFault::Lost, condition, is_only_behind }
+    }
+
+    fn wrong(site: Site, reason: LedgerFault, version: Option<Version>) -> Self {
+        let condition = version.map(PutCondition::IfMatch);
+        Self { site, kind: FindingKind::Checksum, reason, condition, is_only_behind: false }
     }
 }

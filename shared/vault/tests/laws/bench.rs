@@ -55,9 +55,14 @@ pub fn raw_keys(names: &[&str]) -> Arc<dyn DataKeys> {
     Arc::new(RawAesDataKeys::new(names.iter().map(key).collect()).unwrap())
 }
 
+/// The MAC key of a site, called as the site.
+pub fn mac_key(site: Site) -> Arc<dyn MacKey> {
+    Arc::new(HmacKey::new(site.to_string(), site.to_string().as_bytes()))
+}
+
 /// The MAC keys of these sites.
 pub fn mac_keys(sites: &[Site]) -> MacKeys {
-    let key = |site: &Site| -> (Site, Arc<dyn MacKey>) { (*site, Arc::new(HmacKey::new(site.to_string().as_bytes()))) };
+    let key = |site: &Site| -> (Site, Arc<dyn MacKey>) { (*site, mac_key(*site)) };
     MacKeys::new(sites.iter().map(key))
 }
 
@@ -171,6 +176,7 @@ pub fn manifest(backup_id: &BackupId, epoch: lifeboat_model::EpochNumber, chunk_
         chunk_list,
         seconds: Phases::default(),
         tools: Vec::new(),
+        ledger: None,
     }
 }
 

@@ -133,9 +133,21 @@ async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_reg
     }
     let report = ledger.verify_chain().await.unwrap();
     assert_eq!((report.entries, &report.vouched), (2, &[(Site::Primary, 2), (Site::Offsite, 2)].into()));
-    // The other way round, as if each key were the other's: KMS says that none of the MACs is its own.
+    // A site that takes the place of the other brings its key along.
     let swapped = MacKeys::new([(Site::Primary, cloud.offsite.mac_key()), (Site::Offsite, cloud.primary.mac_key())]);
-    let broken = repository.ledger(&swapped).verify_chain().await.unwrap_err();
+    let report = repository.ledger(&swapped).verify_chain().await.unwrap();
+    assert_eq!(
+        (report.is_proved(), report.entries),
+        (true, 2),
+        "a key is known by its ARN, whichever site it is set for"
+    );
+    let spoiled = bucket_bytes(&cloud.primary, "ledger/000000000002.json").await;
+    let spoiled = String::from_utf8(spoiled).unwrap().replace("two", "owt");
+    for region in [&cloud.primary, &cloud.offsite] {
+        let put = region.s3.put_object().bucket(&region.bucket).key("ledger/000000000002.json");
+        put.body(spoiled.clone().into_bytes().into()).send().await.unwrap();
+    }
+    let broken = ledger.verify_chain().await.unwrap_err();
     assert!(matches!(broken, VaultError::LedgerBroken { .. }), "{broken:?}");
     let leases = repository.leases().unwrap();
     let mut held = leases.acquire("backup-clinic", "a", crate::crowds::TTL, now()).await.unwrap();

@@ -9,7 +9,7 @@ use lifeboat_engine::{
     backup, drill, verify,
 };
 use lifeboat_local::{PostgresOptions, PostgresServer};
-use lifeboat_model::{BackupId, Outcome, Site, VerificationScope};
+use lifeboat_model::{BackupId, Mandate, Outcome, Site, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_signals::RecordingOutbox;
 use lifeboat_vault::{ObjectStore, Sites};
@@ -255,7 +255,7 @@ impl Field {
             sessions: SESSIONS,
             deadline: Deadline::none(),
             run_id: format!("campaign-{}", RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
-            actor: "schedule".to_owned(),
+            mandate: Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() },
             progress: Unwatched::shared(),
         }
     }

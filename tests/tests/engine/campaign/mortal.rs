@@ -101,6 +101,10 @@ impl MortalMacs {
 
 #[async_trait]
 impl MacKey for MortalMacs {
+    fn id(&self) -> &str {
+        self.key.id()
+    }
+
     async fn mac(&self, message: &[u8]) -> Result<Vec<u8>, DataKeyError> {
         asked!(self.switch, Port::Kms, self.key.mac(message))
     }

@@ -1,0 +1,212 @@
+//! `lifeboat ledger`: the audit trail listed, proved, exported, brought back.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use lifeboat_engine::{
+    ChainReport, LedgerFilter, Lifeboat, TrailRequest, ledger_entries, restore_ledger, verify_ledger,
+};
+use lifeboat_model::{BackupId, LedgerEntry, Outcome, Site};
+use lifeboat_runtime::{RuntimeError, Services};
+
+use crate::command::{exit, print};
+
+/// What can be done with the audit trail.
+#[derive(Subcommand)]
+pub enum LedgerCommand {
+    /// List entries, newest first. Proves nothing: see `verify`.
+    List {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Entries at most.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// The site to read.
+        #[arg(long, default_value = "primary")]
+        site: Site,
+    },
+    /// Walk the whole chain, ask the keys of the sites about every entry, and hold it against what the newest backups say of its
+    /// end. Names the first entry that does not fit. Exit status 1 also when an entry is proved by nothing.
+    Verify {
+        /// The only site to read; both are compared when it is left out.
+        #[arg(long)]
+        site: Option<Site>,
+    },
+    /// Print entries as they are stored, oldest first, one a line, while the chain is proved. Exit status as of `verify`.
+    Export {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// The only site to read; both are compared when it is left out.
+        #[arg(long)]
+        site: Option<Site>,
+    },
+    /// Bring the trail that a backup vouches for back into a folder, and what was written after it until a date.
+    Restore {
+        /// The backup, such as 2026-11-21T20-49-33Z-k3f9.
+        #[arg(long)]
+        backup: BackupId,
+        /// Entries before this time, such as 2026-12-01T00:00:00Z.
+        #[arg(long)]
+        until: Timestamp,
+        /// The folder, which is made.
+        #[arg(long)]
+        into: PathBuf,
+        /// The only site to read.
+        #[arg(long, default_value = "primary")]
+        site: Site,
+    },
+}
+
+/// Which entries of the audit trail.
+#[derive(clap::Args)]
+pub struct Wanted {
+    /// Not before this time, such as 2026-11-21T20:00:00Z.
+    #[arg(long)]
+    since: Option<Timestamp>,
+    /// Before this time.
+    #[arg(long)]
+    until: Option<Timestamp>,
+    /// A part of the actor's name.
+    #[arg(long)]
+    actor: Option<String>,
+    /// The act: backup, verify, test-restore.
+    #[arg(long)]
+    action: Option<String>,
+}
+
+impl From<Wanted> for LedgerFilter {
+    fn from(wanted: Wanted) -> Self {
+        let Wanted { since, until, actor, action } = wanted;
+        Self { since, until, actor, action }
+    }
+}
+
+/// Carries out `command`.
+pub async fn run(
+    command: LedgerCommand,
+    services: &Services,
+    lifeboat: &Lifeboat,
+    json: bool,
+) -> Result<ExitCode, RuntimeError> {
+    match command {
+        LedgerCommand::List { wanted, limit, site } => {
+            let entries = ledger_entries(lifeboat, site, &wanted.into(), limit).await?;
+            print(json, &entries, || of_entries(&entries))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        LedgerCommand::Verify { site } => {
+            let report = verify_ledger(lifeboat, site, |_, _| true).await?;
+            print(json, &report, || of_chain(&report))?;
+            Ok(exit(report.is_proved() && report.is_sound()))
+        }
+        LedgerCommand::Export { wanted, site } => {
+            let filter = LedgerFilter::from(wanted);
+            let mut written = Ok(());
+            let take = |entry: &LedgerEntry, stored: &str| {
+                if filter.wants(entry) {
+                    written = writeln!(std::io::stdout(), "{stored}");
+                }
+                written.is_ok()
+            };
+            let report = verify_ledger(lifeboat, site, take).await?;
+            eprint!("{}", of_chain(&report));
+            Ok(exit(is_whole(&written) && report.is_proved() && report.is_sound()))
+        }
+        LedgerCommand::Restore { backup, until, into, site } => {
+            let databases = services.databases(None)?;
+            let folder = Folder::create(&into)?;
+            let mut written = Ok(());
+            let take = |entry: &LedgerEntry, stored: &str| {
+                written = folder.keep(entry.number, stored);
+                written.is_ok()
+            };
+            let request = TrailRequest { backup_id: backup, until, site };
+            let report = restore_ledger(lifeboat, &databases, &request, take).await?;
+            print(json, &report, || format!("{}they are in {}\n", of_chain(&report), into.display()))?;
+            Ok(exit(is_whole(&written) && report.is_proved() && report.is_sound()))
+        }
+    }
+}
+
+/// Whether all was written. A reader that closes the pipe early has seen what it wanted; a full disk has not.
+fn is_whole(written: &std::io::Result<()>) -> bool {
+    let Err(error) = written else { return true };
+    let is_closed = error.kind() == ErrorKind::BrokenPipe;
+    if !is_closed {
+        eprintln!("lifeboat: not all of it was written: {error}");
+    }
+    is_closed
+}
+
+/// The folder that a trail is brought back into.
+struct Folder<'a>(&'a Path);
+
+impl<'a> Folder<'a> {
+    /// Makes it. One that is there may hold another trail.
+    fn create(path: &'a Path) -> Result<Self, RuntimeError> {
+        let refused = |error: std::io::Error| {
+            RuntimeError::Input(format!("the folder `{}` cannot be made: {error}", path.display()))
+        };
+        std::fs::create_dir(path).map_err(refused)?;
+        Ok(Self(path))
+    }
+
+    /// Under the name that it has in the bucket.
+    fn keep(&self, number: u64, stored: &str) -> std::io::Result<()> {
+        std::fs::write(self.0.join(format!("{number:012}.json")), stored)
+    }
+}
+
+fn of_entries(entries: &[LedgerEntry]) -> String {
+    if entries.is_empty() {
+        return "no entry is like that\n".to_owned();
+    }
+    let mut text = format!("{:>8} {:<20} {:<13} {:<9} {:<26}  ACTOR\n", "NUMBER", "AT", "ACTION", "OUTCOME", "SUBJECT");
+    for LedgerEntry { number, at, actor, action, subject, outcome, reason, .. } in entries {
+        let at = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let outcome = match outcome {
+            Outcome::Completed => "completed",
+            Outcome::Failed => "failed",
+        };
+        let _ = writeln!(text, "{number:>8} {at:<20} {action:<13} {outcome:<9} {subject:<26}  {actor}, {reason}");
+    }
+    text
+}
+
+fn of_chain(report: &ChainReport) -> String {
+    let proved = if report.is_proved() { "proved" } else { "not proved" };
+    let sites: Vec<String> = report.sites.iter().map(ToString::to_string).collect();
+    let mut text = format!("{proved}: {} entries, one unbroken chain on {}\n", report.entries, sites.join(" and "));
+    for site in &report.away {
+        let _ = writeln!(text, "{site} did not serve, and was not compared");
+    }
+    for (site, vouched) in &report.vouched {
+        let _ = writeln!(text, "{site}'s key vouches for {vouched} of them");
+    }
+    for (site, why) in &report.silent {
+        let _ = writeln!(text, "{site}'s key could not be asked about all of them: {why}");
+    }
+    if report.entries == 0 {
+        let _ = writeln!(text, "there is no trail");
+    } else if let Some(first) = report.unproved() {
+        let unproved = report.entries - report.proved;
+        let _ = writeln!(
+            text,
+            "nothing vouches for {unproved}, from {first} on: who may write to the bucket could have made them"
+        );
+    }
+    if report.behind > 0 {
+        let _ = writeln!(text, "{} are not yet on the off-site: `lifeboat verify` brings them there", report.behind);
+    }
+    for finding in &report.findings {
+        let _ = writeln!(text, "{finding}");
+    }
+    if report.findings.iter().any(|finding| !finding.healed) {
+        let _ = writeln!(text, "`lifeboat verify` puts back what one site lost and the other one has");
+    }
+    text
+}

@@ -118,15 +118,17 @@ pub async fn run(
         }
         LedgerCommand::Restore { backup, until, into, site } => {
             let databases = services.databases(None)?;
-            let folder = Folder::create(&into)?;
-            let mut written = Ok(());
+            let folder = Folder::absent(&into)?;
+            let (mut brought, mut written) = (0_u64, Ok(()));
             let take = |entry: &LedgerEntry, stored: &str| {
                 written = folder.keep(entry.number, stored);
+                brought += u64::from(written.is_ok());
                 written.is_ok()
             };
             let request = TrailRequest { backup_id: backup, until, site };
             let report = restore_ledger(lifeboat, &databases, &request, take).await?;
-            print(json, &report, || format!("{}they are in {}\n", of_chain(&report), into.display()))?;
+            let text = || format!("{}{brought} of them are in {}\n", of_chain(&report), into.display());
+            print(json, &serde_json::json!({ "brought": brought, "report": report }), text)?;
             Ok(exit(is_whole(&written) && report.is_proved() && report.is_sound()))
         }
     }
@@ -146,17 +148,18 @@ fn is_whole(written: &std::io::Result<()>) -> bool {
 struct Folder<'a>(&'a Path);
 
 impl<'a> Folder<'a> {
-    /// Makes it. One that is there may hold another trail.
-    fn create(path: &'a Path) -> Result<Self, RuntimeError> {
-        let refused = |error: std::io::Error| {
-            RuntimeError::Input(format!("the folder `{}` cannot be made: {error}", path.display()))
-        };
-        std::fs::create_dir(path).map_err(refused)?;
-        Ok(Self(path))
+    /// One that is there may hold another trail.
+    fn absent(path: &'a Path) -> Result<Self, RuntimeError> {
+        match path.try_exists() {
+            Ok(false) => Ok(Self(path)),
+            Ok(true) => Err(RuntimeError::Input(format!("the folder `{}` is there already", path.display()))),
+            Err(error) => Err(RuntimeError::Input(format!("the folder `{}` cannot be made: {error}", path.display()))),
+        }
     }
 
-    /// Under the name that it has in the bucket.
+    /// Under the name that it has in the bucket. The first one makes the folder: a trail that is refused leaves none.
     fn keep(&self, number: u64, stored: &str) -> std::io::Result<()> {
+        std::fs::create_dir_all(self.0)?;
         std::fs::write(self.0.join(format!("{number:012}.json")), stored)
     }
 }

@@ -23,9 +23,6 @@ const MOST_REFUSALS: usize = 100;
 const LAST: [&str; 4] = ["EVENT TRIGGER ", "PUBLICATION ", "SECURITY LABEL ", SUBSCRIPTION];
 const SUBSCRIPTION: &str = "SUBSCRIPTION ";
 
-/// An entry that makes the index of a partition a part of the index of its parent.
-const INDEX_ATTACH: &str = "INDEX ATTACH ";
-
 /// The two halves of a schema archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
@@ -39,18 +36,16 @@ impl RestoreTarget {
     /// Runs `pg_restore` for one half of a schema archive, less what comes [last](Self::restore_last); the first error ends it.
     pub async fn restore_section(&self, tools: &ClientTools, archive: &Path, section: Section) -> Result<()> {
         let listing = Listing::of(self, tools, archive).await?;
-        let lines: Vec<&str> = listing.text.lines().filter(|line| !is_last(line)).collect();
-        let (name, parts) = match section {
-            Section::PreData => ("--section=pre-data", vec![(lines.as_slice(), 1)]),
-            Section::PostData => ("--section=post-data", parts(&lines)),
-        };
-        for (part, jobs) in parts {
-            let chosen = listing.keep("section.list", part).await?;
-            let mut arguments = vec!["--exit-on-error".into(), use_list(&chosen), name.into()];
-            arguments.extend((jobs > 1).then(|| format!("--jobs={jobs}").into()));
-            listing.restore(arguments).await?;
+        let chosen = listing.keep("section.list", |line| !is_last(line)).await?;
+        let mut arguments = vec!["--exit-on-error".into(), use_list(&chosen)];
+        match section {
+            Section::PreData => arguments.push("--section=pre-data".into()),
+            Section::PostData => {
+                arguments.push("--section=post-data".into());
+                arguments.push(format!("--jobs={RESTORE_JOBS}").into());
+            }
         }
-        Ok(())
+        listing.restore(arguments).await
     }
 
     /// Restores event triggers, publications and security labels, and if `subscriptions` these (they stay disabled, and a
@@ -64,7 +59,7 @@ impl RestoreTarget {
             if entries.is_empty() {
                 return Ok(refusals.notes());
             }
-            let chosen = listing.keep("last.list", &entries).await?;
+            let chosen = listing.keep("last.list", |line| entries.contains(&line)).await?;
             let failed = match listing.restore(vec!["--exit-on-error".into(), use_list(&chosen)]).await {
                 Ok(()) => return Ok(refusals.notes()),
                 Err(failed) => failed,
@@ -85,23 +80,6 @@ impl RestoreTarget {
         }
         Ok(refusals.notes())
     }
-}
-
-/// The second half in its order, and how many jobs may work at each part of it.
-///
-/// `pg_restore` does not know which tables it locks to attach the index of a partition, and has another job build something on
-/// them: now and then the server ends one of the two as a deadlock. So these are done by one job alone.
-fn parts<'a>(lines: &'a [&'a str]) -> Vec<(&'a [&'a str], u32)> {
-    let is_attached = |line: &&str| is_of(line, INDEX_ATTACH);
-    let (Some(first), Some(last)) = (lines.iter().position(is_attached), lines.iter().rposition(is_attached)) else {
-        return vec![(lines, RESTORE_JOBS)];
-    };
-    let (before, rest) = lines.split_at(first);
-    let (attached, after) = rest.split_at(last + 1 - first);
-    [(before, RESTORE_JOBS), (attached, 1), (after, RESTORE_JOBS)]
-        .into_iter()
-        .filter(|(part, _)| !part.is_empty())
-        .collect()
 }
 
 /// The list of contents of an archive, and how it is restored from.
@@ -127,9 +105,9 @@ impl<'a> Listing<'a> {
     }
 
     /// Writes a list of the entries that are wanted, and gives its path.
-    async fn keep(&self, name: &str, entries: &[&str]) -> Result<PathBuf> {
+    async fn keep(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
         let path = self.directory.join(name);
-        let kept: String = entries.iter().flat_map(|line| [line, "\n"]).collect();
+        let kept: String = self.text.lines().filter(|line| is_wanted(line)).flat_map(|line| [line, "\n"]).collect();
         tokio::fs::write(&path, kept).await.map_err(|source| unusable(&path, source))?;
         Ok(path)
     }
@@ -175,23 +153,6 @@ fn is_last(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn indexes_of_partitions_are_attached_by_one_job_and_the_rest_is_built_by_several_in_the_same_order() {
-        let lines = [
-            ";     Format: CUSTOM",
-            "3200; 1259 1 INDEX zoo visit_1_idx postgres",
-            "3210; 0 0 INDEX ATTACH zoo visit_1_idx postgres",
-            "3211; 1259 2 INDEX zoo late_idx postgres",
-            "3212; 0 0 INDEX ATTACH zoo visit_2_idx postgres",
-            "3213; 2606 3 FK CONSTRAINT zoo visit visit_fk postgres",
-        ];
-        let jobs: Vec<(usize, u32)> = parts(&lines).into_iter().map(|(part, jobs)| (part.len(), jobs)).collect();
-        assert_eq!(jobs, [(2, 2), (3, 1), (1, 2)]);
-        let in_order: Vec<&str> = parts(&lines).into_iter().flat_map(|(part, _)| part.iter().copied()).collect();
-        assert_eq!(in_order, lines);
-        assert_eq!(parts(&lines[..2]), [(&lines[..2], 2)]);
-    }
 
     #[test]
     fn entries_that_come_last_are_known_by_their_kind_and_nothing_else_is_taken_for_one() {

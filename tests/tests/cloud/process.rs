@@ -2,6 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a process that is killed may take to go: the kernel takes milliseconds to give its memory back.
+const GONE_POLLS: usize = 2000;
+const GONE_POLL: Duration = Duration::from_millis(5);
 
 /// The processes of a function in the cloud's process group that have all of these variables in their environment.
 pub fn find(group: u32, function: &str, variables: &[String]) -> Vec<u32> {
@@ -15,11 +20,16 @@ pub fn find(group: u32, function: &str, variables: &[String]) -> Vec<u32> {
     processes.filter(|process| is_bootstrap(*process, group)).filter(has_all).collect()
 }
 
-/// SIGKILL: the process has no last word.
+/// SIGKILL: the process has no last word. Returns when it is gone; what it had sent before may still be on its way.
 pub fn kill(group: u32, process: u32) {
     assert!(is_bootstrap(process, group), "not a function of ours: {process}");
     let status = std::process::Command::new("kill").args(["-s", "KILL", &process.to_string()]).status().unwrap();
     assert!(status.success());
+    let is_gone = (0..GONE_POLLS).any(|_| {
+        std::thread::sleep(GONE_POLL);
+        !is_bootstrap(process, group)
+    });
+    assert!(is_gone, "a killed process goes on: {process}");
 }
 
 /// Whether a process is a function of this cloud: its executable and its process group say so.

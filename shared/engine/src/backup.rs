@@ -14,7 +14,7 @@ use lifeboat_model::{
     BackupId, BackupState, ChunkKey, DatabaseName, LedgerLink, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site,
 };
 use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
-use lifeboat_vault::{LedgerFault, Repository, VaultError, Writer};
+use lifeboat_vault::{Repository, VaultError, Writer};
 
 use crate::error::EngineError;
 use crate::lease::under_lease;
@@ -122,18 +122,8 @@ async fn answer_under_lease(
 /// named, or has other trouble, that stays what the backups name: a trail that was cut must not be forgotten with the next backup. Nor
 /// must it be the end of backups: the run's own entry is not written either, and says why.
 async fn newest_entry(run: &Run<'_>, repository: &Repository, before: Option<LedgerLink>) -> Option<LedgerLink> {
-    let ledger = repository.ledger(&run.lifeboat.macs);
-    let newest = async {
-        let newest = ledger.newest_link().await?;
-        match before {
-            Some(before) if !ledger.has(before).await? => Err(VaultError::LedgerBroken {
-                key: format!("entry {}", before.number),
-                reason: LedgerFault::AnchorLost,
-            }),
-            _ => Ok(newest),
-        }
-    };
-    newest.await.unwrap_or_else(|error| {
+    let newest = repository.ledger(&run.lifeboat.macs).newest_link(before).await;
+    newest.unwrap_or_else(|error| {
         let error = EngineError::from(error);
         let (error, hint) = (error.story(), error.hint());
         tracing::error!(error, hint, "the backup does not say where the ledger ends now");

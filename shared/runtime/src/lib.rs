@@ -14,4 +14,4 @@ pub use error::RuntimeError;
 pub use serve::{Input, Invocation, serve};
 pub use services::{Run, Services};
 pub use settings::{DatabaseSettings, Settings, SiteSettings};
-pub use trigger::{TickTime, Trigger, by_event, by_order, by_schedule, input_error, order, quotable, recordable};
+pub use trigger::{TickTime, Trigger, by_event, by_order, by_schedule, input_error, order, quotable};

@@ -77,7 +77,7 @@ pub fn by_order(
 ///
 /// # Errors
 /// [`RuntimeError::Input`], which does not repeat them.
-pub fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, RuntimeError> {
+fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, RuntimeError> {
     if text.chars().count() > longest {
         return Err(RuntimeError::Input(format!("`{name}` is longer than {longest} characters")));
     }

@@ -157,21 +157,26 @@ impl Ledger {
         Err(VaultError::Contended { key: LEDGER_PREFIX.to_owned(), attempts: APPEND_ATTEMPTS })
     }
 
-    /// The newest entry, for a backup to name it; `None` while there is none.
+    /// The newest entry, for a backup to name it; `None` while there is none. `named` is what the backup before it names.
     ///
     /// # Errors
-    /// [`VaultError::LedgerBroken`], [`VaultError::NotVouched`] when nothing can be said for it; [`VaultError::Store`].
-    pub async fn newest_link(&self) -> Result<Option<LedgerLink>, VaultError> {
-        Ok(self.newest(self.sites.primary()?).await?.map(|stored| stored.link()))
-    }
-
-    /// Whether the primary still has this very entry.
-    ///
-    /// # Errors
-    /// [`VaultError::Store`].
-    pub async fn has(&self, link: LedgerLink) -> Result<bool, VaultError> {
-        let found = self.sites.primary()?.find(&ledger_key(link.number), ENTRY_LIMIT_BYTES).await?;
-        Ok(found.is_some_and(|found| sha256(&found.body) == link.sha256))
+    /// [`VaultError::LedgerBroken`] when the primary does not have the entry `named`, or nothing can be said for the newest;
+    /// [`VaultError::NotVouched`]; [`VaultError::Store`].
+    pub async fn newest_link(&self, named: Option<LedgerLink>) -> Result<Option<LedgerLink>, VaultError> {
+        let primary = self.sites.primary()?;
+        if let Some(named) = named {
+            let key = ledger_key(named.number);
+            let found = primary.find(&key, ENTRY_LIMIT_BYTES).await?;
+            let fault = match found.map(|found| sha256(&found.body) == named.sha256) {
+                Some(true) => None,
+                Some(false) => Some(LedgerFault::AnchorDiffers),
+                None => Some(LedgerFault::AnchorLost),
+            };
+            if let Some(reason) = fault {
+                return Err(VaultError::LedgerBroken { key, reason });
+            }
+        }
+        Ok(self.newest(primary).await?.map(|stored| stored.link()))
     }
 
     /// The newest entries that are wanted, newest first, at most `limit`, from the primary or the first site there is. Proves
@@ -282,7 +287,7 @@ impl Ledger {
         // A trace outside the buckets: whoever cuts the trail short would have to alter the log as well.
         tracing::info!(number, sha256 = %stored.sha256, "put on record");
         let Some(there) = there else { return Ok(stored.entry) };
-        for missing in (there + 1..=number).take(CATCH_UP) {
+        for missing in (there.saturating_add(1)..=number).take(CATCH_UP) {
             match self.bring_over(missing, &stored).await {
                 Ok(Mirrored::Same) => {}
                 Ok(Mirrored::Differs(_)) => {

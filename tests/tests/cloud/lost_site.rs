@@ -42,7 +42,7 @@ async fn with_the_primary_unreadable_and_its_key_disabled_the_off_site_alone_res
     let event = stage.tap().next(PATIENCE).await.unwrap().unwrap();
     assert_eq!(event.kind, "Restore Test Completed");
     assert_eq!((&event.detail["site"], &event.detail["equal"]), (&json!("offsite"), &json!(true)));
-    // Not silent about what it could not write: the ledger's head is on the primary.
+    // Not silent about what it could not put on record: the ledger is written on the primary first.
     let log = stage.cloud().log_lines(&at.test_restore).await.unwrap();
     assert!(log.iter().any(|line| line.contains("ERROR") && line.contains("the ledger has no entry of this")));
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use lifeboat_model::Site;
 use lifeboat_seal::DataKeyError;
 use lifeboat_vault::{
-    Anchor, Fault, FaultyStore, HmacKey, Ledger, LedgerFilter, MacKey, MacKeys, NewObject, ObjectStore, Operation,
-    PutCondition, Refusal, Repository, Rule, Script, Sites, VaultError, Walk, WalkEnd, sha256,
+    Anchor, Fault, FaultyStore, HmacKey, Ledger, LedgerFault, LedgerFilter, MacKey, MacKeys, NewObject, ObjectStore,
+    Operation, PutCondition, Refusal, Repository, Rule, Script, Sites, VaultError, Walk, WalkEnd, sha256,
 };
 use serde_json::{Value, json};
 
@@ -260,7 +260,7 @@ async fn an_off_site_that_is_far_behind_gets_the_trail_without_a_hole() {
 async fn an_end_that_was_cut_off_is_missed_by_a_backup_that_names_it() {
     for left in 0..5 {
         let (bench, ledger, keys) = trail().await;
-        let anchor = ledger.newest_link().await.unwrap().unwrap();
+        let anchor = ledger.newest_link(None).await.unwrap().unwrap();
         let walk = Walk { anchors: vec![Anchor { link: anchor, proves: false }], ..healing() };
         assert!(ledger.walk(&walk, |_, _| true).await.unwrap().is_proved());
         for key in &keys[left..] {
@@ -271,6 +271,12 @@ async fn an_end_that_was_cut_off_is_missed_by_a_backup_that_names_it() {
             other => panic!("{other:?}"),
         };
         assert_eq!(broken(ledger.walk(&walk, |_, _| true).await), keys[left]);
+        match bench.repository().await.ledger(&bench.macs).newest_link(Some(anchor)).await {
+            Err(VaultError::LedgerBroken { key, reason }) => {
+                assert_eq!((key, reason), (keys[4].clone(), LedgerFault::AnchorLost))
+            }
+            other => panic!("{other:?}"),
+        }
         // What is written in their place does not hide it.
         let fresh = bench.repository().await.ledger(&bench.macs);
         for actor in ["six", "seven", "eight", "nine", "ten"] {

@@ -1,20 +1,24 @@
 //! The verbs of the command line: parse, call one verb of the engine, show what it answered.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
 use lifeboat_engine::{
-    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, Lifeboat, Progress, Unwatched, VerifyRequest,
-    backup, backups, doctor, drill, show, verify,
+    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, HealthRequest, Lifeboat, Progress, Unwatched,
+    VerifyRequest, backup, backups, doctor, drill, look_at_health, show, status, verify,
 };
-use lifeboat_model::{BackupId, DatabaseName, Mandate, Site, Verdict, VerificationScope};
+use lifeboat_model::{BackupId, DatabaseName, Mandate, Site, Standing, Status, Verdict, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_runtime::{Run, RuntimeError, Services, by_order};
 
+use crate::answer::{exit, print};
+use crate::incident::{self, IncidentCommand};
 use crate::ledger::{self, LedgerCommand};
+use crate::policy::{self, PolicyCommand};
 use crate::progress_bar::ProgressBar;
 use crate::table;
 
@@ -70,6 +74,20 @@ pub enum Command {
     /// Read the audit trail, or prove it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// See what is wrong, and take it up.
+    #[command(subcommand)]
+    Incidents(IncidentCommand),
+    /// Check, compare and change what the users decide.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Look for what did not happen, as the function `health` does, and tell nobody. Exit status 1 when something is wrong.
+    Health,
+    /// The whole state at a glance. Exit status 1 when something is wrong or could not be looked at.
+    Status {
+        /// Write the status page to this file instead.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
     /// Restore a backup into a database of its own and prove it equal. Exit status 1 when a proof does not hold.
     Drill {
         /// The database; may be left out when one is configured.
@@ -92,9 +110,12 @@ pub enum Command {
 
 /// Carries out `command`; the exit status says whether everything is well.
 pub async fn run(command: Command, json: bool, reason: Option<String>) -> Result<ExitCode, RuntimeError> {
+    if let Command::Policy(PolicyCommand::Check { file }) = &command {
+        return policy::check(file, json);
+    }
     let services = Services::from_environment().await?;
     let mandate = mandate(&services, &command, reason.as_deref()).await?;
-    let lifeboat = lifeboat(&services, json, &mandate);
+    let lifeboat = lifeboat(&services, json, &mandate).await;
     match command {
         Command::Backups { database, site } => {
             let mut all = Vec::new();
@@ -138,6 +159,23 @@ pub async fn run(command: Command, json: bool, reason: Option<String>) -> Result
             print(json, &reports, || table::of_verifications(&reports))?;
             Ok(exit(reports.iter().all(|report| report.is_sound())))
         }
+        Command::Incidents(command) => incident::run(command, &lifeboat, json).await,
+        Command::Policy(command) => policy::run(command, &services, &lifeboat, json).await,
+        Command::Health => {
+            let request = HealthRequest { databases: services.databases(None)?, drills: services.settings.drills };
+            let report = look_at_health(&lifeboat, &request).await;
+            print(json, &report, || table::of_health(&report))?;
+            Ok(exit(report.is_well()))
+        }
+        Command::Status { page } => {
+            let request = HealthRequest { databases: services.databases(None)?, drills: services.settings.drills };
+            let status = status(&lifeboat, &request).await;
+            match page {
+                Some(file) => write_page(&status, &file)?,
+                None => print(json, &status, || table::of_status(&status))?,
+            }
+            Ok(exit(status.status < Standing::Warning))
+        }
         Command::Ledger(command) => ledger::run(command, &services, &lifeboat, json).await,
         Command::Drill { database, backup, site, scratch, into } => {
             let is_kept = into.is_some();
@@ -157,6 +195,12 @@ pub async fn run(command: Command, json: bool, reason: Option<String>) -> Result
     }
 }
 
+fn write_page(status: &Status, file: &Path) -> Result<(), RuntimeError> {
+    let page = lifeboat_signals::page(status).map_err(|error| RuntimeError::Input(error.to_string()))?;
+    std::fs::write(file, page)
+        .map_err(|error| RuntimeError::Input(format!("the page `{}` cannot be written: {error}", file.display())))
+}
+
 async fn source_of(
     services: &Services,
     database: &DatabaseName,
@@ -172,16 +216,26 @@ async fn source_of(
 async fn mandate(services: &Services, command: &Command, reason: Option<&str>) -> Result<Mandate, RuntimeError> {
     let user = std::env::var("USER").ok().filter(|user| !user.trim().is_empty());
     let stated = by_order(None, user.as_deref(), reason)?;
-    let is_on_record = matches!(command, Command::Backup { .. } | Command::Verify { .. } | Command::Drill { .. });
+    let is_on_record = match command {
+        Command::Backup { .. } | Command::Verify { .. } | Command::Drill { .. } => true,
+        Command::Incidents(command) => matches!(command, IncidentCommand::Ack { .. }),
+        Command::Policy(command) => matches!(command, PolicyCommand::Push { .. }),
+        Command::Backups { .. }
+        | Command::Show { .. }
+        | Command::Doctor { .. }
+        | Command::Health
+        | Command::Status { .. }
+        | Command::Ledger(_) => false,
+    };
     let identity = if is_on_record { services.identity().await } else { None };
     Ok(identity.map_or(stated.clone(), |actor| Mandate { actor, ..stated }))
 }
 
-fn lifeboat(services: &Services, json: bool, mandate: &Mandate) -> Lifeboat {
+async fn lifeboat(services: &Services, json: bool, mandate: &Mandate) -> Lifeboat {
     let watched = !json && std::io::stderr().is_terminal();
     let progress: Arc<dyn Progress> = if watched { Arc::new(ProgressBar::new()) } else { Unwatched::shared() };
     let run = Run { id: format!("cli-{:08x}", lifeboat_engine::random()), deadline: Deadline::after(LONGEST_RUN) };
-    Lifeboat { progress, ..services.lifeboat(run, mandate) }
+    Lifeboat { progress, must_tell: false, ..services.lifeboat(run, mandate).await }
 }
 
 /// The database whose backup this is. A mistyped id is no damage, so it is looked for before anything is verified; one that
@@ -213,21 +267,4 @@ fn or_as_url(error: RuntimeError, option: &str) -> RuntimeError {
 fn connection(name: &str, url: &str) -> Result<ConnectionSettings, RuntimeError> {
     ConnectionSettings::from_secret(url)
         .map_err(|source| RuntimeError::Connection { name: format!("--{name}"), source })
-}
-
-/// What the shell is told.
-pub fn exit(well: bool) -> ExitCode {
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// One document on standard output: as JSON, or as text for a person.
-pub fn print<T: serde::Serialize>(json: bool, document: &T, text: impl FnOnce() -> String) -> Result<(), RuntimeError> {
-    let output = if json {
-        serde_json::to_string(document).map_err(|error| RuntimeError::Input(error.to_string()))?
-    } else {
-        text()
-    };
-    // A reader that closes the pipe early (`| head`) has seen what it wanted.
-    let _ = writeln!(std::io::stdout(), "{}", output.trim_end());
-    Ok(())
 }

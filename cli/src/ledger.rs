@@ -13,7 +13,7 @@ use lifeboat_engine::{
 use lifeboat_model::{BackupId, LedgerEntry, Outcome, Site};
 use lifeboat_runtime::{RuntimeError, Services};
 
-use crate::command::{exit, print};
+use crate::answer::{exit, print};
 
 /// What can be done with the audit trail.
 #[derive(Subcommand)]
@@ -73,7 +73,7 @@ pub struct Wanted {
     /// A part of the actor's name.
     #[arg(long)]
     actor: Option<String>,
-    /// The act: backup, verify, test-restore.
+    /// The act: backup, verify, test-restore, health, policy, acknowledge, bring-over.
     #[arg(long)]
     action: Option<String>,
 }

@@ -4,9 +4,12 @@
 //! day a bucket, a key and this program suffice.
 
 mod advice;
+mod answer;
 mod arguments;
 mod command;
+mod incident;
 mod ledger;
+mod policy;
 mod progress_bar;
 mod table;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use lifeboat_model::{
-    Coverage, Diagnosis, DrillReport, ListedBackup, Manifest, Presence, RelationKind, RelationStatus, Site,
-    VerificationReport,
+    Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup, Manifest, Presence, Probe,
+    RelationKind, RelationStatus, ScheduleStatus, Site, SiteStatus, Status, VerificationReport, Wrong,
 };
 
 /// Backups, newest last, one a line.
@@ -30,6 +30,47 @@ pub fn of_backups(backups: &[ListedBackup], site: Site) -> String {
             bytes(totals.reused_bytes),
             presence(sites)
         );
+    }
+    text
+}
+
+/// What a look found, one line each.
+pub fn of_health(report: &HealthReport) -> String {
+    let mut text = String::new();
+    for Probe { name, wrong, .. } in &report.probes {
+        let _ = match wrong {
+            None => writeln!(text, "ok      {name}"),
+            Some(Wrong { what, hint }) => writeln!(text, "wrong   {name}: {what}\n        hint: {hint}"),
+        };
+    }
+    text
+}
+
+/// The state: a sentence, then a line each.
+pub fn of_status(status: &Status) -> String {
+    let mut text = format!("{}\n", status.headline());
+    for sentence in &status.unread {
+        let _ = writeln!(text, "unknown   {sentence}");
+    }
+    for incident in status.incidents.iter().filter(|incident| incident.is_open()) {
+        let _ = writeln!(text, "{:<9} {}: {}", incident.severity.to_string(), incident.name, incident.what);
+    }
+    for DatabaseStatus { database, schedules, sites, .. } in &status.backups.databases {
+        for ScheduleStatus { kind, status, last, age_minutes, allowed_minutes, .. } in schedules {
+            let last = last.map_or_else(|| "never".to_owned(), |at| format!("{age_minutes} min ago, {at:.0}"));
+            let _ = writeln!(text, "{status:<9} {database} {kind}: {last} (allowed: {allowed_minutes} min)");
+        }
+        for SiteStatus { site, status, newest, behind } in sites {
+            let newest = newest.as_ref().map_or_else(|| "no backup of this month".to_owned(), ToString::to_string);
+            let behind = behind.filter(|behind| *behind > 0).map(|behind| format!(", {behind} behind"));
+            let behind = behind.unwrap_or_default();
+            let _ = writeln!(text, "{status:<9} {database} on {site}: {newest}{behind}");
+        }
+    }
+    for Component { name, status, latency_ms, detail } in &status.health.components {
+        let latency = latency_ms.map(|latency| format!(" {latency} ms")).unwrap_or_default();
+        let detail = detail.as_ref().map(|detail| format!(" {detail}")).unwrap_or_default();
+        let _ = writeln!(text, "{status:<9} {name}{latency}{detail}");
     }
     text
 }
@@ -93,7 +134,7 @@ pub fn of_manifest(manifest: &Manifest) -> String {
 /// What the doctor looked at, one line each, and what to do below it.
 pub fn of_checks(checks: &[Diagnosis]) -> String {
     let mut text = String::new();
-    for Diagnosis { check, verdict, seen, hint } in checks {
+    for Diagnosis { check, verdict, seen, hint, .. } in checks {
         let _ = writeln!(text, "{verdict:<6}  {check:<18}  {seen}");
         if let Some(hint) = hint {
             let _ = writeln!(text, "{:<28}hint: {hint}", "");

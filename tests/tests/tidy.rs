@@ -14,7 +14,7 @@ const MOST_MAIN_LINES: usize = 40;
 const EMPTY_NAMES: [&str; 9] = ["utils", "util", "helpers", "common", "types", "core", "base", "manager", "misc"];
 
 /// What each crate may use of the others, and which foreign crates it must never know. The order is the order of layers.
-const LAYERS: [(&str, &[&str], &[&str]); 12] = [
+const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ("shared/model", &[], &["tokio", "aws-", "tokio-postgres"]),
     ("shared/seal", &[], &["aws-sdk", "aws-config", "tokio-postgres"]),
     ("shared/postgres", &["model"], &["aws-sdk", "aws-config"]),
@@ -29,6 +29,8 @@ const LAYERS: [(&str, &[&str], &[&str]); 12] = [
     ("functions/backup", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/verify", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/test-restore", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
+    ("functions/health", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
+    ("functions/status", &["model", "engine", "runtime", "signals"], &["aws-", "tokio-postgres"]),
     ("cli", &["model", "postgres", "vault", "signals", "engine", "runtime"], &["aws-sdk", "tokio-postgres"]),
     ("infra/local", &["model"], &[]),
 ];

@@ -12,13 +12,13 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
     match invocation.input {
         Request::Tick { at, mandate } => {
             let databases: Vec<_> = services.settings.databases.iter().map(|database| database.name.clone()).collect();
-            let lifeboat = services.lifeboat(invocation.run, &mandate);
+            let lifeboat = services.lifeboat(invocation.run, &mandate).await;
             request_backups(&lifeboat, &databases, at).await?;
             Ok(json!({"requested": databases}))
         }
         Request::Backup { database, requested_at, mandate } => {
             let source = services.source(&database).await?;
-            let lifeboat = services.lifeboat(invocation.run, &mandate);
+            let lifeboat = services.lifeboat(invocation.run, &mandate).await;
             match backup(&lifeboat, &BackupRequest { database, source, requested_at }).await {
                 // A request that was delivered twice: nothing is wrong, and Lambda need not try again.
                 Err(error) if error.is_underway() && requested_at.is_some() => Ok(json!({"underway": error.story()})),

@@ -18,7 +18,7 @@ async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> 
     let request = invocation.input;
     let databases = services.databases(request.database.as_ref())?;
     let into = DrillTarget::Scratch(services.scratch().await?);
-    let lifeboat = services.lifeboat(invocation.run, &request.mandate);
+    let lifeboat = services.lifeboat(invocation.run, &request.mandate).await;
     let mut reports = Vec::new();
     let mut failure = None;
     for database in databases {

@@ -17,12 +17,14 @@ async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> 
     let services = &invocation.services;
     let request = invocation.input;
     let databases = services.databases(request.database.as_ref())?;
-    let lifeboat = services.lifeboat(invocation.run, &request.mandate);
+    let lifeboat = services.lifeboat(invocation.run, &request.mandate).await;
     let mut reports = Vec::new();
     let mut failure = None;
     for database in databases {
         // One database's trouble must not keep the others from being looked at.
-        match verify(&lifeboat, &VerifyRequest { database, scope: request.scope.clone() }).await {
+        match verify(&lifeboat, &VerifyRequest { database, scope: request.scope.scope(lifeboat.policy.rotation_days) })
+            .await
+        {
             Ok(report) => reports.push(report),
             Err(error) => failure = Some(error),
         }

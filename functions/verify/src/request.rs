@@ -11,9 +11,32 @@ pub struct Request {
     /// Which database; absent: every one.
     pub database: Option<DatabaseName>,
     /// Which objects.
-    pub scope: VerificationScope,
+    pub scope: Wanted,
     /// Who asked, and why, for the ledger.
     pub mandate: Mandate,
+}
+
+/// Which objects are wanted. How many days a rotation takes is policy's.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// These.
+    Scope(VerificationScope),
+    /// The part of the rotation that this moment falls on.
+    Rotation(Timestamp),
+}
+
+impl Wanted {
+    /// The scope, with a rotation of so many days.
+    pub fn scope(&self, rotation_days: u32) -> VerificationScope {
+        match self {
+            Self::Scope(scope) => scope.clone(),
+            Self::Rotation(at) => {
+                let days = rotation_days.max(1);
+                let day = at.as_second().div_euclid(86_400).rem_euclid(i64::from(days));
+                VerificationScope::Rotation { day: u32::try_from(day).unwrap_or(0), days }
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,8 +67,8 @@ enum Scope {
 }
 
 impl Input for Request {
-    fn read(trigger: Trigger, settings: &Settings) -> Result<Self, RuntimeError> {
-        Self::of(trigger, settings.verify_days)
+    fn read(trigger: Trigger, _: &Settings) -> Result<Self, RuntimeError> {
+        Self::of(trigger)
     }
 
     fn database(&self) -> Option<&DatabaseName> {
@@ -58,32 +81,29 @@ impl Input for Request {
 }
 
 impl Request {
-    /// A rotation reads the part of `verify_days` that the tick's day falls on.
-    fn of(trigger: Trigger, verify_days: u32) -> Result<Self, RuntimeError> {
+    fn of(trigger: Trigger) -> Result<Self, RuntimeError> {
         match trigger {
             Trigger::Event { kind, detail } if kind == "Backup Completed" => {
                 let Completed { database, backup_id } = order(detail)?;
-                let scope = VerificationScope::Backup { backup_id };
+                let scope = Wanted::Scope(VerificationScope::Backup { backup_id });
                 Ok(Self { database: Some(database), scope, mandate: by_event(&kind) })
             }
             Trigger::Event { kind, .. } => {
                 Err(RuntimeError::Input(format!("the event `{}` starts no verification", quotable(&kind))))
             }
-            Trigger::Order(value) => Self::ordered(order(value)?, verify_days),
+            Trigger::Order(value) => Self::ordered(order(value)?),
         }
     }
 
-    fn ordered(order: Order, verify_days: u32) -> Result<Self, RuntimeError> {
+    fn ordered(order: Order) -> Result<Self, RuntimeError> {
         let Order { scheduled_time, scope, database, backup_id, requested_by, reason, .. } = order;
         let scope = match (scope, backup_id) {
             (None | Some(Scope::Backup), Some(backup_id)) if database.is_some() => {
-                VerificationScope::Backup { backup_id }
+                Wanted::Scope(VerificationScope::Backup { backup_id })
             }
-            (Some(Scope::All), None) => VerificationScope::All,
+            (Some(Scope::All), None) => Wanted::Scope(VerificationScope::All),
             (Some(Scope::Rotation), None) => {
-                let day = scheduled_time.map_or_else(Timestamp::now, |tick| tick.0).as_second().div_euclid(86_400);
-                let days = verify_days.max(1);
-                VerificationScope::Rotation { day: day.rem_euclid(i64::from(days)) as u32, days }
+                Wanted::Rotation(scheduled_time.map_or_else(Timestamp::now, |tick| tick.0))
             }
             _ => {
                 let wanted = "give `database` with `backup_id`, or `scope` `all` or `rotation`";
@@ -102,7 +122,7 @@ mod tests {
     use super::*;
 
     fn read(payload: Value) -> Result<Request, RuntimeError> {
-        Request::of(Trigger::from(payload), 30)
+        Request::of(Trigger::from(payload))
     }
 
     #[test]
@@ -110,7 +130,11 @@ mod tests {
         let mut days: Vec<u32> = (1..=30)
             .map(|day| {
                 let time = format!("2026-11-{day:02}T03:00:00Z");
-                match read(json!({"trigger": "schedule", "scope": "rotation", "scheduled_time": time})).unwrap().scope {
+                match read(json!({"trigger": "schedule", "scope": "rotation", "scheduled_time": time}))
+                    .unwrap()
+                    .scope
+                    .scope(30)
+                {
                     VerificationScope::Rotation { day, days: 30 } => day,
                     other => panic!("{other:?}"),
                 }

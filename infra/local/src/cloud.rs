@@ -12,6 +12,7 @@ use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 
 use crate::emulator::Emulator;
+use crate::function_url::{self, UrlAnswer};
 use crate::functions::{self, Functions};
 use crate::gaps;
 use crate::lint::TEMPLATES;
@@ -67,6 +68,14 @@ pub struct Deployment {
     pub backup: DeployedFunction,
     pub verify: DeployedFunction,
     pub test_restore: DeployedFunction,
+    pub health: DeployedFunction,
+    /// The name of the function behind [`Deployment::status_url`].
+    pub status: String,
+    /// Where the status page is.
+    pub status_url: String,
+    /// The parameter with the policy.
+    pub policy: String,
+    pub chat_topic_arn: String,
     /// What was dropped or faked, in sentences.
     pub gaps: Vec<String>,
 }
@@ -92,11 +101,11 @@ impl Cloud {
     /// Builds the functions, starts the emulator and uploads the packages. Nothing is deployed yet.
     pub async fn start(options: CloudOptions) -> Result<Self> {
         let [main, offsite] = TEMPLATES.map(|template| Template::read(&workspace::root().join(template)));
-        let functions = options.functions.clone();
-        let built = tokio::task::spawn_blocking(move || functions.executables());
+        let (main, offsite, functions) = (main?, offsite?, options.functions.clone());
+        let binaries: Vec<String> = main.function_binaries()?.into_iter().map(|(_, binary)| binary).collect();
+        let built = tokio::task::spawn_blocking(move || functions.executables(&binaries));
         let (emulator, executables) = tokio::join!(Emulator::start(), built);
-        let mut cloud =
-            Self { emulator: emulator?, options, executables: executables??, main: main?, offsite: offsite? };
+        let mut cloud = Self { emulator: emulator?, options, executables: executables??, main, offsite };
         cloud.upload_packages().await?;
         Ok(cloud)
     }
@@ -176,8 +185,30 @@ impl Cloud {
             backup: function("Backup")?,
             verify: function("Verify")?,
             test_restore: function("TestRestore")?,
+            health: function("Health")?,
+            status: stack.output("StatusFunctionName")?,
+            status_url: stack.output("StatusUrl")?,
+            policy: stack.output("PolicyName")?,
+            chat_topic_arn: stack.output("ChatAlertsTopicArn")?,
             gaps,
         })
+    }
+
+    /// Asks a function's URL in the primary region, with a signature.
+    ///
+    /// # Errors
+    /// An emulator that does not answer.
+    pub async fn ask(&self, url: &str, method: &str, path: &str) -> Result<UrlAnswer> {
+        let signer = (&credentials(), PRIMARY_REGION);
+        function_url::ask(self.endpoint(), url, method, path, Some(signer)).await
+    }
+
+    /// The same, of nobody.
+    ///
+    /// # Errors
+    /// As [`Cloud::ask`].
+    pub async fn ask_unsigned(&self, url: &str, path: &str) -> Result<UrlAnswer> {
+        function_url::ask(self.endpoint(), url, "GET", path, None).await
     }
 
     async fn deploy_one(
@@ -188,7 +219,8 @@ impl Cloud {
         given: &Parameters,
     ) -> Result<Stack> {
         let config = self.config(region).await;
-        let stack = Stack::deploy(&aws_sdk_cloudformation::Client::new(&config), name, template, given).await?;
+        let client = aws_sdk_cloudformation::Client::new(&config);
+        let stack = Stack::deploy(&client, name, gaps::deployable(template)?, given).await?;
         gaps::close(&self.s3(region).await, template, given, &stack).await?;
         plain_http::allow(&config, template, &stack).await?;
         Ok(stack)
@@ -284,7 +316,7 @@ impl Cloud {
         aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region))
             .endpoint_url(self.endpoint())
-            .credentials_provider(Credentials::new("test", "test", None, None, "local-cloud"))
+            .credentials_provider(credentials())
             .timeout_config(TimeoutConfig::builder().operation_timeout(CALL_WITHIN).build())
             .load()
             .await
@@ -300,4 +332,9 @@ async fn upload(s3: &aws_sdk_s3::Client, key: &str, package: Vec<u8>) -> Result<
         .await
         .with_context(|| format!("cannot upload the package `{key}`"))?;
     Ok(())
+}
+
+/// Those of the account's owner.
+fn credentials() -> Credentials {
+    Credentials::new("test", "test", None, None, "local-cloud")
 }

@@ -19,17 +19,18 @@ use crate::workspace;
 pub enum Functions {
     /// The workspace's own, built by cargo.
     Built,
-    /// Given ones, by the binary's name. For tests of the local cloud itself.
-    Given(BTreeMap<String, PathBuf>),
+    /// This executable, for all of them. For tests of the local cloud itself.
+    StandIn(PathBuf),
 }
 
 impl Functions {
-    /// The executables by binary name. Builds them first; blocks until cargo is done.
+    /// The executables of these binaries, and of all others of the workspace when they are its own. Builds them first; blocks until cargo
+    /// is done.
     ///
-    /// All of the workspace's binaries in the dev profile, so that tests, demo and functions share one compilation.
-    pub(crate) fn executables(&self) -> Result<BTreeMap<String, PathBuf>> {
+    /// In the dev profile, so that tests, demo and functions share one compilation.
+    pub(crate) fn executables(&self, binaries: &[String]) -> Result<BTreeMap<String, PathBuf>> {
         match self {
-            Self::Given(executables) => Ok(executables.clone()),
+            Self::StandIn(executable) => Ok(binaries.iter().map(|name| (name.clone(), executable.clone())).collect()),
             Self::Built => build(),
         }
     }

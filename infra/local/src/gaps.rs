@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, DefaultRetention, ExpirationStatus, LifecycleRule,
-    LifecycleRuleFilter, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule,
-    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    LifecycleRuleFilter, NoncurrentVersionExpiration, ObjectLockConfiguration, ObjectLockEnabled,
+    ObjectLockRetentionMode, ObjectLockRule, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use serde_json::Value;
 
@@ -45,6 +46,14 @@ const DIFFERENCES: &[Difference] = &[
          error.",
     ),
     (
+        |template| template.to_json().contains(UNKNOWN_CONDITION),
+        "IAM does not know the encryption context of a request to KMS: conditions on it are taken out of the deployed policies.",
+    ),
+    (
+        |template| has(template, ALARM),
+        "Alarms and the dashboard of CloudWatch are made, an alarm on an expression as one on its metric, and none is evaluated.",
+    ),
+    (
         |template| has(template, "AWS::S3::Bucket"),
         "Buckets are not encrypted at rest, and CopyObject ignores If-None-Match.",
     ),
@@ -57,6 +66,52 @@ const DIFFERENCES: &[Difference] = &[
         "E-mail and SMS are not sent, and signatures of SNS messages are fake.",
     ),
 ];
+
+const ALARM: &str = "AWS::CloudWatch::Alarm";
+
+/// The policies' conditions that the emulator does not know, and takes as never met.
+const UNKNOWN_CONDITION: &str = "kms:EncryptionContext:";
+
+/// The template as the emulator can deploy it: statements with a condition that it does not know hold without it.
+pub fn deployable(template: &Template) -> Result<String> {
+    let mut body: Value = serde_json::from_str(&template.to_json())?;
+    drop_unknown(&mut body);
+    simplify_alarms(&mut body);
+    Ok(body.to_string())
+}
+
+fn drop_unknown(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("Condition").is_some_and(|condition| condition.to_string().contains(UNKNOWN_CONDITION)) {
+                fields.remove("Condition");
+            }
+            fields.values_mut().for_each(drop_unknown);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_unknown),
+        _ => {}
+    }
+}
+
+/// Of an alarm on an expression, the metric that the expression is of.
+fn simplify_alarms(body: &mut Value) {
+    let resources = body.get_mut("Resources").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, alarm) in resources.filter(|(_, one)| one.get("Type").and_then(Value::as_str) == Some(ALARM)) {
+        let Some(properties) = alarm.get_mut("Properties").and_then(Value::as_object_mut) else { continue };
+        let Some(queries) = properties.remove("Metrics") else { continue };
+        let stat = queries.as_array().into_iter().flatten().find_map(|query| query.get("MetricStat"));
+        let Some(stat) = stat else { continue };
+        for (name, pointer) in [
+            ("Namespace", "/Metric/Namespace"),
+            ("MetricName", "/Metric/MetricName"),
+            ("Dimensions", "/Metric/Dimensions"),
+            ("Period", "/Period"),
+            ("Statistic", "/Stat"),
+        ] {
+            properties.extend(stat.pointer(pointer).map(|value| (name.to_owned(), value.clone())));
+        }
+    }
+}
 
 fn has(template: &Template, kind: &str) -> bool {
     template.resources().any(|resource| resource.kind == kind)
@@ -106,15 +161,21 @@ async fn set_lifecycle(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> 
     let rules = wanted.get("Rules").and_then(Value::as_array).context("it has no rules")?;
     let mut configuration = BucketLifecycleConfiguration::builder();
     for rule in rules {
-        let abort = AbortIncompleteMultipartUpload::builder()
-            .days_after_initiation(number(rule, "/AbortIncompleteMultipartUpload/DaysAfterInitiation")?)
-            .build();
+        let abort = rule.get("AbortIncompleteMultipartUpload").map(|abort| number(abort, "/DaysAfterInitiation"));
+        let abort = abort
+            .transpose()?
+            .map(|days| AbortIncompleteMultipartUpload::builder().days_after_initiation(days).build());
+        let expire = rule.get("NoncurrentVersionExpiration").map(|expire| number(expire, "/NoncurrentDays"));
+        let expire =
+            expire.transpose()?.map(|days| NoncurrentVersionExpiration::builder().noncurrent_days(days).build());
+        let prefix = rule.get("Prefix").and_then(Value::as_str).unwrap_or_default();
         configuration = configuration.rules(
             LifecycleRule::builder()
                 .id(text(rule, "/Id")?)
                 .status(ExpirationStatus::from(text(rule, "/Status")?.as_str()))
-                .filter(LifecycleRuleFilter::builder().prefix("").build())
-                .abort_incomplete_multipart_upload(abort)
+                .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
+                .set_abort_incomplete_multipart_upload(abort)
+                .set_noncurrent_version_expiration(expire)
                 .build()?,
         );
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sns::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -26,10 +26,17 @@ const POLL_EVERY: Duration = Duration::from_millis(50);
 pub struct ReceivedAlert {
     /// The subject line.
     pub subject: String,
-    /// The message.
+    /// The message, as HTTPS endpoints get it: JSON.
     pub message: String,
     /// Message attributes, `severity` and `type` among them.
     pub attributes: BTreeMap<String, String>,
+}
+
+impl ReceivedAlert {
+    /// The message's fields; null for one that is no JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.message).unwrap_or(Value::Null)
+    }
 }
 
 /// An open subscription. Dropping it stops listening.
@@ -48,6 +55,12 @@ struct Received {
 impl AlertInbox {
     /// Subscribes to `topic_arn` and confirms. `severities` become the filter policy; none means all.
     pub async fn open(sns: &Client, topic_arn: &str, severities: &[&str]) -> Result<Self> {
+        let filter = if severities.is_empty() { json!({}) } else { json!({ "severity": severities }) };
+        Self::filtered(sns, topic_arn, &filter).await
+    }
+
+    /// The same with a whole filter policy; an empty one means all.
+    pub async fn filtered(sns: &Client, topic_arn: &str, filter: &Value) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let received = Arc::new(Mutex::new(Received::default()));
@@ -55,8 +68,8 @@ impl AlertInbox {
         let inbox = Self { received, listening };
         let mut subscribe =
             sns.subscribe().topic_arn(topic_arn).protocol("http").endpoint(format!("http://{address}/"));
-        if !severities.is_empty() {
-            subscribe = subscribe.attributes("FilterPolicy", serde_json::json!({ "severity": severities }).to_string());
+        if *filter != json!({}) {
+            subscribe = subscribe.attributes("FilterPolicy", filter.to_string());
         }
         subscribe.send().await.context("cannot subscribe to alerts")?;
         let deadline = Instant::now() + CONFIRM_WITHIN;

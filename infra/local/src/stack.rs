@@ -9,7 +9,7 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::{Capability, Parameter};
 use tokio::time::sleep;
 
-use crate::template::{Parameters, Template};
+use crate::template::Parameters;
 
 /// What CloudFormation answers when a stack is as it should be already; it has no error code of its own for that.
 const NOTHING_TO_UPDATE: &str = "No updates are to be performed.";
@@ -31,8 +31,7 @@ pub struct Stack {
 
 impl Stack {
     /// Creates the stack `name`, or updates it when it is there, and waits until CloudFormation is done.
-    pub async fn deploy(client: &Client, name: &str, template: &Template, parameters: &Parameters) -> Result<Self> {
-        let body = template.to_json();
+    pub async fn deploy(client: &Client, name: &str, body: String, parameters: &Parameters) -> Result<Self> {
         let parameters: Vec<Parameter> = parameters
             .iter()
             .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build())

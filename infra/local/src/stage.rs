@@ -138,6 +138,8 @@ impl Stage {
             ("LIFEBOAT_PRIMARY_MAC_KEY", deployment.primary_mac_key_arn.clone()),
             ("LIFEBOAT_BUS", deployment.bus.clone()),
             ("LIFEBOAT_TOPIC", deployment.topic_arn.clone()),
+            ("LIFEBOAT_CHAT_TOPIC", deployment.chat_topic_arn.clone()),
+            ("LIFEBOAT_POLICY", deployment.policy.clone()),
             ("LIFEBOAT_PG_BIN", self.scratch.bin_dir().display().to_string()),
             ("LIFEBOAT_SOURCE_URL", self.source_url.clone()),
             ("LIFEBOAT_SCRATCH_URL", self.scratch.url("postgres")),

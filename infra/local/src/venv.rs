@@ -31,6 +31,10 @@ pub const LINT: Requirements = Requirements { name: "lint", lock: include_str!("
 /// The stock AWS Encryption SDK for Python and the AWS clients: what `docs/format/without-lifeboat.md` says to install.
 pub const STOCK: Requirements = Requirements { name: "stock", lock: include_str!("../requirements/stock.txt") };
 
+/// The Prometheus project's own reader of metrics.
+pub const PROMETHEUS: Requirements =
+    Requirements { name: "prometheus", lock: include_str!("../requirements/prometheus.txt") };
+
 /// A Python virtual environment that holds exactly what its lock says.
 #[derive(Debug, Clone)]
 pub struct Venv {

@@ -67,9 +67,8 @@ fn stand_ins() -> (CloudOptions, TempDir) {
     let script = format!("#!/bin/sh\nexec '{}' --exact act_as_a_function --ignored --nocapture\n", myself.display());
     fs::write(&bootstrap, script).unwrap();
     fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755)).unwrap();
-    let given = ["backup", "verify", "test-restore"].map(|name| (name.to_owned(), bootstrap.clone()));
     let options = CloudOptions {
-        functions: Functions::Given(BTreeMap::from(given)),
+        functions: Functions::StandIn(bootstrap),
         offsite: true,
         postgres_client_dir: PathBuf::from("/somewhere/bin"),
     };
@@ -151,13 +150,13 @@ async fn both_stacks_deploy_and_nothing_is_left_when_the_cloud_goes() {
 async fn each_function_gets_what_it_uses_and_nothing_else() {
     let Stage { cloud, at, .. } = deployed(&[]).await;
     let mut environments = Vec::new();
-    for function in [&at.backup, &at.verify, &at.test_restore] {
+    for function in [&at.backup, &at.verify, &at.test_restore, &at.health, &status_of(&at)] {
         let answer = cloud.invoke(function, &json!({})).await.unwrap().payload;
         assert!(answer["tmp"].as_str().unwrap().starts_with(cloud.scratch().to_str().unwrap()));
         environments.push(answer["environment"].clone());
     }
-    let [backup, verify, drill] = environments.try_into().unwrap();
-    for environment in [&backup, &verify, &drill] {
+    let [backup, verify, drill, health, status] = environments.try_into().unwrap();
+    for environment in [&backup, &verify, &drill, &health, &status] {
         assert_eq!(environment["LIFEBOAT_DATABASES"], "clinic,billing");
         assert_eq!(environment["LIFEBOAT_PRIMARY_BUCKET"], at.primary_bucket.as_str());
         assert_eq!(environment["LIFEBOAT_PRIMARY_REGION"], PRIMARY_REGION);
@@ -178,10 +177,16 @@ async fn each_function_gets_what_it_uses_and_nothing_else() {
     let mut withheld = vec![(&backup, "LIFEBOAT_SCRATCH_SECRET"), (&drill, "LIFEBOAT_DATABASE_SECRETS")];
     let for_openers =
         ["LIFEBOAT_DATABASE_SECRETS", "LIFEBOAT_SCRATCH_SECRET", "LIFEBOAT_PRIMARY_KEY", "LIFEBOAT_OFFSITE_KEY"];
-    withheld.extend(for_openers.map(|name| (&verify, name)));
+    withheld.extend([&verify, &status].into_iter().flat_map(|function| for_openers.map(|name| (function, name))));
+    withheld.extend(for_openers[..2].iter().map(|name| (&health, *name)));
     for (environment, name) in withheld {
         assert!(environment.get(name).is_none(), "`{name}` is given to a function that does not use it");
     }
+}
+
+/// The function behind the URL, which has no queue.
+fn status_of(at: &Deployment) -> DeployedFunction {
+    DeployedFunction { name: at.status.clone(), failures_queue_url: String::new() }
 }
 
 /// A client configuration with the credentials of a function's own role.
@@ -301,6 +306,12 @@ async fn each_function_may_do_what_it_must_and_nothing_else() {
             "alert"
         ]
     );
+    // With the keys it may do nothing but try them, of which the emulator does not know.
+    assert_eq!(
+        rights(&cloud, &at, &at.health, secrets).await,
+        ["list near", "list far", "generate near", "open near", "encrypt far", "open far", "alert"]
+    );
+    assert_eq!(rights(&cloud, &at, &status_of(&at), secrets).await, ["list near", "list far"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test file: a panic is a failed test")]
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use aws_sdk_kms::error::ProvideErrorMetadata;
@@ -21,8 +20,7 @@ const OTHER_SHA256: &str = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
 
 /// A cloud without a stack: S3 and KMS need none.
 async fn bare_cloud() -> Cloud {
-    let nothing = ["backup", "verify", "test-restore"].map(|name| (name.to_owned(), PathBuf::from("/dev/null")));
-    let functions = Functions::Given(BTreeMap::from(nothing));
+    let functions = Functions::StandIn(PathBuf::from("/dev/null"));
     Cloud::start(CloudOptions { functions, offsite: false, postgres_client_dir: PathBuf::new() }).await.unwrap()
 }
 

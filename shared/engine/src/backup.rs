@@ -61,7 +61,7 @@ async fn take_backup(lifeboat: &Lifeboat, request: &BackupRequest) -> Result<Man
 
     stopwatch.begin("doctor", None);
     let tools = lifeboat.tools().await?;
-    require_fit(&request.source, &tools).await?;
+    require_fit(lifeboat, &request.source, &tools).await?;
     let repository = Repository::open_or_create(lifeboat.sites.clone(), Arc::clone(&lifeboat.keys), started).await?;
     if let Some(answered) = already_answered(&repository, request).await?
         && !repository.is_behind(&request.database, &answered.backup_id).await?
@@ -92,7 +92,8 @@ async fn answer_under_lease(
     let named_before = remember_previous(repository, &writer, &request.database).await?;
 
     stopwatch.begin("snapshot", None);
-    let snapshot = Snapshot::take(&request.source, &SnapshotOptions::default()).await?;
+    let options = SnapshotOptions { left_out: lifeboat.policy.left_out.clone(), ..SnapshotOptions::default() };
+    let snapshot = Snapshot::take(&request.source, &options).await?;
     let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
     let run = Run { lifeboat, id: BackupId::new(started, random()), started, began, tools, writer };
 
@@ -120,9 +121,9 @@ async fn answer_under_lease(
 
 /// The end of the audit trail, for which the backup vouches from now on. When the trail does not hold what the backup before this one
 /// named, or has other trouble, that stays what the backups name: a trail that was cut must not be forgotten with the next backup. Nor
-/// must it be the end of backups: the run's own entry is not written either, and says why.
+/// must it be the end of backups: the verification that follows each of them walks the trail, and tells what is wrong with it.
 async fn newest_entry(run: &Run<'_>, repository: &Repository, before: Option<LedgerLink>) -> Option<LedgerLink> {
-    let newest = repository.ledger(&run.lifeboat.macs).newest_link(before).await;
+    let newest = run.lifeboat.ledger(repository).newest_link(before).await;
     newest.unwrap_or_else(|error| {
         let error = EngineError::from(error);
         let (error, hint) = (error.story(), error.hint());
@@ -270,8 +271,8 @@ fn warn_of_unreadable(backup_id: &BackupId, error: VaultError) {
 }
 
 /// Fails with the first check that failed: the others often follow from it. What the doctor warns of is in the log of each run.
-async fn require_fit(source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
-    for check in doctor(source, tools).await {
+async fn require_fit(lifeboat: &Lifeboat, source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
+    for check in doctor(source, tools, &lifeboat.policy.left_out).await {
         match check.outcome {
             Checked::Ok(seen) => tracing::debug!(step = check.name, "{seen}"),
             Checked::Warn { seen, hint } => tracing::warn!(step = check.name, hint, "{seen}"),

@@ -52,6 +52,15 @@ impl Deadline {
     }
 }
 
+/// Does `work`, unless it takes longer than `limit`: then it is dropped where it stands.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    let late = |_| Err(EngineError::NoAnswer { seconds: limit.as_secs() });
+    tokio::time::timeout(limit, work).await.unwrap_or_else(late)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

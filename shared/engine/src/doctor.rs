@@ -22,7 +22,10 @@ const PIECE_BYTES: usize = 1024 * 1024;
 pub async fn doctor(lifeboat: &Lifeboat, source: &ConnectionSettings) -> Vec<Diagnosis> {
     let mut all = Vec::new();
     match lifeboat.tools().await {
-        Ok(tools) => all.extend(lifeboat_postgres::doctor(source, &tools).await.into_iter().map(of_database)),
+        Ok(tools) => {
+            let checks = lifeboat_postgres::doctor(source, &tools, &lifeboat.policy.left_out).await;
+            all.extend(checks.into_iter().map(of_database));
+        }
         Err(error) => all.push(failed("tools", &error)),
     }
     all.push(check_work_folder(lifeboat));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lifeboat_model::{BackupId, DatabaseName, Site};
+use lifeboat_model::{BackupId, DatabaseName, IncidentName, Site};
 use lifeboat_postgres::PostgresError;
 use lifeboat_signals::SignalError;
 use lifeboat_vault::VaultError;
@@ -40,6 +40,12 @@ pub enum EngineError {
         /// How long it had.
         seconds: u64,
     },
+    /// Something that is not worth more waiting.
+    #[error("there was no answer within {seconds} s")]
+    NoAnswer {
+        /// How long it had.
+        seconds: u64,
+    },
     /// The platform would have ended the verification; it ended itself.
     #[error("the time limit came near after {objects} objects; the others were not read")]
     VerificationUnfinished {
@@ -69,6 +75,12 @@ pub enum EngineError {
         backup_id: BackupId,
         /// Where was looked.
         site: Site,
+    },
+    /// Nothing of that name is wrong.
+    #[error("there is no open incident `{name}`")]
+    NoIncident {
+        /// Its name.
+        name: IncidentName,
     },
     /// The backup does not vouch for the trail that is wanted.
     #[error("backup `{backup_id}` cannot vouch for the trail: {reason}")]
@@ -145,6 +157,9 @@ impl EngineError {
             Self::Unreadable { .. } => {
                 "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS".to_owned()
             }
+            Self::NoAnswer { .. } => {
+                "look whether the service and the way to it are up; it is asked again with the next run".to_owned()
+            }
             Self::DeadlineNear { .. } => {
                 "the next run goes on from there; if it happens again, raise the function's memory, which raises its \
                  share of processors, or the number of sessions"
@@ -156,7 +171,7 @@ impl EngineError {
                     .to_owned()
             }
             Self::VerificationUnfinished { .. } => {
-                "raise `VerifyRotationDays`, so that each day reads less, or the function's memory, which raises its share of \
+                "raise policy's `verification.rotation_days`, so that each day reads less, or the function's memory, which raises its share of \
                  processors"
                     .to_owned()
             }
@@ -164,6 +179,7 @@ impl EngineError {
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
                 "run `lifeboat backups` to see what there is, or take a backup first".to_owned()
             }
+            Self::NoIncident { .. } => "`lifeboat incidents list` shows what is open".to_owned(),
             Self::NoTrail { .. } => {
                 "choose another backup with `lifeboat backups`, or another date, or export the whole trail with `lifeboat ledger export`"
                     .to_owned()

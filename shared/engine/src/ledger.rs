@@ -1,12 +1,31 @@
-//! Reading, proving and restoring the audit trail.
+//! Writing, reading, proving and restoring the audit trail.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DatabaseName, Finding, FindingKind, LedgerEntry, Site};
+use lifeboat_model::{BackupId, DatabaseName, Finding, FindingKind, LedgerAct, LedgerEntry, Site};
 use lifeboat_vault::{Anchor, ChainReport, Ledger, LedgerFilter, Repository, VaultError, Walk, manifest_key};
 
 use crate::catalog::database_of;
+use crate::deadline::within;
 use crate::error::EngineError;
 use crate::lifeboat::{Lifeboat, newest_backup};
+
+/// How long an entry may take, which is a second or two. Shorter than the claim on a message that is sent afterwards.
+const RECORD_WITHIN: Duration = Duration::from_secs(45);
+
+/// Puts an act on record, while the run still has time to say more.
+///
+/// # Errors
+/// What keeps the ledger from being written; [`EngineError::OutOfTime`].
+pub(crate) async fn put_on_record(lifeboat: &Lifeboat, act: LedgerAct) -> Result<(), EngineError> {
+    let recording = async {
+        let repository = lifeboat.repository().await?;
+        lifeboat.ledger(&repository).append(act, Timestamp::now()).await?;
+        Ok(())
+    };
+    lifeboat.deadline.bound(Box::pin(within(RECORD_WITHIN, recording))).await
+}
 
 /// The newest entries that are wanted, newest first, at most `limit`, from `site` alone. Proves nothing.
 ///
@@ -127,5 +146,5 @@ async fn repository(lifeboat: &Lifeboat, site: Option<Site>) -> Result<Repositor
 }
 
 fn ledger(lifeboat: &Lifeboat, repository: &Repository) -> Ledger {
-    repository.ledger(&lifeboat.macs)
+    lifeboat.ledger(repository)
 }

@@ -4,15 +4,17 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lifeboat_model::{BackupId, DatabaseName, Mandate, Site};
+use jiff::SignedDuration;
+use lifeboat_model::{BackupId, DatabaseName, Mandate, Policy, Site};
 use lifeboat_postgres::ClientTools;
 use lifeboat_seal::DataKeys;
-use lifeboat_signals::Outbox;
-use lifeboat_vault::{MacKeys, Repository, Sites};
+use lifeboat_signals::{Outbox, SignalError};
+use lifeboat_vault::{Ledger, MacKeys, Repository, Sites};
 
 use crate::deadline::Deadline;
 use crate::error::EngineError;
 use crate::progress::Progress;
+use crate::tally::Tally;
 
 /// Everything a verb needs and does not make itself. One per invocation.
 pub struct Lifeboat {
@@ -22,6 +24,8 @@ pub struct Lifeboat {
     pub keys: Arc<dyn DataKeys>,
     /// Vouches for what is put on record.
     pub macs: MacKeys,
+    /// What the users decide.
+    pub policy: Arc<Policy>,
     /// Where events and alerts go.
     pub outbox: Arc<dyn Outbox>,
     /// Where `pg_dump` and its kin are; absent: on the search path.
@@ -34,6 +38,10 @@ pub struct Lifeboat {
     pub run_id: String,
     /// Who asked, and why, for the ledger.
     pub mandate: Mandate,
+    /// What the run asks of AWS.
+    pub tally: Tally,
+    /// Whether a run fails when nobody can be told of it, so that the platform repeats it. Whoever sits at a terminal sees how it ended.
+    pub must_tell: bool,
     /// Told where the run is.
     pub progress: Arc<dyn Progress>,
 }
@@ -52,9 +60,28 @@ impl Lifeboat {
             .map_err(|source| EngineError::WorkFolder { path: std::env::temp_dir().display().to_string(), source })
     }
 
+    /// What it means that a signal did not leave.
+    ///
+    /// # Errors
+    /// [`EngineError::Unannounced`] when people must be told.
+    pub(crate) fn untold(&self, source: SignalError) -> Result<(), EngineError> {
+        let error = EngineError::Unannounced(source);
+        if self.must_tell {
+            return Err(error);
+        }
+        tracing::warn!(error = error.story(), hint = error.hint(), "nobody else was told");
+        Ok(())
+    }
+
     /// The repository through both sites.
     pub(crate) async fn repository(&self) -> Result<Repository, EngineError> {
         Ok(Repository::open(self.sites.clone(), Arc::clone(&self.keys)).await?)
+    }
+
+    /// The audit trail, whose entries are kept as policy says.
+    pub(crate) fn ledger(&self, repository: &Repository) -> Ledger {
+        let days = i64::from(self.policy.retention.ledger_days);
+        repository.ledger(&self.macs).kept_for(SignedDuration::from_hours(24 * days))
     }
 
     /// The repository through one site alone, as on the day the other one is gone.

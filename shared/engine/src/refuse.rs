@@ -18,6 +18,8 @@ pub enum Verb {
     Verify,
     /// A drill.
     TestRestore,
+    /// A look at what did not happen.
+    Health,
 }
 
 impl Verb {
@@ -27,12 +29,14 @@ impl Verb {
             Self::Backup => "backup",
             Self::Verify => "verify",
             Self::TestRestore => "test-restore",
+            Self::Health => "health",
         }
     }
 }
 
 /// Tells ledger, bus and subscribers that `verb` did not begin, and why: like any other failure of the verb. Nothing else of
-/// the repository changes.
+/// the repository changes. The incident of a database that `is_known` is its own; of any other name no backup would ever say
+/// that it is over, so it is that of orders without one.
 ///
 /// # Errors
 /// [`EngineError::Unannounced`] when the event or the alert did not leave.
@@ -40,8 +44,9 @@ pub async fn refuse(
     lifeboat: &Lifeboat,
     verb: Verb,
     database: Option<&DatabaseName>,
+    is_known: bool,
     source: Arc<dyn Error + Send + Sync>,
     hint: String,
 ) -> Result<(), EngineError> {
-    outcome::of_not_begun(lifeboat, verb, database, &EngineError::NotBegun { source, hint }).await
+    outcome::of_not_begun(lifeboat, verb, database, is_known, &EngineError::NotBegun { source, hint }).await
 }

@@ -50,7 +50,14 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
     let mut inspection = Inspection::new(lifeboat, Arc::clone(&repository));
     // Bound here and not around the whole, so that what was found until then is kept.
     let following = Box::pin(follow(&mut inspection, &repository, request, &mut stopwatch));
-    let followed = lifeboat.deadline.bound(following).await;
+    let mut followed = lifeboat.deadline.bound(following).await;
+    if let Err(error) = &followed
+        && inspection.found_damage()
+    {
+        // Damage is told as damage, also when time ran out over the rest.
+        inspection.left_unread(error);
+        followed = Ok(0);
+    }
 
     // What was found is kept also when the rest could not be looked at.
     stopwatch.begin("report", None);

@@ -1,6 +1,7 @@
 //! What the doctor says: one line each.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -15,6 +16,9 @@ pub struct Diagnosis {
     pub seen: String,
     /// What a person can do about it; absent when nothing need be done.
     pub hint: Option<String>,
+    /// How long it took to answer, where that says something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
 }
 
 /// How a thing is.
@@ -32,17 +36,23 @@ pub enum Verdict {
 impl Diagnosis {
     /// A thing that is as it should be.
     pub fn ok(check: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { check: check.into(), verdict: Verdict::Ok, seen: seen.into(), hint: None }
+        Self { check: check.into(), verdict: Verdict::Ok, seen: seen.into(), hint: None, elapsed_ms: None }
     }
 
     /// A thing that somebody should know of.
     pub fn warn(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { check: check.into(), verdict: Verdict::Warn, seen: seen.into(), hint: Some(hint.into()) }
+        Self { verdict: Verdict::Warn, hint: Some(hint.into()), ..Self::ok(check, seen) }
     }
 
     /// A thing that keeps backups from being taken.
     pub fn failed(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { verdict: Verdict::Failed, ..Self::warn(check, seen, hint) }
+    }
+
+    /// The same, after so long.
+    #[must_use]
+    pub fn after(self, elapsed: Duration) -> Self {
+        Self { elapsed_ms: u64::try_from(elapsed.as_millis()).ok(), ..self }
     }
 }
 

@@ -1,7 +1,7 @@
-//! What leaves the system: events for the bus and alerts for people.
+//! Events for the bus.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::identity::{BackupId, DatabaseName, Site};
 use crate::phase::Phases;
@@ -133,74 +133,4 @@ impl Event {
             Self::RestoreTestFailed { .. } => "Restore Test Failed",
         }
     }
-}
-
-/// How much an alert matters; a message attribute that subscribers filter by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Someone should look in working hours.
-    Warning,
-    /// Someone must look now.
-    Critical,
-}
-
-impl Severity {
-    /// As the message attribute has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-/// What an alert is about; a message attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AlertKind {
-    /// A backup completed.
-    BackupCompleted,
-    /// A backup did not complete.
-    BackupFailed,
-    /// A verification completed.
-    VerificationCompleted,
-    /// A verification found damage or could not run.
-    VerificationFailed,
-    /// A drill proved a backup.
-    RestoreTestCompleted,
-    /// A drill could not prove a backup.
-    RestoreTestFailed,
-}
-
-impl AlertKind {
-    /// As the message attribute has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BackupCompleted => "backup-completed",
-            Self::BackupFailed => "backup-failed",
-            Self::VerificationCompleted => "verification-completed",
-            Self::VerificationFailed => "verification-failed",
-            Self::RestoreTestCompleted => "restore-test-completed",
-            Self::RestoreTestFailed => "restore-test-failed",
-        }
-    }
-}
-
-/// A message to people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alert {
-    /// How much it matters.
-    pub severity: Severity,
-    /// What it is about.
-    pub kind: AlertKind,
-    /// The database, where there is one.
-    pub database: Option<DatabaseName>,
-    /// One line of at most 100 ASCII characters: SNS refuses other subjects.
-    pub subject: String,
-    /// What happened, what it means, what to do.
-    pub text: String,
 }

@@ -23,6 +23,13 @@ pub struct Finding {
     pub healed: bool,
 }
 
+impl Finding {
+    /// Whether it was not put right, and is more than left over.
+    pub fn is_damage(&self) -> bool {
+        !self.healed && self.kind != FindingKind::Unlisted
+    }
+}
+
 /// The kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +42,8 @@ pub enum FindingKind {
     Checksum,
     /// It could not be read.
     Unreadable,
+    /// The site did not answer for it, or refused: it may be as it was written.
+    Unanswered,
     /// The sites contradict each other where one cannot be told to be wrong.
     Disputed,
     /// The audit trail does not go on from here.
@@ -68,6 +77,7 @@ impl fmt::Display for FindingKind {
             Self::Size => "size",
             Self::Checksum => "checksum",
             Self::Unreadable => "unreadable",
+            Self::Unanswered => "unanswered",
             Self::Disputed => "disputed",
             Self::LedgerBroken => "ledger-broken",
             Self::Unlisted => "unlisted",

@@ -18,6 +18,14 @@ pub enum NameError {
     /// 64 hexadecimal digits were expected.
     #[error("`{0}` is not 64 hexadecimal digits")]
     Hex(String),
+    /// A word of a list was expected.
+    #[error("`{text}` is not {what}")]
+    Word {
+        /// `a severity`, `a channel`.
+        what: &'static str,
+        /// What was there.
+        text: String,
+    },
     /// A stream's name in a chunk list.
     #[error("`{0}` is not the name of a stream")]
     Stream(String),

@@ -18,7 +18,7 @@ pub enum Outcome {
 }
 
 /// Who wants an act, and why: what the ledger says of everything that is done for them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mandate {
     /// `schedule`, `event`, an ARN that AWS vouched for, or `stated by` and a name that nobody vouched for.
     pub actor: String,
@@ -27,7 +27,7 @@ pub struct Mandate {
 }
 
 /// What is to be put on record: an entry before it has its number, time and place in the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerAct {
     /// Who acted, and why.
     pub mandate: Mandate,

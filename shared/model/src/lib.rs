@@ -4,6 +4,7 @@
 //! `RepositoryDocument`, `Lease`, `LedgerEntry`, `Finding`, reports) and the events that leave the system. It does no
 //! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
 
+mod alert;
 mod checkup;
 mod chunk;
 mod digest;
@@ -11,25 +12,35 @@ mod drill;
 mod event;
 mod finding;
 mod globals;
+mod health;
+mod history;
 mod identity;
+mod incident;
 mod inventory;
 mod lease;
 mod ledger;
 mod listing;
 mod manifest;
 mod phase;
+mod policy;
 mod repository;
 mod slice;
+mod status;
+mod usage;
 mod verification;
 
+pub use alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
 pub use checkup::{Diagnosis, Verdict};
 pub use chunk::{ChunkEntry, Origin, StoredChunk, Stream};
 pub use digest::{ChunkId, ChunkKey, PublicKey, RowDigest, RowHasher, Sha256};
 pub use drill::{DrillReport, TableProof};
-pub use event::{Alert, AlertKind, Event, Severity};
+pub use event::Event;
 pub use finding::{Finding, FindingKind};
 pub use globals::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, Setting};
+pub use health::{HealthReport, Probe, Wrong};
+pub use history::{BACKUP, DatabaseHistory, History, PastRun, RUNS_KEPT, TEST_RESTORE, VERIFY};
 pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
+pub use incident::{Acknowledgement, Claim, Cleared, Incident, IncidentName, IncidentState, Owed, Sighting};
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
 pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Outcome};
@@ -39,6 +50,15 @@ pub use manifest::{
     RelationKind, RelationStatus, Source, TableData, Totals,
 };
 pub use phase::Phases;
+pub use policy::{
+    AlertRule, Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyFault,
+    Prices, Retention,
+};
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
 pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};
+pub use status::{
+    BackupsStatus, Component, ComponentsStatus, Costs, DatabaseStatus, LastBackup, ScheduleStatus, SiteStatus,
+    Standing, Status,
+};
+pub use usage::{Cost, Usage};
 pub use verification::{VerificationReport, VerificationScope};

@@ -146,14 +146,14 @@ pub enum RelationStatus {
     Rebuilt,
     /// Its state is in the `sequences` stream.
     Carried,
-    /// Left out by this rule of policy or of PostgreSQL.
+    /// Left out by this rule: its rows, by one of policy, or all of it, by one of PostgreSQL.
     LeftOut {
         /// The rule, in words.
         rule: String,
     },
-    /// It could not be read and policy allows that.
+    /// It could not be read, and policy leaves it out.
     Unreadable {
-        /// What the server said, without values.
+        /// Why it could not, and why that is allowed.
         reason: String,
     },
 }

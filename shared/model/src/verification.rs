@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, FindingKind};
+use crate::finding::Finding;
 use crate::identity::{BackupId, DatabaseName};
 
 /// Which objects a verification reads.
@@ -57,7 +57,7 @@ impl VerificationReport {
 
     /// What is wrong and was not put right. Objects that no manifest lists are not damage.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| !finding.healed && finding.kind != FindingKind::Unlisted)
+        self.findings.iter().filter(|finding| finding.is_damage())
     }
 
     /// Whether nothing is damaged, as far as was looked.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lifeboat_model::{CopyFormat, RelationKind};
+use lifeboat_model::{CopyFormat, LeftOut, RelationKind};
 use tokio_postgres::Row;
 
 use crate::copy_format::TypeCatalog;
@@ -40,12 +40,75 @@ const COLUMNS: &str = "
     WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attrelid, a.attnum";
 
+/// The relations of these names, each with the number of its name from 1 on, and with all partitions of those that have some.
+const NAMED: &str = "
+    WITH RECURSIVE named (oid, relkind, number) AS (
+        SELECT c.oid, c.relkind, one.number
+        FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) WITH ORDINALITY AS one (schema, name, number)
+        JOIN pg_catalog.pg_namespace n ON n.nspname = one.schema
+        JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = one.name
+        UNION
+        SELECT c.oid, c.relkind, named.number
+        FROM named
+        JOIN pg_catalog.pg_inherits i ON i.inhparent = named.oid AND named.relkind = 'p'
+        JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid)
+    SELECT oid, number FROM named ORDER BY number DESC";
+
+/// A foreign key from a table that is none of these to one that is. One that was never validated needs no rows.
+const REFERRER: &str = "
+    SELECT fk.conrelid, fk.confrelid
+    FROM pg_catalog.pg_constraint fk
+    WHERE fk.contype = 'f' AND fk.convalidated AND fk.confrelid = ANY ($1) AND fk.conrelid <> ALL ($1)
+    ORDER BY fk.conparentid, fk.conrelid::pg_catalog.regclass::text LIMIT 1";
+
+/// The sequences that belong to these tables, and to which.
+const OWNED: &str = "
+    SELECT d.objid, d.refobjid
+    FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid
+      AND d.refobjid = ANY ($1) AND d.deptype IN ('a', 'i')";
+
+/// What else needs the definition of one of these relations or its row type: a view or a rule, a partition or an heir, a default, a
+/// foreign key, a policy, a column of that type, a function, a domain. What an extension brings is there all the same.
+const NEEDS: &str = "
+    WITH needed (classid, objid, relation) AS (
+        SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1)
+        UNION ALL
+        SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, c.oid
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_type r ON r.oid = c.reltype
+        JOIN pg_catalog.pg_type t ON t.oid IN (r.oid, r.typarray)
+        WHERE c.oid = ANY ($1))
+    SELECT needed.relation,
+           CASE WHEN by.oid IS NULL THEN pg_catalog.pg_describe_object(d.classid, d.objid, 0)
+                ELSE pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, by.oid, 0) END
+    FROM needed
+    JOIN pg_catalog.pg_depend d ON d.refclassid = needed.classid AND d.refobjid = needed.objid
+    LEFT JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid
+    LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND f.oid = d.objid
+    LEFT JOIN pg_catalog.pg_constraint k ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objid
+    LEFT JOIN pg_catalog.pg_policy y ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND y.oid = d.objid
+    LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
+    LEFT JOIN pg_catalog.pg_type t ON d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.oid = d.objid AND t.typtype = 'd'
+    LEFT JOIN pg_catalog.pg_class by ON by.oid = COALESCE(w.ev_class, f.adrelid, k.conrelid, y.polrelid, c.oid)
+    WHERE (by.oid <> ALL ($1) AND by.relkind NOT IN ('i', 'I', 't') OR t.oid IS NOT NULL
+           OR d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
+      AND NOT EXISTS (
+          SELECT FROM pg_catalog.pg_depend e
+          WHERE e.deptype = 'e' AND (by.oid IS NULL AND e.classid = d.classid AND e.objid = d.objid
+                OR e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.objid = by.oid))
+    ORDER BY 2 LIMIT 1";
+
 const READING: &str = "reading the catalog";
 
 /// Lists every relation in the session's snapshot; `pages` is still 0.
-pub(crate) async fn list_relations(session: &Session, user: &str) -> Result<Vec<Relation>> {
+///
+/// Fails with [`PostgresError::LeftOutIsReferenced`] when a restore could not do without the rows that are left out.
+pub(crate) async fn list_relations(session: &Session, user: &str, left_out: &[LeftOut]) -> Result<Vec<Relation>> {
     let rows = session.rows(READING, RELATIONS, &[]).await?;
     let mut relations = rows.iter().map(|row| relation(row, user)).collect::<Result<Vec<_>>>()?;
+    if !left_out.is_empty() {
+        leave_out(session, &mut relations, left_out).await?;
+    }
     let copied: Vec<u32> =
         relations.iter().filter(|r| r.disposition == Disposition::Copy).map(|relation| relation.oid).collect();
     let types = TypeCatalog::read(session).await?;
@@ -113,6 +176,64 @@ fn relation(row: &Row, user: &str) -> Result<Relation> {
             && !(access.usage && access.select),
         disposition,
     })
+}
+
+/// What has no rows of its own stays as it is: policy is one document for several databases, and what is a table in one may be a
+/// view in another.
+async fn leave_out(session: &Session, relations: &mut [Relation], left_out: &[LeftOut]) -> Result<()> {
+    let (schemas, names): (Vec<&str>, Vec<&str>) =
+        left_out.iter().map(|one| (one.schema.as_str(), one.name.as_str())).unzip();
+    let rows = session.rows(READING, NAMED, &[&schemas, &names]).await?;
+    let named: HashMap<u32, usize> =
+        rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs() as usize - 1)).collect();
+    for relation in relations.iter_mut() {
+        let Some(LeftOut { reason, .. }) = named.get(&relation.oid).and_then(|number| left_out.get(*number)) else {
+            continue;
+        };
+        let unreadable = match &relation.disposition {
+            Disposition::Copy => None,
+            Disposition::Unreadable { reason } => Some(reason.clone()),
+            _ => continue,
+        };
+        relation.disposition = Disposition::RowsLeftOut { reason: reason.clone(), unreadable };
+    }
+    let named: Vec<u32> = named.into_keys().collect();
+    if let Some(row) = session.rows(READING, REFERRER, &[&named]).await?.first() {
+        let [by, relation] = [0, 1].map(|column| name_of(relations, row.get(column)));
+        return Err(PostgresError::LeftOutIsReferenced { relation, by });
+    }
+    leave_out_undescribed(session, relations).await
+}
+
+/// What belongs to a table whose definition is missing is missing with it, and nothing that is kept may need any of it.
+async fn leave_out_undescribed(session: &Session, relations: &mut [Relation]) -> Result<()> {
+    let is_missing =
+        |one: &&Relation| one.definition_is_unreadable && matches!(one.disposition, Disposition::RowsLeftOut { .. });
+    let mut missing: Vec<u32> = relations.iter().filter(is_missing).map(|relation| relation.oid).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let owners: HashMap<u32, u32> =
+        session.rows(READING, OWNED, &[&missing]).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let fates: HashMap<u32, Disposition> =
+        relations.iter().filter(is_missing).map(|relation| (relation.oid, relation.disposition.clone())).collect();
+    for sequence in relations.iter_mut() {
+        let Some(fate) = owners.get(&sequence.oid).and_then(|owner| fates.get(owner)) else { continue };
+        (sequence.disposition, sequence.definition_is_unreadable) = (fate.clone(), true);
+    }
+    missing.extend(owners.keys());
+    match session.rows(READING, NEEDS, &[&missing]).await?.first() {
+        None => Ok(()),
+        Some(row) => {
+            let needed: u32 = row.get(0);
+            let relation = name_of(relations, *owners.get(&needed).unwrap_or(&needed));
+            Err(PostgresError::DefinitionIsNeeded { relation, by: row.get(1) })
+        }
+    }
+}
+
+fn name_of(relations: &[Relation], oid: u32) -> String {
+    relations.iter().find(|relation| relation.oid == oid).map(|relation| relation.name.to_string()).unwrap_or_default()
 }
 
 /// What this role may do with a relation.
@@ -202,7 +323,10 @@ pub(crate) async fn find_rewritten(session: &Session, locked: &[&Relation]) -> R
         WHERE COALESCE(pg_catalog.pg_relation_filenode(oid), 0) <> node OR pg_catalog.to_regclass(name) IS DISTINCT FROM oid
         LIMIT 1";
     let oids: Vec<u32> = locked.iter().map(|relation| relation.oid).collect();
-    let nodes: Vec<u32> = locked.iter().map(|relation| relation.relfilenode).collect();
+    // Of what is not copied the rows may change as they like.
+    let is_left_out = |relation: &Relation| matches!(relation.disposition, Disposition::RowsLeftOut { .. });
+    let nodes: Vec<Option<u32>> =
+        locked.iter().map(|relation| (!is_left_out(relation)).then_some(relation.relfilenode)).collect();
     let names: Vec<String> = locked.iter().map(|relation| relation.name.sql()).collect();
     let rows = session.rows("comparing tables with the snapshot", SQL, &[&oids, &nodes, &names]).await?;
     let changed: HashSet<u32> = rows.iter().map(|row| row.get(0)).collect();

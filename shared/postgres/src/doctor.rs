@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lifeboat_model::LeftOut;
+
 use crate::catalog;
 use crate::error::{PostgresError, Result};
 use crate::large_object;
@@ -57,8 +59,8 @@ impl Check {
     }
 }
 
-/// Looks at everything a backup of this database needs. Without a connection there is one check, and it failed.
-pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools) -> Vec<Check> {
+/// Looks at everything that a backup of this database without the rows of `left_out` needs. Without a connection there is one check, and it failed.
+pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools, left_out: &[LeftOut]) -> Vec<Check> {
     let session = match Session::connect(settings, "lifeboat doctor").await {
         Ok(session) => session,
         Err(error) => {
@@ -73,7 +75,7 @@ pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools) -> Vec<C
         Check::of("TLS", check_tls(&session, settings).await),
         Check::new("session mode", check_session_mode(&session, settings).await),
         Check::new("server version", check_version(&session, tools).await),
-        Check::new("privileges", check_privileges(&session, settings).await),
+        Check::new("privileges", check_privileges(&session, settings, left_out).await),
         Check::new("large objects", check_large_objects(&session).await),
         Check::new("role of the server", check_recovery(&session).await),
         Check::of("clock", check_clock(&session).await),
@@ -125,8 +127,8 @@ async fn check_version(session: &Session, tools: &ClientTools) -> Result<String>
     Ok(format!("PostgreSQL {server}, {}", tools.version()))
 }
 
-async fn check_privileges(session: &Session, settings: &ConnectionSettings) -> Result<String> {
-    let relations = catalog::list_relations(session, settings.user()).await?;
+async fn check_privileges(session: &Session, settings: &ConnectionSettings, left_out: &[LeftOut]) -> Result<String> {
+    let relations = catalog::list_relations(session, settings.user(), left_out).await?;
     let unreadable: Vec<(String, String)> = relations
         .iter()
         .filter_map(|relation| match &relation.disposition {

@@ -148,6 +148,22 @@ pub enum PostgresError {
         /// Why.
         reason: String,
     },
+    /// The rows of a relation are left out, and others that are kept refer to them: their foreign key could not be restored.
+    #[error("the rows of `{relation}` are left out, and rows of `{by}` refer to them")]
+    LeftOutIsReferenced {
+        /// What is left out: `schema.name`, quoted where needed.
+        relation: String,
+        /// What is kept.
+        by: String,
+    },
+    /// A relation is left out, its definition cannot be read either, and something that is kept needs that.
+    #[error("the definition of `{relation}` cannot be read, and {by} needs it")]
+    DefinitionIsNeeded {
+        /// What is left out: `schema.name`, quoted where needed.
+        relation: String,
+        /// What is kept, as PostgreSQL describes it.
+        by: String,
+    },
     /// Large objects have grants of their own, which `pg_read_all_data` does not reach.
     #[error("{unreadable} of {all} large objects cannot be read")]
     LargeObjectsUnreadable {
@@ -242,8 +258,12 @@ impl PostgresError {
                 "grant it BYPASSRLS (`ALTER ROLE … BYPASSRLS`), or restore with a superuser"
             }
             Self::Unreadable { .. } => {
-                "grant `pg_read_all_data` and BYPASSRLS to the backup role: a backup leaves out nothing it cannot read"
+                "grant `pg_read_all_data` and BYPASSRLS to the backup role, or leave out its rows by policy (`backup.leave_out`): nothing is left out silently"
             }
+            Self::LeftOutIsReferenced { .. } => {
+                "leave out the rows of both or of none, in `backup.leave_out` of the policy: a foreign key without them cannot be restored"
+            }
+            Self::DefinitionIsNeeded { .. } => "grant the backup role SELECT on it: its rows are left out all the same",
             Self::LargeObjectsUnreadable { .. } => {
                 "grant the backup role the roles that own them, or `SELECT ON LARGE OBJECT` for each"
             }

@@ -15,6 +15,13 @@ pub enum Disposition {
     Rebuilt,
     /// Its state is in the sequence values.
     Carried,
+    /// Its rows are not copied, because policy says so. Its definition is in the schema archive where it can be read.
+    RowsLeftOut {
+        /// Why, as policy has it.
+        reason: String,
+        /// Why this role could not read it either, in words.
+        unreadable: Option<String>,
+    },
     /// It is not part of the backup, by this rule.
     LeftOut {
         /// The rule, in words.

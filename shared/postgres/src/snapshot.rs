@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use lifeboat_model::{Globals, Inventory, RelationKind, Source};
+use lifeboat_model::{Globals, Inventory, LeftOut, RelationKind, Source};
 use serde::Deserialize;
 
 use crate::archive;
@@ -46,6 +46,8 @@ pub struct SnapshotOptions {
     pub lock_wait_limit: Duration,
     /// How long the snapshot may live.
     pub age_limit: Duration,
+    /// Relations whose rows are not wanted.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Default for SnapshotOptions {
@@ -55,6 +57,7 @@ impl Default for SnapshotOptions {
             lock_attempts: LOCK_ATTEMPTS,
             lock_wait_limit: LOCK_WAIT_LIMIT,
             age_limit: SNAPSHOT_AGE_LIMIT,
+            left_out: Vec::new(),
         }
     }
 }
@@ -78,8 +81,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// Takes a snapshot, locks every table in ACCESS SHARE mode and makes sure that none changed in between.
     ///
-    /// Errors: those of [`Session::connect`], [`PostgresError::LockTimeout`], [`PostgresError::RewrittenDuringSnapshot`], and
-    /// [`PostgresError::GaveWay`] when somebody waits for a table already locked while another one is waited for.
+    /// Errors: those of [`Session::connect`], [`PostgresError::LeftOutIsReferenced`], [`PostgresError::LockTimeout`],
+    /// [`PostgresError::RewrittenDuringSnapshot`], and [`PostgresError::GaveWay`] when somebody waits for a table already locked while another one is waited for.
     pub async fn take(settings: &ConnectionSettings, options: &SnapshotOptions) -> Result<Self> {
         let mut last_changed = None;
         for _ in 0..SNAPSHOT_ATTEMPTS {
@@ -94,7 +97,7 @@ impl Snapshot {
                 age_limit: options.age_limit,
             };
             let id = begin_and_export(&leader).await?;
-            let mut relations = catalog::list_relations(&leader, settings.user()).await?;
+            let mut relations = catalog::list_relations(&leader, settings.user(), &options.left_out).await?;
             let changed = tokio::select! {
                 held = hold_tables(&leader, &relations, options) => held?,
                 must_end = watch.clone().until_it_must_end() => return Err(must_end),
@@ -147,7 +150,8 @@ impl Snapshot {
 
     /// Writes `pg_dump`'s custom-format archive of the definitions to `into`. An unchanged schema gives the same bytes.
     ///
-    /// Relations that this role may not even lock are left out of it; they are [`Disposition::Unreadable`].
+    /// Relations that this role may not even lock are left out of it; they are [`Disposition::Unreadable`], or policy leaves
+    /// out their rows.
     pub async fn schema_archive(&self, tools: &ClientTools, into: &Path) -> Result<()> {
         let excluded: Vec<&RelationName> = self.undescribed().map(|relation| &relation.name).collect();
         archive::dump_schema(tools, &self.settings, &self.id, &excluded, &self.source.encoding, into).await

@@ -14,7 +14,7 @@ const WITHHELD: &str = "message withheld, since it may quote a row; the server's
 
 /// The server's messages that speak of definitions, privileges and limits, as PostgreSQL words them (`*` is any text). They
 /// name objects and settings, never values. A message that code of the user's words exactly like one of these is kept, too.
-const ABOUT_DEFINITIONS: [&str; 50] = [
+const ABOUT_DEFINITIONS: [&str; 52] = [
     "could not create unique index \"*\"",
     "check constraint \"*\" of relation \"*\" is violated by some row",
     "column \"*\" of relation \"*\" contains null values",
@@ -65,6 +65,8 @@ const ABOUT_DEFINITIONS: [&str; 50] = [
     "sorry, too many clients already",
     "remaining connection slots are reserved for *",
     "the database system is *",
+    "invalid snapshot identifier: \"*\"",
+    "could not import the requested snapshot",
 ];
 
 /// Messages of which the beginning is kept: what follows is a word of a statement that a function may have made of a row.

@@ -16,6 +16,9 @@ use crate::stderr::StandardError;
 /// What is passed on from our own environment: where programs and, in a Lambda layer, their libraries are.
 const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE"];
 
+/// What a server says to whoever wants to join a snapshot whose first session has ended.
+const SNAPSHOT_IS_GONE: [&str; 2] = ["invalid snapshot identifier", "could not import the requested snapshot"];
+
 /// What libpq and the server say, through a program, when the connection ends before the program does.
 const SERVER_WENT_AWAY: [&str; 4] = [
     "terminating connection due to",
@@ -155,6 +158,9 @@ impl ClientTools {
         let stderr = said.finish(environment.password().as_deref());
         if SERVER_WENT_AWAY.iter().any(|said| stderr.contains(said)) {
             return Err(PostgresError::ServerClosed { step: format!("running `{tool}`"), source: None });
+        }
+        if SNAPSHOT_IS_GONE.iter().any(|said| stderr.contains(said)) {
+            return Err(PostgresError::SnapshotLost);
         }
         Err(PostgresError::ToolFailed { tool, status: status.to_string(), stderr })
     }

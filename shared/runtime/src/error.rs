@@ -35,6 +35,15 @@ pub enum RuntimeError {
         #[source]
         source: PostgresError,
     },
+    /// The policy's parameter.
+    #[error("the policy in the parameter `{name}` could not be reached")]
+    Policy {
+        /// The parameter's name.
+        name: String,
+        /// What the client said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The verb failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -49,6 +58,9 @@ impl RuntimeError {
             Self::UnknownDatabase(_) => "see the parameter `DatabaseNames`".to_owned(),
             Self::Secret { .. } => {
                 "check that the secret exists and that the function may read it and reach Secrets Manager".to_owned()
+            }
+            Self::Policy { .. } => {
+                "check that the parameter exists and that this role may read it, and write it to push one".to_owned()
             }
             Self::Connection { source, .. } => {
                 source.hint().unwrap_or("see docs for the two forms of a connection secret").to_owned()
@@ -69,6 +81,7 @@ impl RuntimeError {
             Self::Input(_) => "Input",
             Self::UnknownDatabase(_) => "UnknownDatabase",
             Self::Secret { .. } | Self::Connection { .. } => "Secret",
+            Self::Policy { .. } => "Policy",
             Self::Engine(EngineError::Postgres(_)) => "Postgres",
             Self::Engine(EngineError::Vault(_)) => "Vault",
             Self::Engine(EngineError::DeadlineNear { .. }) => "DeadlineNear",

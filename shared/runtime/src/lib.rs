@@ -4,6 +4,8 @@
 //! This crate owns the names of environment variables and the wiring of AWS clients. It must never know any verb's logic.
 
 mod error;
+mod http;
+mod parameter;
 mod secrets;
 mod serve;
 mod services;
@@ -11,6 +13,7 @@ mod settings;
 mod trigger;
 
 pub use error::RuntimeError;
+pub use http::{HttpAnswer, HttpRequest, serve_http};
 pub use serve::{Input, Invocation, serve};
 pub use services::{Run, Services};
 pub use settings::{DatabaseSettings, Settings, SiteSettings};

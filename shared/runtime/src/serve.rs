@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use lifeboat_engine::{Deadline, Verb, refuse};
 use lifeboat_model::{DatabaseName, Mandate};
 use serde_json::Value;
@@ -55,15 +55,12 @@ where
     F: Future<Output = Result<Value, RuntimeError>>,
 {
     let function = verb.as_str();
-    lifeboat_signals::start_logging(std::env::var("LIFEBOAT_LOG").ok().as_deref());
-    let services = Arc::new(Services::from_environment().await.inspect_err(|error| {
-        tracing::error!(function, error = error.story(), hint = error.hint(), "the function cannot start");
-    })?);
+    let services = start(function).await?;
     let handle = &handle;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let services = Arc::clone(&services);
         async move {
-            let run = Run { id: event.context.request_id.clone(), deadline: deadline(&event) };
+            let run = Run { id: event.context.request_id.clone(), deadline: deadline(&event.context) };
             let span = tracing::info_span!("invocation", function, run_id = %run.id);
             let answer = answer(verb, handle, Trigger::from(event.payload), run, services).instrument(span).await;
             answer.map_err(|error| Diagnostic::from(&*error))
@@ -90,7 +87,7 @@ where
     let answer = match I::read(trigger, &services.settings) {
         Ok(input) => {
             (database, mandate) = (input.database().cloned(), input.mandate().clone());
-            handle(Invocation { input, run: run.clone(), services: Arc::clone(&services) }).await
+            Box::pin(handle(Invocation { input, run: run.clone(), services: Arc::clone(&services) })).await
         }
         Err(error) => Err(error),
     };
@@ -100,8 +97,9 @@ where
     };
     tracing::error!(error = error.story(), hint = error.hint(), "the invocation failed");
     if !error.is_told() {
-        let lifeboat = services.lifeboat(run, &mandate);
-        let told = refuse(&lifeboat, verb, database.as_ref(), error.clone(), error.hint()).await;
+        let lifeboat = services.lifeboat(run, &mandate).await;
+        let is_known = database.as_ref().is_some_and(|name| services.settings.database(name).is_ok());
+        let told = refuse(&lifeboat, verb, database.as_ref(), is_known, error.clone(), error.hint()).await;
         if let Err(error) = told {
             tracing::error!(error = error.story(), hint = error.hint(), "the failure could not be announced");
         }
@@ -109,8 +107,20 @@ where
     Err(error)
 }
 
-fn deadline(event: &LambdaEvent<Value>) -> Deadline {
+/// Logging, settings and clients of a process.
+///
+/// # Errors
+/// [`RuntimeError::Settings`].
+pub(crate) async fn start(function: &'static str) -> Result<Arc<Services>, RuntimeError> {
+    lifeboat_signals::start_logging(std::env::var("LIFEBOAT_LOG").ok().as_deref());
+    let services = Services::from_environment().await.inspect_err(|error| {
+        tracing::error!(function, error = error.story(), hint = error.hint(), "the function cannot start");
+    })?;
+    Ok(Arc::new(services))
+}
+
+pub(crate) fn deadline(context: &Context) -> Deadline {
     let now = jiff::Timestamp::now().as_millisecond();
-    let end = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+    let end = i64::try_from(context.deadline).unwrap_or(i64::MAX);
     Deadline::after(Duration::from_millis(u64::try_from(end.saturating_sub(now)).unwrap_or(0)))
 }

@@ -9,16 +9,17 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use lifeboat_engine::{Deadline, Lifeboat, Unwatched};
+use lifeboat_engine::{Deadline, Lifeboat, PolicyDocument, PolicyVersions, Tally, Unwatched, policy_in_force};
 use lifeboat_model::{DatabaseName, Mandate, Site};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_signals::{AwsOutbox, Outbox};
 use lifeboat_vault::{
-    KmsDataKeys, KmsKey, KmsMacKey, MacKey, MacKeys, ObjectStore, S3Store, Sites, kms_client, s3_client,
+    KmsDataKeys, KmsKey, KmsMacKey, MacKey, MacKeys, Meter, ObjectStore, S3Store, Sites, kms_client, s3_client,
 };
 
 use crate::error::RuntimeError;
+use crate::parameter::PolicyParameter;
 use crate::secrets;
 use crate::settings::{Settings, SiteSettings};
 
@@ -49,6 +50,7 @@ pub struct Services {
     keys: Arc<dyn DataKeys>,
     macs: MacKeys,
     outbox: Arc<dyn Outbox>,
+    meter: Meter,
 }
 
 impl Services {
@@ -70,19 +72,34 @@ impl Services {
             .http_client(HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https())
             .load()
             .await;
+        let meter = Meter::default();
         let store = |site: &SiteSettings| -> Arc<dyn ObjectStore> {
-            Arc::new(S3Store::new(s3_client(&config, &site.region, None), &site.bucket))
+            Arc::new(S3Store::new(s3_client(&config, &site.region, None, &meter), &site.bucket))
         };
         let sites = Sites::new(settings.primary.as_ref().map(store), settings.offsite.as_ref().map(store));
-        let outbox = Arc::new(AwsOutbox::new(&config, settings.bus.clone(), settings.topic.clone()));
-        let (keys, macs) = (keys(&settings, &config), mac_keys(&settings, &config));
-        Ok(Self { settings, config, sites, keys, macs, outbox })
+        let Settings { bus, topic, chat_topic, .. } = settings.clone();
+        let outbox = Arc::new(AwsOutbox::new(&config, bus, topic, chat_topic));
+        let (keys, macs) = (keys(&settings, &config, &meter), mac_keys(&settings, &config, &meter));
+        Ok(Self { settings, config, sites, keys, macs, outbox, meter })
     }
 
-    /// What a verb works with.
-    pub fn lifeboat(&self, run: Run, mandate: &Mandate) -> Lifeboat {
+    /// What a verb works with, under the policy that is in force now.
+    pub async fn lifeboat(&self, run: Run, mandate: &Mandate) -> Lifeboat {
+        let document = match self.parameter() {
+            Some(parameter) => parameter.in_time(parameter.get()).await.inspect_err(untold).ok(),
+            None => None,
+        };
+        Box::pin(self.lifeboat_under(run, mandate, document.as_ref())).await
+    }
+
+    /// The same, with this document in the policy's place.
+    pub async fn lifeboat_under(&self, run: Run, mandate: &Mandate, document: Option<&PolicyDocument>) -> Lifeboat {
+        let tally = Tally::begin(&self.meter, self.settings.memory_mb);
+        let sites = self.sites.for_run();
+        let policy = Box::pin(policy_in_force(&sites, document)).await;
         Lifeboat {
-            sites: self.sites.for_run(),
+            sites,
+            policy: Arc::new(policy),
             keys: Arc::clone(&self.keys),
             macs: self.macs.for_run(),
             outbox: Arc::clone(&self.outbox),
@@ -91,8 +108,41 @@ impl Services {
             deadline: run.deadline,
             run_id: run.id,
             mandate: mandate.clone(),
+            tally,
+            must_tell: true,
             progress: Unwatched::shared(),
         }
+    }
+
+    /// The users' policy document with its versions, for it to be taken into force, or why it cannot be had and what to do; `None` when
+    /// it has no place.
+    pub async fn policy_versions(&self) -> Option<Result<PolicyVersions, (String, String)>> {
+        let parameter = self.parameter()?;
+        let versions = Box::pin(parameter.versions()).await;
+        Some(versions.inspect_err(untold).map_err(|error| (error.story(), error.hint())))
+    }
+
+    /// The users' policy document.
+    ///
+    /// # Errors
+    /// As [`Services::push_policy`].
+    pub async fn policy_in_place(&self) -> Result<PolicyDocument, RuntimeError> {
+        let parameter = self.parameter().ok_or_else(no_place)?;
+        Box::pin(parameter.get()).await
+    }
+
+    /// Puts a document into the policy's place, with why, and returns what is there now.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Settings`] without a place; [`RuntimeError::Policy`].
+    pub async fn push_policy(&self, text: &str, reason: &str) -> Result<PolicyVersions, RuntimeError> {
+        let parameter = self.parameter().ok_or_else(no_place)?;
+        Box::pin(parameter.put(text, reason)).await?;
+        Box::pin(parameter.versions()).await
+    }
+
+    fn parameter(&self) -> Option<PolicyParameter> {
+        self.settings.policy.as_ref().map(|name| PolicyParameter::new(&self.config, name))
     }
 
     /// The ARN under which AWS knows whoever runs this process, for the ledger; `None` when AWS does not say.
@@ -153,10 +203,19 @@ impl Services {
     }
 }
 
+fn no_place() -> RuntimeError {
+    RuntimeError::Settings(vec!["`LIFEBOAT_POLICY` is missing".to_owned()])
+}
+
+fn untold(error: &RuntimeError) {
+    tracing::warn!(error = error.story(), hint = error.hint(), "the policy cannot be had");
+}
+
 /// The key service with the keys of the sites that have one.
-fn keys(settings: &Settings, config: &SdkConfig) -> Arc<dyn DataKeys> {
-    let key =
-        |site: &SiteSettings| site.key_arn.as_ref().map(|arn| KmsKey::new(kms_client(config, &site.region, None), arn));
+fn keys(settings: &Settings, config: &SdkConfig, meter: &Meter) -> Arc<dyn DataKeys> {
+    let key = |site: &SiteSettings| {
+        site.key_arn.as_ref().map(|arn| KmsKey::new(kms_client(config, &site.region, None, meter), arn))
+    };
     let mut configured = [&settings.primary, &settings.offsite].into_iter().flatten().filter_map(key);
     match configured.next() {
         Some(first) => Arc::new(KmsDataKeys::new(first, configured.next())),
@@ -165,11 +224,11 @@ fn keys(settings: &Settings, config: &SdkConfig) -> Arc<dyn DataKeys> {
 }
 
 /// The keys that vouch for the ledger, of the sites that have one.
-fn mac_keys(settings: &Settings, config: &SdkConfig) -> MacKeys {
+fn mac_keys(settings: &Settings, config: &SdkConfig, meter: &Meter) -> MacKeys {
     let configured = [(Site::Primary, &settings.primary), (Site::Offsite, &settings.offsite)];
     MacKeys::new(configured.into_iter().filter_map(|(site, settings)| {
         let settings = settings.as_ref()?;
-        let client = kms_client(config, &settings.region, None);
+        let client = kms_client(config, &settings.region, None, meter);
         let key: Arc<dyn MacKey> = Arc::new(KmsMacKey::new(client, settings.mac_key_arn.as_ref()?));
         Some((site, key))
     }))

@@ -12,9 +12,6 @@ const SESSIONS: usize = 4;
 /// Sessions allowed at most: more would take a small server's connections away from its users.
 const MOST_SESSIONS: usize = 32;
 
-/// Days in which a rotation reads every object once, where nothing else is said.
-const VERIFY_DAYS: u32 = 30;
-
 /// A database and where its connection is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseSettings {
@@ -54,12 +51,18 @@ pub struct Settings {
     pub bus: Option<String>,
     /// `LIFEBOAT_TOPIC`: where alerts go.
     pub topic: Option<String>,
+    /// `LIFEBOAT_CHAT_TOPIC`: where alerts for AWS chat go.
+    pub chat_topic: Option<String>,
+    /// `LIFEBOAT_POLICY`: the parameter that holds the policy; absent: the default one is in force.
+    pub policy: Option<String>,
+    /// `LIFEBOAT_DRILLS`, `true` when there is a server for drills: whether one can be overdue.
+    pub drills: bool,
     /// `LIFEBOAT_SESSIONS`, 1 to 32.
     pub sessions: usize,
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, which Lambda sets; 0 elsewhere.
+    pub memory_mb: u32,
     /// `LIFEBOAT_PG_BIN`: the folder of `pg_dump` and its kin; absent: on the search path.
     pub tools_dir: Option<PathBuf>,
-    /// `LIFEBOAT_VERIFY_DAYS`, at least 1.
-    pub verify_days: u32,
 }
 
 impl Settings {
@@ -90,9 +93,15 @@ impl Settings {
             offsite,
             bus: reading.optional("LIFEBOAT_BUS"),
             topic: reading.optional("LIFEBOAT_TOPIC"),
+            chat_topic: reading.optional("LIFEBOAT_CHAT_TOPIC"),
+            policy: reading.optional("LIFEBOAT_POLICY"),
+            drills: reading.optional("LIFEBOAT_DRILLS").is_some_and(|drills| drills == "true"),
             sessions: reading.number("LIFEBOAT_SESSIONS", SESSIONS, 1..=MOST_SESSIONS),
+            memory_mb: reading
+                .optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+                .and_then(|size| size.parse().ok())
+                .unwrap_or(0),
             tools_dir: reading.optional("LIFEBOAT_PG_BIN").map(PathBuf::from),
-            verify_days: reading.number("LIFEBOAT_VERIFY_DAYS", VERIFY_DAYS, 1..=3650),
         };
         if reading.faults.is_empty() { Ok(settings) } else { Err(RuntimeError::Settings(reading.faults)) }
     }

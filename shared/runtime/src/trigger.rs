@@ -43,7 +43,7 @@ pub fn order<T: DeserializeOwned>(value: Value) -> Result<T, RuntimeError> {
 const LONGEST_NAME: usize = 100;
 
 /// Longest reason, in characters: a sentence or two.
-const LONGEST_REASON: usize = 300;
+pub(crate) const LONGEST_REASON: usize = 300;
 
 /// What an event that starts a function makes of it: nobody asked, but something happened.
 pub fn by_event(kind: &str) -> Mandate {
@@ -77,7 +77,7 @@ pub fn by_order(
 ///
 /// # Errors
 /// [`RuntimeError::Input`], which does not repeat them.
-fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, RuntimeError> {
+pub(crate) fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, RuntimeError> {
     if text.chars().count() > longest {
         return Err(RuntimeError::Input(format!("`{name}` is longer than {longest} characters")));
     }

@@ -31,6 +31,12 @@ pub enum SignalError {
         #[source]
         source: serde_json::Error,
     },
+    /// The status could not be written as a page.
+    #[error("could not write the status page")]
+    Page(#[source] askama::Error),
+    /// The status could not be written as metrics.
+    #[error("could not write the metrics")]
+    Exposition(#[source] std::fmt::Error),
 }
 
 impl SignalError {
@@ -43,7 +49,9 @@ impl SignalError {
             Self::NotSent { .. } | Self::Refused { .. } => {
                 "check that the event bus exists and that the function may put events on it"
             }
-            Self::Unwritable { .. } => "this is a defect in Lifeboat: please report it",
+            Self::Unwritable { .. } | Self::Page(_) | Self::Exposition(_) => {
+                "this is a defect in Lifeboat: please report it"
+            }
         }
     }
 }

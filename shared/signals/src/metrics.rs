@@ -45,7 +45,7 @@ pub struct Metric {
     pub value: f64,
 }
 
-/// The metrics of one run, with the database as their dimension.
+/// The metrics of one run, with the database and the function as their dimensions.
 #[derive(Debug, Clone)]
 pub struct MetricsLine {
     database: String,
@@ -64,8 +64,8 @@ impl MetricsLine {
         self
     }
 
-    /// The line as JSON.
-    pub fn to_json(&self, at: Timestamp) -> Value {
+    /// The line as JSON, of a run in `function`: several stacks in one region are told apart by it.
+    pub fn to_json(&self, function: &str, at: Timestamp) -> Value {
         let definitions: Vec<Value> =
             self.metrics.iter().map(|m| json!({"Name": m.name, "Unit": m.unit.as_str()})).collect();
         let mut line = Map::new();
@@ -74,11 +74,12 @@ impl MetricsLine {
             json!({
                 "Timestamp": at.as_millisecond(),
                 "CloudWatchMetrics": [
-                    {"Namespace": NAMESPACE, "Dimensions": [["database"]], "Metrics": definitions}
+                    {"Namespace": NAMESPACE, "Dimensions": [["database", "function"]], "Metrics": definitions}
                 ],
             }),
         );
         line.insert("database".to_owned(), json!(self.database));
+        line.insert("function".to_owned(), json!(function));
         line.extend(self.metrics.iter().map(|m| (m.name.to_owned(), json!(m.value))));
         Value::Object(line)
     }
@@ -86,11 +87,9 @@ impl MetricsLine {
     /// Writes the line to standard output, where Lambda's log agent picks it up. A closed output loses metrics, not backups.
     /// Outside a function nobody reads metrics there, and standard output is the caller's.
     pub fn emit(&self) {
-        if std::env::var_os(IN_A_FUNCTION).is_none() {
-            return;
-        }
+        let Ok(function) = std::env::var(IN_A_FUNCTION) else { return };
         let mut output = std::io::stdout().lock();
-        let _ = writeln!(output, "{}", self.to_json(Timestamp::now()));
+        let _ = writeln!(output, "{}", self.to_json(&function, Timestamp::now()));
     }
 }
 
@@ -104,15 +103,15 @@ mod tests {
         let line = MetricsLine::new("clinic")
             .with("backup_seconds", Unit::Seconds, 1.5)
             .with("backup_rows", Unit::Count, 3.0)
-            .to_json(at);
+            .to_json("lifeboat-backup", at);
         assert_eq!(line["_aws"]["Timestamp"], 1_700_000_000_000_i64);
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(directive["Namespace"], "Lifeboat");
         for definition in directive["Metrics"].as_array().unwrap() {
             assert!(line[definition["Name"].as_str().unwrap()].is_number());
         }
-        for dimension in directive["Dimensions"][0].as_array().unwrap() {
-            assert_eq!(line[dimension.as_str().unwrap()], "clinic");
-        }
+        let dimensions = directive["Dimensions"][0].as_array().unwrap().iter();
+        let values: Vec<&Value> = dimensions.map(|dimension| &line[dimension.as_str().unwrap()]).collect();
+        assert_eq!(values, ["clinic", "lifeboat-backup"]);
     }
 }

@@ -15,6 +15,11 @@ pub trait Outbox: Send + Sync {
 
     /// Sends an alert to its subscribers. Returns when the topic has taken it.
     async fn alert(&self, alert: &Alert) -> Result<(), SignalError>;
+
+    /// Whether an alert gets to anybody: one that does not stays owed, for a process that reaches people.
+    fn reaches_people(&self) -> bool {
+        true
+    }
 }
 
 /// Keeps what it is given, in order: for tests, and for a CLI that runs a verb without a cloud.

@@ -94,8 +94,11 @@ impl Repository {
         self.manifests_from(database, site, None).await
     }
 
-    /// The same, from a backup on.
-    pub(crate) async fn manifests_from(
+    /// The same, from a backup on: what is listed does not grow with the repository.
+    ///
+    /// # Errors
+    /// As [`Repository::manifests`].
+    pub async fn manifests_from(
         &self,
         database: &DatabaseName,
         site: Site,

@@ -24,10 +24,22 @@ impl Repository {
     /// # Errors
     /// [`VaultError::NoSite`], [`VaultError::Store`], [`VaultError::TooMany`].
     pub async fn behind(&self, database: &DatabaseName) -> Result<Vec<BackupId>, VaultError> {
+        self.behind_since(database, None).await
+    }
+
+    /// The same, of those from a backup on.
+    ///
+    /// # Errors
+    /// As [`Repository::behind`].
+    pub async fn behind_since(
+        &self,
+        database: &DatabaseName,
+        since: Option<&BackupId>,
+    ) -> Result<Vec<BackupId>, VaultError> {
         if self.sites.get(Site::Offsite).is_err() {
             return Ok(Vec::new());
         }
-        let mut backups = self.manifests(database, Site::Primary).await?;
+        let mut backups = self.manifests_from(database, Site::Primary, since).await?;
         backups.reverse();
         backups.truncate(LOOKED_AT);
         let Some(oldest) = backups.last() else { return Ok(backups) };

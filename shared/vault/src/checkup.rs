@@ -1,17 +1,28 @@
 //! What must be true of sites and keys before a backup can work.
 
+use std::time::Instant;
+
 use lifeboat_model::{Diagnosis, Site};
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 
-use crate::layout::PROBE_KEY;
+use crate::error::VaultError;
+use crate::layout::{PROBE_KEY, REPOSITORY_KEY};
 use crate::mac::MacKeys;
-use crate::sites::SiteStore;
+use crate::sites::{SiteStore, Sites};
 use crate::store::{NewObject, Protection, PutCondition};
 use crate::store_error::StoreError;
 
 /// The same bytes each time: the first doctor writes them, every later one is told that they are there. S3 asks who may write
 /// before it looks at the condition, so either answer proves the right to.
 const PROBE: &[u8] = b"{\"written_by\":\"lifeboat doctor\"}";
+
+/// Whether a site answers, without asking anything of anyone's rights but to read. A repository need not be there yet.
+///
+/// # Errors
+/// [`VaultError::NoSite`], [`VaultError::Store`].
+pub async fn answers(sites: &Sites, site: Site) -> Result<(), VaultError> {
+    sites.get(site)?.head(REPOSITORY_KEY).await.map(drop)
+}
 
 /// Whether a site can be written to and keeps what is written.
 pub async fn check_site(site: &SiteStore) -> Vec<Diagnosis> {
@@ -78,8 +89,8 @@ pub async fn check_keys(keys: &dyn DataKeys, sites: &[Site]) -> Vec<Diagnosis> {
     }
     let mut checks = Vec::new();
     for (site, entry) in sites.iter().zip(&generated.encrypted) {
-        let name = format!("{site} key");
-        checks.push(match keys.decrypt(&context, std::slice::from_ref(entry)).await {
+        let (name, asked) = (format!("{site} key"), Instant::now());
+        let checked = match keys.decrypt(&context, std::slice::from_ref(entry)).await {
             Ok(key) if key.expose_bytes() == generated.key.expose_bytes() => {
                 Diagnosis::ok(name, "encrypts, and opens alone what it encrypted")
             }
@@ -89,7 +100,8 @@ pub async fn check_keys(keys: &dyn DataKeys, sites: &[Site]) -> Vec<Diagnosis> {
                 "this is no key service that can be relied on: check the endpoint",
             ),
             Err(error) => told(name, &error),
-        });
+        };
+        checks.push(checked.after(asked.elapsed()));
     }
     checks
 }
@@ -107,11 +119,12 @@ pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
             ));
             continue;
         };
-        let checked = match key.mac(PROBE).await {
+        let asked = Instant::now();
+        let answer = match key.mac(PROBE).await {
             Ok(mac) => key.is_mac(PROBE, &mac).await,
             Err(error) => Err(error),
         };
-        checks.push(match checked {
+        let checked = match answer {
             Ok(true) => Diagnosis::ok(name, "vouches for an entry, and knows that it did"),
             Ok(false) => Diagnosis::failed(
                 name,
@@ -119,7 +132,8 @@ pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
                 "this is no key service that can be relied on: check the endpoint",
             ),
             Err(error) => Diagnosis::failed(name, story(&error), plain(error.hint())),
-        });
+        };
+        checks.push(checked.after(asked.elapsed()));
     }
     checks
 }

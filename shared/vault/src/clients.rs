@@ -7,6 +7,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Region, ResponseChecksumValidation};
 
+use crate::meter::{CountKeys, CountStore, Meter};
+
 /// To reach a service within a region or from one to the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -27,12 +29,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Slowest transfer that is waited for. Lambda has 50 to 87 MB/s; a tenth of it is broken.
 const SLOWEST_BYTES_PER_SECOND: u64 = 5 * 1000 * 1000;
 
-/// A client of S3 in `region`. `endpoint` is for a local cloud; absent in AWS.
-pub fn s3_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>) -> aws_sdk_s3::Client {
+/// A client of S3 in `region`, whose requests `meter` counts. `endpoint` is for a local cloud; absent in AWS.
+pub fn s3_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>, meter: &Meter) -> aws_sdk_s3::Client {
     let mut config = aws_sdk_s3::config::Builder::from(shared)
         .region(Region::new(region.to_owned()))
         .timeout_config(timeouts(0))
         .retry_config(retries())
+        .interceptor(CountStore(meter.clone()))
         // Whoever reads here compares the SHA-256 itself, and a damaged object must be called damaged, not unreadable.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = endpoint {
@@ -42,12 +45,13 @@ pub fn s3_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>) -> aw
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// A client of KMS in `region`. `endpoint` is for a local cloud; absent in AWS.
-pub fn kms_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>) -> aws_sdk_kms::Client {
+/// A client of KMS in `region`, whose requests `meter` counts. `endpoint` is for a local cloud; absent in AWS.
+pub fn kms_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>, meter: &Meter) -> aws_sdk_kms::Client {
     let mut config = aws_sdk_kms::config::Builder::from(shared)
         .region(Region::new(region.to_owned()))
         .timeout_config(timeouts(0))
-        .retry_config(retries());
+        .retry_config(retries())
+        .interceptor(CountKeys(meter.clone()));
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(endpoint);
     }

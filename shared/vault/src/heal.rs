@@ -235,7 +235,7 @@ impl Repository {
         let Fetched { body, mark, .. } = copy;
         let size_bytes = body.len() as u64;
         let sha256 = on_cpu(|| sha256(&body));
-        match store.store().put(key, NewObject { body, sha256, mark }, condition).await {
+        match store.store().put(key, NewObject { body, sha256, mark, keep_until: None }, condition).await {
             // Somebody else has changed it since: whether that healed it is seen by reading it.
             Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {}
             Err(source) => return Err(store.error(source)),

@@ -1,6 +1,6 @@
 //! Which key each thing has. The same on both sites; `docs/format/repository.md` is this page in words.
 
-use lifeboat_model::{BackupId, ChunkId, DatabaseName, EpochNumber};
+use lifeboat_model::{BackupId, ChunkId, DatabaseName, EpochNumber, IncidentName};
 
 /// The document at the root.
 pub(crate) const REPOSITORY_KEY: &str = "repository.json";
@@ -64,6 +64,24 @@ pub(crate) fn ledger_key(number: u64) -> String {
 pub(crate) fn number_of_ledger_key(key: &str) -> Option<u64> {
     let number = key.strip_prefix(LEDGER_PREFIX)?.strip_suffix(".json")?.parse().ok()?;
     (ledger_key(number) == key).then_some(number)
+}
+
+/// `state/policy.json`.
+pub(crate) fn state_key(name: &str) -> String {
+    format!("state/{name}.json")
+}
+
+/// Where incidents are.
+pub(crate) const INCIDENTS_PREFIX: &str = "incidents/";
+
+/// `incidents/backup-failed/clinic.json`.
+pub(crate) fn incident_key(name: &IncidentName) -> String {
+    format!("{INCIDENTS_PREFIX}{name}.json")
+}
+
+/// The incident that has this key.
+pub(crate) fn incident_of_key(key: &str) -> Option<IncidentName> {
+    key.strip_prefix(INCIDENTS_PREFIX)?.strip_suffix(".json")?.parse().ok()
 }
 
 /// Whether `key` is one or more names of `a-z 0-9 - _ . A-Z` between slashes, none of them `.` or `..`.

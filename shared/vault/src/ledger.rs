@@ -12,10 +12,9 @@ mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Site};
 
 pub use self::fault::LedgerFault;
@@ -27,9 +26,10 @@ use crate::document::Place;
 use crate::error::VaultError;
 use crate::layout::{LEDGER_PREFIX, ledger_key, number_of_ledger_key};
 use crate::mac::{MacKeys, Vouching};
+use crate::pause::pause;
 use crate::repository::{Repository, random};
 use crate::sites::{Mirrored, SiteStore, Sites};
-use crate::store::{PAGE_KEYS, Page, PutCondition};
+use crate::store::{NewObject, PAGE_KEYS, Page, PutCondition};
 use crate::store_error::{Retry, StoreError};
 
 /// Longest entry that is read, in bytes: more than the longest that is written.
@@ -43,9 +43,6 @@ const DETAILS: usize = 24;
 
 /// Times that an append is tried when others append too. Each round one of them succeeds.
 const APPEND_ATTEMPTS: u32 = 48;
-
-/// Longest pause between two tries: many times the round trip of a write, so that a crowd spreads out.
-const PAUSE_LIMIT: Duration = Duration::from_millis(400);
 
 /// Looks for the newest entry, each of which halves or doubles a distance, or goes on by a page.
 const LOOKS_LIMIT: usize = 200;
@@ -74,6 +71,8 @@ pub struct Ledger {
     repository_id: String,
     /// The number of an entry that was there: where the search for the newest begins.
     seen: Arc<AtomicU64>,
+    /// For how long an entry cannot be deleted; absent: for as long as the bucket says.
+    kept_for: Option<SignedDuration>,
 }
 
 /// Which entries are wanted. Each field that is set narrows.
@@ -106,11 +105,18 @@ impl LedgerFilter {
 impl Repository {
     /// The audit trail of this repository. Without MAC keys it can be read and not written.
     pub fn ledger(&self, macs: &MacKeys) -> Ledger {
-        Ledger { sites: self.sites.clone(), macs: macs.clone(), repository_id: self.id(), seen: Arc::default() }
+        let (sites, macs) = (self.sites.clone(), macs.clone());
+        Ledger { sites, macs, repository_id: self.id(), seen: Arc::default(), kept_for: None }
     }
 }
 
 impl Ledger {
+    /// The same trail, whose entries nobody can delete for so long after they were written, where the store can see to that.
+    #[must_use]
+    pub fn kept_for(self, time: SignedDuration) -> Self {
+        Self { kept_for: Some(time), ..self }
+    }
+
     /// Puts an act on record and returns its entry. When it returns, the entry is durable on the primary, and on the other
     /// site unless that one does not serve: a later append, or a walk that heals, brings it there.
     ///
@@ -142,6 +148,7 @@ impl Ledger {
             let entry = next_entry(&act, newest.as_ref(), &append_id, now);
             let key = ledger_key(entry.number);
             let object = seal_entry(&entry, &self.repository_id, &self.macs).await?;
+            let object = NewObject { keep_until: self.keep_until(&entry), ..object };
             let bytes = object.body.clone();
             match primary.store().put(&key, object, PutCondition::CreateOnly).await {
                 Ok(_) => {
@@ -199,6 +206,30 @@ impl Ledger {
             wanted.extend(Some(entry).filter(|entry| filter.wants(entry)));
         }
         Ok(wanted)
+    }
+
+    /// The entries after `number`, oldest first, at most `limit`: the next ones, or the newest after none at all. Proves nothing, and
+    /// passes over what is no entry: a verification names it.
+    ///
+    /// # Errors
+    /// As [`Ledger::entries`].
+    pub async fn after(&self, number: u64, limit: u64) -> Result<Vec<LedgerEntry>, VaultError> {
+        let store = self.reading_site()?;
+        let newest = self.newest_number(store, number).await?;
+        let first = if number == 0 { newest.saturating_sub(limit) } else { number }.saturating_add(1);
+        let last = newest.min(first.saturating_add(limit).saturating_sub(1));
+        let read = futures_util::stream::iter(first..=last)
+            .map(|number| async move { (number, self.read(store, number).await) });
+        let mut read = read.buffered(READS_AT_ONCE);
+        let mut entries = Vec::new();
+        while let Some((number, stored)) = read.next().await {
+            match stored {
+                Ok(stored) => entries.push(stored.entry),
+                Err(error) if error.is_outage_of(store.site()) => return Err(error),
+                Err(error) => tracing::warn!(number, %error, "an entry of the ledger cannot be read"),
+            }
+        }
+        Ok(entries)
     }
 
     fn reading_site(&self) -> Result<&SiteStore, VaultError> {
@@ -307,10 +338,21 @@ impl Ledger {
     async fn bring_over(&self, number: u64, newest: &Stored) -> Result<Mirrored, VaultError> {
         let key = ledger_key(number);
         if number == newest.entry.number {
-            return self.sites.mirror(&key, &newest.sha256, newest.text.len() as u64).await;
+            return self.sites.create_offsite(&key, self.object(newest)).await;
         }
         let older = self.read(self.sites.primary()?, number).await?;
-        self.sites.mirror(&key, &older.sha256, older.text.len() as u64).await
+        self.sites.create_offsite(&key, self.object(&older)).await
+    }
+
+    /// An entry as it is stored, to be stored once more.
+    fn object(&self, stored: &Stored) -> NewObject {
+        NewObject { keep_until: self.keep_until(&stored.entry), ..NewObject::new(stored.text.clone()) }
+    }
+
+    /// No store takes a time that is over.
+    fn keep_until(&self, entry: &LedgerEntry) -> Option<Timestamp> {
+        let until = entry.at.checked_add(self.kept_for?).ok()?;
+        (until > Timestamp::now()).then_some(until)
     }
 
     /// The number of the newest entry of a site, at least `from`, which must be there; 0 for none. Looks ahead by growing
@@ -367,11 +409,4 @@ fn next_entry(act: &LedgerAct, newest: Option<&Stored>, append_id: &str, now: Ti
         outcome: *outcome,
         detail: detail.chain([(APPEND_ID.to_owned(), append_id.to_owned())]).collect(),
     }
-}
-
-/// Grows with each lost race, and differs between writers.
-fn pause(attempt: u32) -> Result<Duration, VaultError> {
-    let [random] = random::<1>()?;
-    let longest = Duration::from_millis(10 * u64::from(attempt + 1)).min(PAUSE_LIMIT);
-    Ok(longest.mul_f64(0.25 + 0.75 * f64::from(random) / 255.0))
 }

@@ -127,7 +127,7 @@ impl ObjectStore for MemoryStore {
         }
         state.writes += 1;
         let number = state.writes;
-        let NewObject { body, sha256, mark } = object;
+        let NewObject { body, sha256, mark, .. } = object;
         state.objects.insert(key.to_owned(), Object { body, sha256, mark, version: number });
         Ok(version(number))
     }

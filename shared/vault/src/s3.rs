@@ -1,5 +1,6 @@
 //! One S3 bucket as an [`ObjectStore`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,11 +10,13 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::put_object::PutObjectError;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, DefaultRetention, ObjectLockMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::Sha256;
+use tokio::sync::OnceCell;
 
 use crate::clients::{ATTEMPT_TIMEOUT, timeouts, transfer_time};
 use crate::repository::random;
@@ -54,13 +57,40 @@ pub struct S3Store {
     client: Client,
     bucket: String,
     region: String,
+    /// How the bucket locks by itself; asked once, when something is to be kept for longer.
+    retention: Arc<OnceCell<Option<DefaultRetention>>>,
 }
 
 impl S3Store {
     /// A store on `bucket`. The client brings region, credentials and time limits: see [`s3_client`](crate::s3_client).
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
         let region = client.config().region().map(ToString::to_string).unwrap_or_default();
-        Self { client, bucket: bucket.into(), region }
+        Self { client, bucket: bucket.into(), region, retention: Arc::default() }
+    }
+
+    /// How an object is locked that is to be kept until some time: in the bucket's own mode, and never for a shorter time than the bucket
+    /// itself keeps everything. Nothing in a bucket that keeps nothing, or whose settings this caller may not see.
+    async fn lock(&self, until: Timestamp) -> Option<(ObjectLockMode, DateTime)> {
+        let retention = self.retention.get_or_try_init(|| self.default_retention()).await;
+        let retention = retention.inspect_err(|error| {
+            tracing::warn!(bucket = self.bucket, %error, "how the bucket locks is not known; nothing is kept for longer");
+        });
+        let retention = retention.ok()?.as_ref()?;
+        let days = i64::from(retention.days.unwrap_or_default()) + 366 * i64::from(retention.years.unwrap_or_default());
+        let by_itself = Timestamp::now().checked_add(SignedDuration::from_hours(24 * days)).ok()?;
+        let until = until.max(by_itself);
+        let mode = ObjectLockMode::from(retention.mode.as_ref()?.as_str());
+        Some((mode, DateTime::from_millis(until.as_millisecond())))
+    }
+
+    async fn default_retention(&self) -> Result<Option<DefaultRetention>, StoreError> {
+        let request = self.client.get_object_lock_configuration().bucket(&self.bucket).send();
+        match request.await.map_err(|error| translate("?object-lock", error)) {
+            Ok(answer) => Ok(answer.object_lock_configuration.and_then(|lock| lock.rule?.default_retention)),
+            // A bucket that was made without it.
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn put_once(&self, key: &str, object: &NewObject, condition: &PutCondition) -> Result<Version, PutRefusal> {
@@ -73,6 +103,14 @@ impl S3Store {
             .checksum_sha256(BASE64.encode(object.sha256.0))
             .set_metadata(object.mark.clone().map(|mark| [(MARK.to_owned(), mark)].into()))
             .body(ByteStream::from(object.body.clone()));
+        let lock = match object.keep_until {
+            Some(until) => self.lock(until).await,
+            None => None,
+        };
+        let request = match lock {
+            Some((mode, until)) => request.object_lock_mode(mode).object_lock_retain_until_date(until),
+            None => request,
+        };
         let request = match condition {
             PutCondition::CreateOnly => request.if_none_match("*"),
             PutCondition::IfMatch(version) => request.if_match(version.as_str()),
@@ -178,6 +216,10 @@ impl ObjectStore for S3Store {
                     tokio::time::sleep(CONFLICT_PAUSE * attempt).await;
                     attempt += 1;
                 }
+                // Others are writing there all the time: the caller looks again at what is there now.
+                Err(PutRefusal::Conflict(_)) if condition != PutCondition::CreateOnly => {
+                    return Err(StoreError::VersionChanged { key: key.to_owned() });
+                }
                 Err(PutRefusal::Conflict(error) | PutRefusal::Failed(error)) => return Err(error),
                 Err(PutRefusal::Condition) if condition == PutCondition::CreateOnly => {
                     let stored = self.is_stored(key, &object).await?;
@@ -274,14 +316,7 @@ impl ObjectStore for S3Store {
         let request = self.client.get_bucket_versioning().bucket(&self.bucket).send();
         let versioning = request.await.map_err(|error| translate("?versioning", error))?;
         let versioned = versioning.status() == Some(&BucketVersioningStatus::Enabled);
-        let request = self.client.get_object_lock_configuration().bucket(&self.bucket).send();
-        let lock = match request.await.map_err(|error| translate("?object-lock", error)) {
-            Ok(answer) => answer.object_lock_configuration,
-            // A bucket that was made without it.
-            Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let retention = lock.and_then(|lock| lock.rule).and_then(|rule| rule.default_retention);
+        let retention = self.default_retention().await?;
         let locked = retention.map(|retention| {
             let mode = retention.mode.map(|mode| mode.as_str().to_owned()).unwrap_or_default();
             match (retention.days, retention.years) {

@@ -1,7 +1,8 @@
 //! The two sites of a repository, and what is done to both.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lifeboat_model::{Sha256, Site};
 
@@ -105,6 +106,8 @@ pub struct Sites {
     offsite: Option<SiteStore>,
     /// Why the off-site was set aside.
     aside: Arc<OnceLock<Arc<VaultError>>>,
+    /// Sites that did not answer when it was about an incident: neither is waited for twice in a run.
+    silent: Arc<Mutex<BTreeSet<Site>>>,
 }
 
 impl Sites {
@@ -114,13 +117,14 @@ impl Sites {
             primary: primary.map(|store| SiteStore { site: Site::Primary, store }),
             offsite: offsite.map(|store| SiteStore { site: Site::Offsite, store }),
             aside: Arc::default(),
+            silent: Arc::default(),
         }
     }
 
     /// The same sites for a run of its own: none is set aside.
     #[must_use]
     pub fn for_run(&self) -> Self {
-        Self { aside: Arc::default(), ..self.clone() }
+        Self { aside: Arc::default(), silent: Arc::default(), ..self.clone() }
     }
 
     /// The sites that are configured, primary first.
@@ -147,6 +151,23 @@ impl Sites {
     /// The off-site, unless it is set aside.
     pub(crate) fn offsite(&self) -> Option<&SiteStore> {
         self.offsite.as_ref().filter(|_| self.aside().is_none())
+    }
+
+    /// Every site that is configured, also one that is set aside, primary first.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = &SiteStore> {
+        self.primary.iter().chain(&self.offsite)
+    }
+
+    /// Every site that is configured and has not been silent about an incident in this run.
+    pub(crate) fn answering(&self) -> Vec<&SiteStore> {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        let aside = |store: &SiteStore| store.site == Site::Offsite && self.aside().is_some();
+        self.configured().filter(|store| !silent.contains(&store.site) && !aside(store)).collect()
+    }
+
+    /// A site does not answer: it is asked about no other incident in this run.
+    pub(crate) fn silence(&self, site: Site) {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(site);
     }
 
     /// The sites that this run works with.
@@ -186,6 +207,19 @@ impl Sites {
             },
             // A create-only write never answers these: it was the read that failed.
             Err(source @ (StoreError::NotFound { .. } | StoreError::TooLarge { .. })) => Err(primary.error(source)),
+            Err(source) => Err(offsite.error(source)),
+        }
+    }
+
+    /// Writes a document of the primary create-only on the other site as well, if there is one.
+    pub(crate) async fn create_offsite(&self, key: &str, object: NewObject) -> Result<Mirrored, VaultError> {
+        let Some(offsite) = self.offsite() else { return Ok(Mirrored::Same) };
+        match offsite.store.put(key, object, PutCondition::CreateOnly).await {
+            Ok(_) => Ok(Mirrored::Same),
+            Err(StoreError::AlreadyExists { .. }) => match offsite.head(key).await? {
+                Some(head) => Ok(Mirrored::Differs(head)),
+                None => Err(offsite.error(StoreError::VersionChanged { key: key.to_owned() })),
+            },
             Err(source) => Err(offsite.error(source)),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 use lifeboat_model::Sha256;
 
 use crate::checksum::{Sha256Sum, sha256};
@@ -56,6 +57,8 @@ pub struct NewObject {
     pub sha256: Sha256,
     /// A short ASCII text kept beside the bytes: the word of the writer on what they are.
     pub mark: Option<String>,
+    /// Until when nobody can delete this version, where the store can see to that; absent: for as long as the bucket says.
+    pub keep_until: Option<Timestamp>,
 }
 
 impl NewObject {
@@ -63,7 +66,7 @@ impl NewObject {
     pub fn new(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let sha256 = sha256(&body);
-        Self { body, sha256, mark: None }
+        Self { body, sha256, mark: None, keep_until: None }
     }
 }
 
@@ -284,6 +287,6 @@ pub(crate) async fn copy_through<S: ObjectStore + ?Sized>(
     if actual != *expected {
         return Err(StoreError::Corrupt { key: key.to_owned(), expected: *expected, actual: Some(actual) });
     }
-    let object = NewObject { body: fetched.body, sha256: actual, mark: fetched.mark };
+    let object = NewObject { body: fetched.body, sha256: actual, mark: fetched.mark, keep_until: None };
     target.put(key, object, PutCondition::CreateOnly).await.map(drop)
 }

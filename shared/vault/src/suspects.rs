@@ -60,8 +60,8 @@ impl Suspects {
     }
 
     fn add(&mut self, finding: &Finding, prefix: &str, at: Timestamp) {
-        use FindingKind::{Checksum, Missing, Size, Unreadable};
-        if finding.healed || !matches!(finding.kind, Missing | Size | Checksum | Unreadable) {
+        use FindingKind::{Checksum, Missing, Size, Unanswered, Unreadable};
+        if finding.healed || !matches!(finding.kind, Missing | Size | Checksum | Unreadable | Unanswered) {
             return;
         }
         let id = finding.subject.strip_prefix(prefix).and_then(|rest| rest.split_once('/')).map(|(_, id)| id.parse());

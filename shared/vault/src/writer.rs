@@ -251,7 +251,7 @@ impl Writer {
             })?;
             let stored_bytes = body.len() as u64;
             let mark = Some(self.marks.mark(&chunk.id, stored_bytes, &sha256));
-            let object = NewObject { body: body.clone(), sha256, mark };
+            let object = NewObject { body: body.clone(), sha256, mark, keep_until: None };
             let put = primary.store().put(&key, object, condition).await;
             scratch.reclaim(body);
             match put {
@@ -355,7 +355,7 @@ impl Writer {
     ) -> Result<SoundObject, VaultError> {
         let Fetched { body, mark, .. } = copy;
         let (stored_bytes, sha256) = (body.len() as u64, on_cpu(|| sha256(&body)));
-        let object = NewObject { body, sha256, mark };
+        let object = NewObject { body, sha256, mark, keep_until: None };
         let version = match store.store().put(key, object, PutCondition::IfMatch(version)).await {
             Ok(version) => version,
             // Another session may have done the very same, or an answer was lost and the write repeated.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lifeboat_local::{AlertInbox, DATABASE, Invocation, PRIMARY_REGION, ReceivedAlert, Stage, TappedEvent};
+use lifeboat_local::{
+    AlertInbox, DATABASE, Invocation, PRIMARY_REGION, ReceivedAlert, Stage, TappedEvent, Template, root,
+};
 use serde_json::{Value, json};
 
 use crate::bench::small_stage;
@@ -20,6 +22,23 @@ fn fields(event: &TappedEvent) -> Vec<&str> {
     let mut names: Vec<&str> = event.detail.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
     names
+}
+
+/// Subscribed as the template subscribes an e-mail, an SMS and an HTTPS endpoint, with the severities that are the parameters' defaults.
+async fn as_subscribed(stage: &Stage) -> [AlertInbox; 3] {
+    let template = Template::read(&root().join("template.yaml")).unwrap();
+    let template: Value = serde_json::from_str(&template.to_json()).unwrap();
+    let mut inboxes = Vec::new();
+    for name in ["Email", "Sms", "Https"] {
+        let mut filter =
+            template["Resources"][format!("Alert{name}Subscription")]["Properties"]["FilterPolicy"].clone();
+        let parameter = filter["severity"]["Ref"].as_str().unwrap();
+        let severities = template["Parameters"][parameter]["Default"].as_str().unwrap();
+        filter["severity"] = severities.split(',').collect();
+        let topic = &stage.deployment().topic_arn;
+        inboxes.push(AlertInbox::filtered(&stage.cloud().sns().await, topic, &filter).await.unwrap());
+    }
+    inboxes.try_into().unwrap()
 }
 
 async fn order_backup(stage: &Stage) -> Invocation {
@@ -40,6 +59,7 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     let topic = &stage.deployment().topic_arn;
     let everything = AlertInbox::open(&sns, topic, &[]).await.unwrap();
     let critical = AlertInbox::open(&sns, topic, &["critical"]).await.unwrap();
+    let [email, sms, pager] = as_subscribed(&stage).await;
 
     // A backup, and the verification that its event starts.
     let taken = order_backup(&stage).await;
@@ -70,8 +90,8 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     assert_eq!(fields(&verified), ["backup_id", "database", "healed", "objects", "read_bytes", "scope"]);
     let told = everything.wait_for(2, PATIENCE).await.unwrap();
     assert_eq!(attributes(&told[0]), ["info", "backup-completed", DATABASE]);
-    assert_eq!(told[0].subject, "[info] Backup Completed: clinic");
-    assert!(told[0].message.contains("rows: 25000"), "{}", told[0].message);
+    assert_eq!(told[0].subject, "[info] Backup completed: clinic");
+    assert_eq!((&told[0].json()["facts"]["rows"], &told[0].json()["state"]), (&json!("25000"), &json!("notice")));
     assert_eq!(attributes(&told[1]), ["info", "verification-completed", DATABASE]);
 
     // One byte of a stored chunk turns; the next verification puts it right, and says so.
@@ -82,9 +102,10 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     assert_eq!(event(&stage, "Verification Completed").await.detail["healed"], 1);
     let told = everything.wait_for(3, PATIENCE).await.unwrap();
     assert_eq!(attributes(&told[2]), ["warning", "verification-completed", DATABASE]);
-    assert_eq!(told[2].subject, "[warning] Verification Completed: clinic");
-    assert!(told[2].message.contains("What happened: 1 damaged object(s) were replaced"), "{}", told[2].message);
-    assert!(told[2].message.contains("What to do: read what was damaged under findings/"), "{}", told[2].message);
+    assert_eq!(told[2].subject, "[warning] Verification completed: clinic");
+    let healed = told[2].json();
+    assert!(healed["what"].as_str().unwrap().starts_with("1 damaged object(s) were replaced"), "{healed}");
+    assert!(healed["hint"].as_str().unwrap().starts_with("read what was damaged under findings/"), "{healed}");
 
     // The source takes no connection.
     let source = stage.source().unwrap();
@@ -95,12 +116,11 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     assert_eq!(fields(&failed), ["database", "error", "hint"]);
     let told = everything.wait_for(4, PATIENCE).await.unwrap();
     assert_eq!(attributes(&told[3]), ["critical", "backup-failed", DATABASE]);
-    assert_eq!(told[3].subject, "[critical] Backup Failed: clinic");
-    for (word, name) in [("What happened: ", "error"), ("What to do: ", "hint")] {
-        let wanted = format!("{word}{}.\n", failed.detail[name].as_str().unwrap());
-        assert!(told[3].message.contains(&wanted), "{wanted} is not in: {}", told[3].message);
-    }
-    assert!(told[3].message.contains("not currently accepting connections"), "{}", told[3].message);
+    assert_eq!(told[3].subject, "[critical] Backup failed: clinic");
+    let opened = told[3].json();
+    assert_eq!((&opened["what"], &opened["hint"]), (&failed.detail["error"], &failed.detail["hint"]));
+    assert!(opened["what"].as_str().unwrap().contains("not currently accepting connections"), "{opened}");
+    assert_eq!((&opened["incident"], &opened["state"]), (&json!("backup-failed/clinic"), &json!("opened")));
 
     // A drill is told as well, and as the last run it shows that nothing came twice.
     let drilled = stage.cloud().invoke(&stage.deployment().test_restore, &json!({"database": DATABASE})).await.unwrap();
@@ -108,9 +128,13 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     let equal = event(&stage, "Restore Test Completed").await;
     assert_eq!(fields(&equal), ["backup_id", "database", "equal", "rows", "seconds", "site", "tables"]);
     let told = everything.wait_for(5, PATIENCE).await.unwrap();
-    assert_eq!(attributes(&told[4]), ["info", "restore-test-completed", DATABASE]);
+    assert_eq!(attributes(&told[4]), ["info", "drill-completed", DATABASE]);
     assert_eq!(told.len(), 5, "{told:?}");
     assert_eq!(critical.wait_for(1, PATIENCE).await.unwrap(), [told[3].clone()]);
+    for inbox in [email, pager] {
+        assert_eq!(inbox.wait_for(2, PATIENCE).await.unwrap(), told[2..=3]);
+    }
+    assert_eq!(sms.wait_for(1, PATIENCE).await.unwrap(), told[3..=3]);
 }
 
 /// Overwrites the last byte of the first chunk on the primary site.

@@ -60,8 +60,8 @@ async fn a_flipped_byte_or_a_deletion_of_any_object_on_either_site_is_found_name
     assert!(event.detail["error"].as_str().unwrap().contains(key.as_str()), "{event:?}");
     let told = inbox.wait_for(alerts + 1, PATIENCE).await.unwrap();
     assert_eq!(told[alerts].attributes["severity"], "critical");
-    assert_eq!(told[alerts].attributes["type"], "verification-failed");
-    assert!(told[alerts].message.contains(key.as_str()) && told[alerts].message.contains("What to do"));
+    assert_eq!(told[alerts].attributes["type"], "verification-finding");
+    assert!(told[alerts].message.contains(key.as_str()) && told[alerts].json()["hint"].is_string());
     let failed = drill(&stage, Site::Primary).await;
     assert!(failed["errorMessage"].as_str().unwrap().contains(key.as_str()), "{failed}");
 }

@@ -32,17 +32,21 @@ fn samples() -> BTreeMap<String, String> {
     table
 }
 
-fn function<'a>(stage: &'a Stage, name: &str) -> &'a DeployedFunction {
+fn function(stage: &Stage, name: &str) -> DeployedFunction {
+    let at = stage.deployment();
     match name {
-        "backup" => &stage.deployment().backup,
-        "verify" => &stage.deployment().verify,
-        "test-restore" => &stage.deployment().test_restore,
+        "backup" => at.backup.clone(),
+        "verify" => at.verify.clone(),
+        "test-restore" => at.test_restore.clone(),
+        "health" => at.health.clone(),
+        // It is asked and answers: nothing of it waits in a queue.
+        "status" => DeployedFunction { name: at.status.clone(), failures_queue_url: String::new() },
         other => panic!("there is no function `{other}`"),
     }
 }
 
 async fn invoke(stage: &Stage, name: &str, input: &Value) -> Invocation {
-    stage.cloud().invoke(function(stage, name), input).await.unwrap()
+    stage.cloud().invoke(&function(stage, name), input).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +63,15 @@ async fn every_sample_event_succeeds_at_its_function() {
         assert!(!answer.failed, "{file}: {}", answer.payload);
         let answer = &answer.payload;
         match (name.as_str(), file.as_str()) {
+            ("health", _) => {
+                let probes = answer["probes"].as_array().unwrap();
+                assert!(probes.len() >= 5 && probes.iter().all(|probe| probe["wrong"].is_null()), "{file}: {answer}");
+            }
+            ("status", _) => {
+                let word = if file == "status-page.json" { "<!doctype html>" } else { r#"{"status":"# };
+                assert_eq!(answer["statusCode"], 200, "{file}: {answer}");
+                assert!(answer["body"].as_str().unwrap().starts_with(word), "{file}: {answer}");
+            }
             ("backup", "backup-tick.json") => assert_eq!(*answer, json!({"requested": [DATABASE]})),
             ("backup", _) => {
                 assert!(answer["backup_id"].as_str().unwrap() >= backup_id.as_str(), "{file}: {answer}");
@@ -140,7 +153,7 @@ async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_not
         assert_eq!(event.detail["database"], "billing", "{name}");
     }
 
-    // Before the first backup the buckets are empty, so any change would be seen.
+    // Before the first backup the buckets are empty but for what is wrong, so any change would be seen.
     let (cloud, deployment) = (trouble.stage.cloud(), trouble.stage.deployment());
     assert_eq!(count_objects(cloud, PRIMARY_REGION, &deployment.primary_bucket).await, 0);
     assert_eq!(count_objects(cloud, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().bucket).await, 0);
@@ -150,6 +163,8 @@ async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_not
     for kind in ["Backup Completed", "Verification Completed"] {
         assert_eq!(trouble.stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, kind);
     }
+    // One order was understood, and so was what its event started.
+    trouble.assert_resolved(&["backup-failed/unnamed", "verification-finding/unnamed"]).await;
     let refused = trouble.invoke(&json!({"database": "postgres://backup:Wr0ng-Sesame@db/clinic"})).await;
     trouble.assert_told_as("Backup Failed", &refused, &["`…` is not a database name"]).await;
     let last = last_ledger_entry(&trouble.stage).await;
@@ -176,5 +191,7 @@ async fn last_ledger_entry(stage: &Stage) -> String {
 }
 
 async fn count_objects(cloud: &Cloud, region: &'static str, bucket: &str) -> usize {
-    cloud.s3(region).await.list_objects_v2().bucket(bucket).send().await.unwrap().contents().len()
+    let listed = cloud.s3(region).await.list_objects_v2().bucket(bucket).send().await.unwrap();
+    let is_incident = |object: &&aws_sdk_s3::types::Object| object.key().unwrap().starts_with("incidents/");
+    listed.contents().iter().filter(|object| !is_incident(object)).count()
 }

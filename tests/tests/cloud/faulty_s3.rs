@@ -85,6 +85,7 @@ impl Field {
         self.proxy.begin(None);
         let taken = self.trouble.order_backup().await;
         assert!(!taken.failed, "{}", taken.payload);
+        self.trouble.assert_resolved(&[&format!("backup-failed/{DATABASE}")]).await;
         self.assert_whole_everywhere(taken.payload["backup_id"].as_str().unwrap()).await;
         self.let_verify().await;
     }
@@ -115,7 +116,7 @@ impl Field {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_503_and_one_answer_that_breaks_off_anywhere_in_a_run_are_bridged_and_the_backup_completes() {
-    let mut field = Field::set().await;
+    let mut field = Box::pin(Field::set()).await;
     field.change_rows();
     field.proxy.begin(None);
     assert!(!field.trouble.order_backup().await.failed);
@@ -138,7 +139,7 @@ async fn one_503_and_one_answer_that_breaks_off_anywhere_in_a_run_are_bridged_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_s3_that_goes_on_answering_503_or_breaking_off_ends_the_backup_and_an_off_site_that_does_only_delays_it() {
-    let mut field = Field::set().await;
+    let mut field = Box::pin(Field::set()).await;
     let [primary, _] = field.buckets();
     let busy = ["the primary site failed", "the store did not serve the request", "S3 answered 503"];
     field.assert_ended(Fault::each(&[&primary], Act::Answer(503)), &busy).await;
@@ -157,7 +158,7 @@ async fn an_s3_that_goes_on_answering_503_or_breaking_off_ends_the_backup_and_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_hangs_once_is_made_again_and_a_primary_that_goes_on_hanging_ends_the_backup() {
-    let mut field = Field::set().await;
+    let mut field = Box::pin(Field::set()).await;
     let [primary, _] = field.buckets();
     field.assert_bridged(Fault::first(&["PUT ", &primary, "/chunks/"], Act::Hang), "a chunk that hangs once").await;
     let words = ["the primary site failed", "no answer for `chunks/", "within"];
@@ -166,6 +167,6 @@ async fn a_request_that_hangs_once_is_made_again_and_a_primary_that_goes_on_hang
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_off_site_that_goes_on_hanging_only_delays_the_backup() {
-    let mut field = Field::set().await;
+    let mut field = Box::pin(Field::set()).await;
     field.assert_behind(Act::Hang).await;
 }

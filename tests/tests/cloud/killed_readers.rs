@@ -70,11 +70,15 @@ async fn kill_verifications(stage: &Stage, stored: &Stored, proxy: &Proxy, backu
         let order = json!({"database": DATABASE, "scope": "all"});
         stage.cloud().invoke(&stage.deployment().verify, &order).await.unwrap()
     };
-    harm().await;
-    proxy.begin(None);
-    let whole = verify().await;
-    assert!(!whole.failed, "{whole:?}");
-    let undisturbed = proxy.requests();
+    // A process asks for some things once, and those to be killed are no longer new: the second run counts.
+    let mut undisturbed = Vec::new();
+    for _ in 0..2 {
+        harm().await;
+        proxy.begin(None);
+        let whole = verify().await;
+        assert!(!whole.failed, "{whole:?}");
+        undisturbed = proxy.requests();
+    }
     assert!(undisturbed.len() > 30, "{undisturbed:#?}");
     for (turn, number) in numbers(&undisturbed).into_iter().enumerate() {
         harm().await;
@@ -95,10 +99,13 @@ async fn kill_drills(stage: &Stage, proxy: &Proxy) {
         let order = json!({"database": DATABASE, "backup": "newest", "site": "offsite"});
         stage.cloud().invoke(&stage.deployment().test_restore, &order).await.unwrap()
     };
-    proxy.begin(None);
-    let whole = drill().await;
-    assert!(!whole.failed && whole.payload[0]["equal"] == true, "{whole:?}");
-    let undisturbed = proxy.requests();
+    let mut undisturbed = Vec::new();
+    for _ in 0..2 {
+        proxy.begin(None);
+        let whole = drill().await;
+        assert!(!whole.failed && whole.payload[0]["equal"] == true, "{whole:?}");
+        undisturbed = proxy.requests();
+    }
     assert!(undisturbed.iter().any(|one| one.starts_with("KMS")), "{undisturbed:#?}");
     let mut left = 0;
     for (turn, number) in numbers(&undisturbed).into_iter().enumerate() {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_cloudformation::types::TemplateStage;
-use lifeboat_local::{DATABASE, DeployedFunction, OFFSITE_REGION, PRIMARY_REGION, Stage, TEMPLATES, Template, root};
+use lifeboat_local::{
+    DATABASE, DeployedFunction, OFFSITE_REGION, PRIMARY_REGION, Stage, TEMPLATES, Template, deployable, root,
+};
 use lifeboat_model::{DrillReport, Outcome};
 use lifeboat_vault::LedgerFilter;
 use serde_json::{Value, json};
@@ -52,7 +54,7 @@ async fn the_schedule_alone_leads_to_a_backup_its_verification_and_a_drill_on_th
     assert_eq!(stage.tap().next(Duration::from_secs(2)).await.unwrap(), None);
 }
 
-/// What CloudFormation says it deployed is the file, with the code of each function and layer where it was uploaded.
+/// What CloudFormation says it deployed is the file as the emulator can take it, with the code of each function and layer where it was uploaded.
 async fn assert_deployed_as_written(stage: &Stage) {
     let stacks = [("lifeboat", PRIMARY_REGION), ("lifeboat-offsite", OFFSITE_REGION)];
     for (file, (stack, region)) in TEMPLATES.into_iter().zip(stacks) {
@@ -60,8 +62,8 @@ async fn assert_deployed_as_written(stage: &Stage) {
         let answer =
             client.get_template().stack_name(stack).template_stage(TemplateStage::Original).send().await.unwrap();
         let deployed: Value = serde_json::from_str(answer.template_body().unwrap()).unwrap();
-        let written = Template::read(&root().join(file)).unwrap();
-        let written: Value = serde_json::from_str(&written.to_json()).unwrap();
+        let written = deployable(&Template::read(&root().join(file)).unwrap()).unwrap();
+        let written: Value = serde_json::from_str(&written).unwrap();
         assert!(written["Resources"].as_object().unwrap().len() >= 3, "{file}");
         assert!(without_code(deployed) == without_code(written), "{file} is not what is deployed as `{stack}`");
     }
@@ -118,7 +120,7 @@ async fn assert_logged(stage: &Stage, function: &DeployedFunction, metrics: &str
         let entry: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
         if entry.get("_aws").is_some() {
             measured += 1;
-            assert_metrics(&entry, metrics);
+            assert_metrics(&entry, name, metrics);
             continue;
         }
         assert!(matches!(entry["level"].as_str(), Some("INFO" | "DEBUG")), "{name}: {line}");
@@ -141,13 +143,13 @@ fn is_lambda_s_own(line: &str) -> bool {
 }
 
 /// The embedded metric format, as CloudWatch's specification demands it.
-fn assert_metrics(line: &Value, prefix: &str) {
+fn assert_metrics(line: &Value, function: &str, prefix: &str) {
     assert!(line["_aws"]["Timestamp"].is_u64());
     let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
     assert_eq!(directives.len(), 1);
     assert_eq!(directives[0]["Namespace"], "Lifeboat");
-    assert_eq!(directives[0]["Dimensions"], json!([["database"]]));
-    assert_eq!(line["database"], DATABASE);
+    assert_eq!(directives[0]["Dimensions"], json!([["database", "function"]]));
+    assert_eq!([&line["database"], &line["function"]], [DATABASE, function]);
     let metrics = directives[0]["Metrics"].as_array().unwrap();
     assert!(metrics.len() > 2);
     for metric in metrics {

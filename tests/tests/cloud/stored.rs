@@ -6,8 +6,8 @@ use std::sync::Arc;
 use lifeboat_local::{OFFSITE_REGION, PRIMARY_REGION, Stage};
 use lifeboat_model::{BackupId, ChunkEntry, DatabaseName, Manifest, Site};
 use lifeboat_vault::{
-    KmsDataKeys, KmsKey, KmsMacKey, Listed, MacKey, MacKeys, ObjectStore, Repository, S3Store, Sites, kms_client,
-    s3_client,
+    KmsDataKeys, KmsKey, KmsMacKey, Listed, MacKey, MacKeys, Meter, ObjectStore, Repository, S3Store, Sites,
+    kms_client, s3_client,
 };
 
 pub const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
@@ -29,18 +29,18 @@ impl Stored {
         let far = cloud.config(OFFSITE_REGION).await;
         let endpoint = Some(cloud.endpoint());
         let buckets = [
-            (s3_client(&near, PRIMARY_REGION, endpoint), deployment.primary_bucket.clone()),
-            (s3_client(&far, OFFSITE_REGION, endpoint), offsite.bucket),
+            (s3_client(&near, PRIMARY_REGION, endpoint, &Meter::default()), deployment.primary_bucket.clone()),
+            (s3_client(&far, OFFSITE_REGION, endpoint, &Meter::default()), offsite.bucket),
         ];
         let [near_store, far_store] = buckets
             .clone()
             .map(|(client, bucket)| -> Option<Arc<dyn ObjectStore>> { Some(Arc::new(S3Store::new(client, bucket))) });
         let keys = KmsDataKeys::new(
-            KmsKey::new(kms_client(&near, PRIMARY_REGION, endpoint), &deployment.primary_key_arn),
-            Some(KmsKey::new(kms_client(&far, OFFSITE_REGION, endpoint), offsite.key_arn)),
+            KmsKey::new(kms_client(&near, PRIMARY_REGION, endpoint, &Meter::default()), &deployment.primary_key_arn),
+            Some(KmsKey::new(kms_client(&far, OFFSITE_REGION, endpoint, &Meter::default()), offsite.key_arn)),
         );
         let mac_key = |config, region, arn: &str| -> Arc<dyn MacKey> {
-            Arc::new(KmsMacKey::new(kms_client(config, region, endpoint), arn))
+            Arc::new(KmsMacKey::new(kms_client(config, region, endpoint, &Meter::default()), arn))
         };
         let macs = MacKeys::new([
             (Site::Primary, mac_key(&near, PRIMARY_REGION, &deployment.primary_mac_key_arn)),

@@ -1,6 +1,7 @@
 //! A stage on which runs fail, and what must be true of each failure: one sentence with a hint, the same words on the bus and
 //! to the subscribers, no backup, and no password anywhere.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lifeboat_local::{
@@ -22,6 +23,8 @@ pub struct Trouble {
     /// What someone gets who wants to be woken for nothing less.
     pub inbox: AlertInbox,
     alerts: usize,
+    /// What is wrong and was told.
+    open: BTreeSet<String>,
 }
 
 impl Trouble {
@@ -32,7 +35,7 @@ impl Trouble {
     pub async fn on(stage: Stage) -> Self {
         let inbox =
             AlertInbox::open(&stage.cloud().sns().await, &stage.deployment().topic_arn, &["critical"]).await.unwrap();
-        Self { stage, inbox, alerts: 0 }
+        Self { stage, inbox, alerts: 0, open: BTreeSet::new() }
     }
 
     pub async fn connect_as(&self, secret: &str) {
@@ -72,17 +75,75 @@ impl Trouble {
         assert_eq!(event.kind, kind, "{}", event.detail);
         let [error, hint] = ["error", "hint"].map(|name| event.detail[name].as_str().unwrap());
         assert_eq!(message, format!("{error}. {hint}."));
-        self.alerts += 1;
+        // Of a database that nobody knows no backup would ever say that it is over.
+        let subject = event.detail["database"].as_str().filter(|name| *name == DATABASE).unwrap_or("unnamed");
+        let incident = format!("{}/{subject}", kind_of(kind));
+        let is_new = self.open.insert(incident.clone());
+        self.alerts += usize::from(is_new);
         let alerts = self.inbox.wait_for(self.alerts, PATIENCE).await.unwrap();
-        let alert = alerts.last().unwrap();
-        assert_eq!(
-            ["severity", "type", "database"].map(|name| alert.attributes.get(name).map(String::as_str)),
-            [Some("critical"), Some(kind.to_lowercase().replace(' ', "-").as_str()), event.detail["database"].as_str()]
-        );
-        assert!(alert.message.contains(error) && alert.message.contains(hint), "{}", alert.message);
         assert_eq!(alerts.len(), self.alerts, "{alerts:?}");
+        if is_new {
+            let alert = alerts.last().unwrap();
+            assert_eq!(
+                ["severity", "type", "state", "incident", "database"]
+                    .map(|name| alert.attributes.get(name).map(String::as_str)),
+                [
+                    Some("critical"),
+                    Some(kind_of(kind)),
+                    Some("opened"),
+                    Some(incident.as_str()),
+                    event.detail["database"].as_str()
+                ]
+            );
+            assert_eq!((&alert.json()["what"], &alert.json()["hint"]), (&json!(error), &json!(hint)));
+        }
+        // Told or not, what is wrong is there to be read as it was seen last.
+        let stored = self.incident(&incident).await;
+        assert_eq!((&stored["what"], &stored["hint"], &stored["state"]), (&json!(error), &json!(hint), &json!("open")));
         assert_no_password(&format!("{}{alerts:?}", event.detail));
         event
+    }
+
+    /// This is wrong from now on, and was told once.
+    pub async fn assert_opened(&mut self, incident: &str, says: &str) {
+        assert!(self.open.insert(incident.to_owned()), "{incident} was open already");
+        self.alerts += 1;
+        let alerts = self.inbox.wait_for(self.alerts, PATIENCE).await.unwrap();
+        assert_eq!(alerts.len(), self.alerts, "{alerts:?}");
+        let alert = alerts.last().unwrap();
+        assert_eq!((alert.attributes["incident"].as_str(), alert.attributes["state"].as_str()), (incident, "opened"));
+        assert!(alert.json()["what"].as_str().unwrap().contains(says), "{says}: {alerts:?}");
+        assert_eq!(self.incident(incident).await["state"], "open");
+    }
+
+    /// These are over, and that was told once.
+    pub async fn assert_resolved(&mut self, incidents: &[&str]) {
+        self.alerts += incidents.len();
+        let alerts = self.inbox.wait_for(self.alerts, PATIENCE).await.unwrap();
+        assert_eq!(alerts.len(), self.alerts, "{alerts:?}");
+        for incident in incidents {
+            assert!(self.open.remove(*incident), "{incident} was not open: {:?}", self.open);
+            let last = alerts.iter().rev().find(|alert| alert.attributes["incident"] == **incident).unwrap();
+            assert_eq!(last.attributes["state"], "resolved", "{alerts:?}");
+            assert_eq!(self.incident(incident).await["state"], "resolved");
+        }
+    }
+
+    /// What the primary, or the site that serves, has of an incident.
+    async fn incident(&self, name: &str) -> Value {
+        let deployment = self.stage.deployment();
+        let offsite = &deployment.offsite.as_ref().unwrap().bucket;
+        let mut newest = Value::Null;
+        for (region, bucket) in [(PRIMARY_REGION, &deployment.primary_bucket), (OFFSITE_REGION, offsite)] {
+            let s3 = self.stage.cloud().s3(region).await;
+            let key = format!("incidents/{name}.json");
+            let Ok(object) = s3.get_object().bucket(bucket).key(key).send().await else { continue };
+            let stored: Value = serde_json::from_slice(&object.body.collect().await.unwrap().into_bytes()).unwrap();
+            if stored["revision"].as_u64() > newest["revision"].as_u64() {
+                newest = stored;
+            }
+        }
+        newest["incident"].clone()
     }
 
     /// The manifests on the sites that are there.
@@ -108,6 +169,16 @@ impl Trouble {
         let lines = self.stage.cloud().log_lines(&deployment.backup).await.unwrap();
         assert!(lines.iter().any(|line| line.contains("the invocation failed")), "the log has nothing to look at");
         assert_no_password(&self.stage.cloud().log().unwrap());
+    }
+}
+
+/// What subscribers are told of that the bus calls by this name.
+fn kind_of(event: &str) -> &'static str {
+    match event {
+        "Backup Failed" => "backup-failed",
+        "Verification Failed" => "verification-finding",
+        "Restore Test Failed" => "drill-failed",
+        other => panic!("{other}"),
     }
 }
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lifeboat_engine::{
-    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Unwatched, VerifyRequest,
-    backup, drill, verify,
+    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Tally, Unwatched,
+    VerifyRequest, backup, drill, verify,
 };
 use lifeboat_local::PostgresServer;
 use lifeboat_model::{
-    DatabaseName, DrillReport, Event, Mandate, Manifest, Severity, Site, VerificationReport, VerificationScope,
+    DatabaseName, DrillReport, Event, Mandate, Manifest, Policy, Severity, Site, VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_signals::RecordingOutbox;
-use lifeboat_vault::Sites;
+use lifeboat_vault::{Meter, Sites};
 
 use crate::log;
 use crate::stores::{BOTH, Stores, keys_of, macs};
@@ -122,7 +122,10 @@ pub fn process_with(sites: Sites, tools_dir: PathBuf) -> Process {
         sessions: 2,
         deadline: Deadline::none(),
         run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
+        policy: Arc::new(Policy::default()),
+        tally: Tally::begin(&Meter::default(), 0),
         mandate: Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() },
+        must_tell: true,
         progress: Unwatched::shared(),
     };
     Process { lifeboat, outbox }

@@ -98,7 +98,7 @@ async fn an_object_damaged_on_both_sites_is_found_on_both_not_healed_and_no_veri
             assert_eq!((process.said(), process.alerted()), (vec!["Verification Failed"], vec![Severity::Critical]));
             let Event::VerificationFailed { damaged, error, .. } = &process.outbox.events()[0] else { panic!() };
             assert!(*damaged >= 2 && error.contains(&key), "{error}");
-            assert_eq!(process.outbox.alerts()[0].kind, AlertKind::VerificationFailed);
+            assert_eq!(process.outbox.alerts()[0].kind, AlertKind::VerificationFinding);
         }
     }
     // Without any readable document at the root there is nothing to follow: an error, never a clean report.

@@ -68,6 +68,7 @@ async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_diffe
     let bench = Bench::with("proofs", CLINIC);
     let manifest = bench.back_up().await;
     for (sql, expected) in CASES {
+        bench.stores.forget_incidents();
         let tools = tools_with(&bench, Moment::Whole, sql);
         let mut process = bench.process();
         process.lifeboat.tools_dir = Some(tools.path().to_owned());

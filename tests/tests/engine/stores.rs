@@ -157,6 +157,13 @@ impl Stores {
         }
     }
 
+    /// What is wrong counts as never seen: the next time it is told again.
+    pub fn forget_incidents(&self) {
+        for site in BOTH {
+            self.of(site).keys("incidents/").iter().for_each(|key| assert!(self.of(site).remove(key)));
+        }
+    }
+
     /// The keys of a site without the ledger, the leases and the reports: what a backup is made of.
     pub fn backup_objects(&self, site: Site) -> Vec<String> {
         let kept = |key: &String| key == "repository.json" || key.starts_with("chunks/") || key.starts_with("backups/");

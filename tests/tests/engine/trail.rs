@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use lifeboat_engine::{TrailRequest, restore_ledger, verify_ledger};
-use lifeboat_model::{FindingKind, LedgerLink, Site, VerificationScope};
+use lifeboat_model::{AlertState, FindingKind, LedgerLink, Site, VerificationScope};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Process};
 use crate::stores::BOTH;
 
 const TABLE: &str = "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i";
@@ -49,13 +49,22 @@ async fn a_trail_that_somebody_stopped_stops_neither_verifications_nor_backups()
     let chunk = bench.stores.primary.keys("chunks/").into_iter().next().unwrap();
     assert!(bench.stores.primary.flip_bit(&chunk, 50, 0));
     bench.stores.primary.replace("ledger/zzz", "nothing");
-    let report = bench.process().verify(VerificationScope::All).await.unwrap();
+    let process = bench.process();
+    let report = process.verify(VerificationScope::All).await.unwrap();
+    assert_eq!(told(&process), [("ledger-broken/clinic".to_owned(), AlertState::Opened)]);
     assert!(report.findings.iter().any(|finding| finding.subject == chunk && finding.healed), "{:?}", report.findings);
     assert!(report.findings.iter().any(|finding| finding.kind == FindingKind::LedgerBroken && !finding.healed));
     assert_eq!(bench.back_up().await.ledger, None);
     assert!(bench.stores.primary.remove("ledger/zzz"));
     bench.back_up().await;
-    assert!(bench.verify_all().await.is_sound());
+    let process = bench.process();
+    assert!(process.verify(VerificationScope::All).await.unwrap().is_sound());
+    assert_eq!(told(&process), [("ledger-broken/clinic".to_owned(), AlertState::Resolved)]);
+}
+
+fn told(process: &Process) -> Vec<(String, AlertState)> {
+    let alerts = process.outbox.alerts().into_iter();
+    alerts.filter_map(|alert| Some((alert.incident?, alert.state))).collect()
 }
 
 /// Somebody who may write to one bucket, and to it alone, makes a trail, a manifest and a key to sign it with.

@@ -107,7 +107,7 @@ async fn record(run: &Run<'_>, repository: &Repository, manifest: &Manifest) {
         outcome: Outcome::Completed,
         detail: [("database".to_owned(), database.to_string())].into(),
     };
-    if let Err(error) = repository.ledger(&run.lifeboat.macs).append(act, Timestamp::now()).await {
+    if let Err(error) = run.lifeboat.ledger(repository).append(act, Timestamp::now()).await {
         let error = EngineError::from(error).story();
         tracing::error!(%database, %backup_id, error, "the ledger has no entry of a backup that was brought over");
     }

@@ -49,6 +49,12 @@ impl BackupPlan {
             Disposition::Definition => RelationStatus::Definition,
             Disposition::Rebuilt => RelationStatus::Rebuilt,
             Disposition::Carried => RelationStatus::Carried,
+            Disposition::RowsLeftOut { reason, unreadable: None } => {
+                RelationStatus::LeftOut { rule: format!("policy: {reason}") }
+            }
+            Disposition::RowsLeftOut { reason, unreadable: Some(why) } => {
+                RelationStatus::Unreadable { reason: format!("{why}; policy: {reason}") }
+            }
             Disposition::LeftOut { rule } => RelationStatus::LeftOut { rule },
             Disposition::Unreadable { reason } => RelationStatus::Unreadable { reason },
         };

@@ -1,9 +1,9 @@
 //! What is said about the end of a backup.
 
-use lifeboat_model::{AlertKind, DatabaseName, Event, Manifest, Outcome, Severity};
+use lifeboat_model::{AlertKind, Cleared, DatabaseName, Event, Manifest, Severity};
 use lifeboat_signals::{MetricsLine, Unit};
 
-use super::{Telling, failure_facts, name_of};
+use super::{End, Telling, failure_facts, name_of};
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
 
@@ -25,14 +25,16 @@ fn completed(lifeboat: &Lifeboat, manifest: &Manifest) -> Telling {
     let seconds = manifest.seconds.total();
     Telling {
         action: "backup",
+        is_known: true,
         database: Some(manifest.database.clone()),
         subject: manifest.backup_id.to_string(),
-        outcome: Outcome::Completed,
         facts: vec![
             ("relations", totals.relations.to_string()),
             ("rows", totals.rows.to_string()),
             ("raw_bytes", totals.raw_bytes.to_string()),
             ("stored_bytes", totals.stored_bytes.to_string()),
+            ("reused_bytes", totals.reused_bytes.to_string()),
+            ("new_chunks", totals.new_chunks.to_string()),
             ("reused_chunks", totals.reused_chunks.to_string()),
             ("seconds", format!("{seconds:.3}")),
         ],
@@ -48,8 +50,14 @@ fn completed(lifeboat: &Lifeboat, manifest: &Manifest) -> Telling {
             reused_chunks: totals.reused_chunks,
             seconds: manifest.seconds.clone(),
         },
-        severity: Severity::Info,
-        kind: AlertKind::BackupCompleted,
+        end: End::Well {
+            notice: AlertKind::BackupCompleted,
+            severity: Severity::Info,
+            what: format!("backup {} of {} rows is complete", manifest.backup_id, totals.rows),
+            hint: None,
+            clears: vec![AlertKind::BackupFailed, AlertKind::BackupOverdue],
+            cleared: Cleared::All,
+        },
         metrics: MetricsLine::new(manifest.database.as_str())
             .with("backup_completed", Unit::Count, 1.0)
             .with("backup_seconds", Unit::Seconds, seconds)
@@ -63,13 +71,12 @@ fn completed(lifeboat: &Lifeboat, manifest: &Manifest) -> Telling {
 pub(super) fn failed(database: Option<&DatabaseName>, error: &EngineError) -> Telling {
     Telling {
         action: "backup",
+        is_known: true,
         database: database.cloned(),
         subject: name_of(database).to_owned(),
-        outcome: Outcome::Failed,
         facts: failure_facts(error),
         event: Event::BackupFailed { database: database.cloned(), error: error.story(), hint: error.hint() },
-        severity: Severity::Critical,
-        kind: AlertKind::BackupFailed,
+        end: End::Badly { kind: AlertKind::BackupFailed, part: None, error: error.story(), hint: error.hint() },
         metrics: MetricsLine::new(name_of(database)).with("backup_failed", Unit::Count, 1.0),
     }
 }

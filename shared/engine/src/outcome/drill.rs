@@ -1,9 +1,9 @@
 //! What is said about the end of a drill.
 
-use lifeboat_model::{AlertKind, BackupId, DatabaseName, DrillReport, Event, Outcome, Severity};
+use lifeboat_model::{AlertKind, BackupId, Cleared, DatabaseName, DrillReport, Event, Severity, Site};
 use lifeboat_signals::{MetricsLine, Unit};
 
-use super::{Telling, failure_facts, name_of};
+use super::{End, Telling, failure_facts, name_of};
 use crate::drill::DrillRequest;
 use crate::error::EngineError;
 use crate::lifeboat::Lifeboat;
@@ -22,9 +22,20 @@ pub(crate) async fn of_drill(
         Ok(report) => {
             let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
             let error = format!("{} proof(s) did not hold, first {first}", report.findings.len());
-            failed(database, Some(report.backup_id.clone()), error, NOT_EQUAL.to_owned(), facts(report))
+            failed(
+                database,
+                Some(report.backup_id.clone()),
+                Some(report.site),
+                error,
+                NOT_EQUAL.to_owned(),
+                facts(report),
+            )
         }
-        Err(error) => failed(database, None, error.story(), error.hint(), failure_facts(error)),
+        // The repository's trouble is the site's; any other says nothing of a site, and any drill that can be carried out clears it.
+        Err(error) => {
+            let site = matches!(error, EngineError::Vault(_)).then_some(request.site);
+            failed(database, None, site, error.story(), error.hint(), failure_facts(error))
+        }
     };
     telling.tell(lifeboat).await
 }
@@ -32,9 +43,9 @@ pub(crate) async fn of_drill(
 fn equal(report: &DrillReport) -> Telling {
     Telling {
         action: "test-restore",
+        is_known: true,
         database: Some(report.database.clone()),
         subject: report.backup_id.to_string(),
-        outcome: Outcome::Completed,
         facts: facts(report),
         event: Event::RestoreTestCompleted {
             database: report.database.clone(),
@@ -45,8 +56,15 @@ fn equal(report: &DrillReport) -> Telling {
             equal: report.equal,
             seconds: report.seconds.clone(),
         },
-        severity: Severity::Info,
-        kind: AlertKind::RestoreTestCompleted,
+        end: End::Well {
+            notice: AlertKind::DrillCompleted,
+            severity: Severity::Info,
+            what: format!("backup {} was restored from {} and is equal", report.backup_id, report.site),
+            hint: None,
+            clears: vec![AlertKind::DrillFailed, AlertKind::DrillOverdue],
+            // A restore from one site says nothing of the other.
+            cleared: Cleared::Part(report.site.to_string()),
+        },
         metrics: MetricsLine::new(report.database.as_str())
             .with("restore_test_completed", Unit::Count, 1.0)
             .with("restore_test_seconds", Unit::Seconds, report.seconds.total())
@@ -57,19 +75,24 @@ fn equal(report: &DrillReport) -> Telling {
 pub(super) fn failed(
     database: Option<&DatabaseName>,
     backup_id: Option<BackupId>,
+    site: Option<Site>,
     error: String,
     hint: String,
     facts: Vec<(&'static str, String)>,
 ) -> Telling {
     Telling {
         action: "test-restore",
+        is_known: true,
         subject: backup_id.as_ref().map_or_else(|| name_of(database).to_owned(), ToString::to_string),
-        outcome: Outcome::Failed,
         facts,
         metrics: MetricsLine::new(name_of(database)).with("restore_test_failed", Unit::Count, 1.0),
+        end: End::Badly {
+            kind: AlertKind::DrillFailed,
+            part: site.map(|site| site.to_string()),
+            error: error.clone(),
+            hint: hint.clone(),
+        },
         event: Event::RestoreTestFailed { database: database.cloned(), backup_id, error, hint },
-        severity: Severity::Critical,
-        kind: AlertKind::RestoreTestFailed,
         database: database.cloned(),
     }
 }

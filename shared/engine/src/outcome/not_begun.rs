@@ -12,13 +12,17 @@ pub(crate) async fn of_not_begun(
     lifeboat: &Lifeboat,
     verb: Verb,
     database: Option<&DatabaseName>,
+    is_known: bool,
     error: &EngineError,
 ) -> Result<(), EngineError> {
     let facts = failure_facts(error);
-    let telling = match verb {
+    let mut telling = match verb {
         Verb::Backup => backup::failed(database, error),
         Verb::Verify => verification::failed(database, None, error.story(), error.hint(), 0, facts),
-        Verb::TestRestore => drill::failed(database, None, error.story(), error.hint(), facts),
+        Verb::TestRestore => drill::failed(database, None, None, error.story(), error.hint(), facts),
+        // It has no end of its own to tell: Lambda counts the failure, and an alarm of CloudWatch's tells it.
+        Verb::Health => return Ok(()),
     };
+    telling.is_known &= is_known;
     telling.tell(lifeboat).await
 }

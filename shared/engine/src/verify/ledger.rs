@@ -26,7 +26,7 @@ impl Inspection<'_> {
             Some(backup) => self.anchor(backup).await,
             None => None,
         };
-        let ledger = self.repository.ledger(&self.lifeboat.macs);
+        let ledger = self.lifeboat.ledger(&self.repository);
         let last = match ledger.newest_number_anywhere().await {
             Ok(last) => last,
             Err(error) => return self.not_walked(error),
@@ -43,7 +43,7 @@ impl Inspection<'_> {
         self.count(report.entries * report.sites.len() as u64);
         if let Some(subject) = report.unproved() {
             let silent: Vec<String> = report.silent.iter().map(|(site, why)| format!("{site}: {why}")).collect();
-            let kind = if silent.is_empty() { FindingKind::LedgerBroken } else { FindingKind::Unreadable };
+            let kind = if silent.is_empty() { FindingKind::LedgerBroken } else { FindingKind::Unanswered };
             let detail = format!("nothing vouches for it or for what follows {}", silent.join("; "));
             let detail = detail.trim_end().to_owned();
             self.found(Finding { kind, site: None, subject, detail, healed: false });
@@ -54,7 +54,11 @@ impl Inspection<'_> {
     fn not_walked(&mut self, error: VaultError) {
         let (kind, subject, detail) = match error {
             VaultError::LedgerBroken { key, reason } => (FindingKind::LedgerBroken, key, reason.to_string()),
-            other => (FindingKind::Unreadable, TRAIL.to_owned(), EngineError::from(other).story()),
+            other => {
+                let is_outage = matches!(&other, VaultError::Store { source, .. } if source.is_outage());
+                let kind = if is_outage { FindingKind::Unanswered } else { FindingKind::Unreadable };
+                (kind, TRAIL.to_owned(), EngineError::from(other).story())
+            }
         };
         let finding = Finding { kind, site: None, subject, detail, healed: false };
         tracing::error!(finding = %finding, "the audit trail is not sound");

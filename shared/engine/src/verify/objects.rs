@@ -11,7 +11,7 @@ use lifeboat_model::{
     BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, LedgerLink, Manifest, Origin, Site,
     StoredChunk, VerificationReport,
 };
-use lifeboat_vault::{Listed, ObjectState, Repository, chunk_key, chunk_list_key, manifest_key};
+use lifeboat_vault::{Listed, ObjectState, Repository, VaultError, chunk_key, chunk_list_key, manifest_key};
 
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -217,7 +217,7 @@ impl<'a> Inspection<'a> {
     /// Follows the chunk list of a backup, from the first site that has it whole. A list that no site has is a finding.
     async fn each_chunk(&mut self, backup: &Backup, mut take: impl FnMut(StoredChunk)) -> Result<(), EngineError> {
         let Some(manifest) = self.any_manifest(backup).await else { return Ok(()) };
-        let mut failure = String::new();
+        let mut failure = None;
         for site in self.repository.sites().names() {
             self.require_time()?;
             let mut list = self.repository.chunk_entries(&manifest, site)?;
@@ -228,20 +228,23 @@ impl<'a> Inspection<'a> {
                     // A site whose list is damaged and was not healed is passed over for the other one's.
                     Err(error) => {
                         tracing::warn!(%site, backup_id = %backup.id, %error, "a chunk list cannot be followed");
-                        failure = error.to_string();
+                        failure = Some(error);
                         break;
                     }
                 }
             }
         }
-        self.not_followed(chunk_list_key(&backup.database, &backup.id, 0), &failure);
+        self.not_followed(chunk_list_key(&backup.database, &backup.id, 0), failure);
         Ok(())
     }
 
-    fn not_followed(&mut self, subject: String, failure: &str) {
+    /// `failure` is that of the last site that was asked.
+    fn not_followed(&mut self, subject: String, failure: Option<VaultError>) {
+        let is_outage = matches!(&failure, Some(VaultError::Store { source, .. }) if source.is_outage());
+        let failure = failure.map(|error| error.to_string()).unwrap_or_default();
         if self.not_followed.insert(subject.clone()) {
             self.found(Finding {
-                kind: FindingKind::Unreadable,
+                kind: if is_outage { FindingKind::Unanswered } else { FindingKind::Unreadable },
                 site: None,
                 subject,
                 detail: format!("no site gives it, and what it lists was not read: {failure}"),
@@ -316,14 +319,14 @@ impl<'a> Inspection<'a> {
 
     /// The manifest from any site that has a sound one. That no site has one is a finding: its chunks were not read.
     async fn any_manifest(&mut self, backup: &Backup) -> Option<Manifest> {
-        let mut failure = String::new();
+        let mut failure = None;
         for site in self.repository.sites().names() {
             match self.repository.manifest(&backup.database, &backup.id, site).await {
                 Ok(manifest) => return Some(manifest),
-                Err(error) => failure = error.to_string(),
+                Err(error) => failure = Some(error),
             }
         }
-        self.not_followed(manifest_key(&backup.database, &backup.id), &failure);
+        self.not_followed(manifest_key(&backup.database, &backup.id), failure);
         None
     }
 
@@ -334,16 +337,41 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
+    /// Whether something is wrong that was not put right, and is not only unknown.
+    pub(super) fn found_damage(&self) -> bool {
+        let mut damage = self.findings.iter().filter(|finding| finding.is_damage());
+        damage.any(|finding| finding.kind != FindingKind::Unanswered)
+    }
+
+    /// The rest of the scope was not looked at.
+    pub(super) fn left_unread(&mut self, error: &EngineError) {
+        self.found(Finding {
+            kind: FindingKind::Unanswered,
+            site: None,
+            subject: "the rest of the scope".to_owned(),
+            detail: error.story(),
+            healed: false,
+        });
+    }
+
     pub(super) fn found(&mut self, finding: Finding) {
         if self.findings.len() < VerificationReport::MAX_FINDINGS {
             self.findings.push(finding);
-        } else if finding.kind != FindingKind::Unlisted {
-            // Damage is named before what is only left over.
-            match self.findings.iter_mut().find(|found| found.kind == FindingKind::Unlisted) {
-                Some(unlisted) => *unlisted = finding,
-                None => self.more_findings += 1,
-            }
+            return;
         }
+        // Damage is named before what is damage no more, that before what is not known, and that before what is only left over.
+        let weight = |finding: &Finding| match finding.kind {
+            FindingKind::Unlisted => 0,
+            FindingKind::Unanswered => 1,
+            _ if finding.healed => 2,
+            _ => 3,
+        };
+        let lightest = self.findings.iter_mut().min_by_key(|found| weight(found));
+        let forgotten = match lightest.filter(|found| weight(found) < weight(&finding)) {
+            Some(found) => std::mem::replace(found, finding),
+            None => finding,
+        };
+        self.more_findings += u64::from(forgotten.is_damage());
     }
 }
 
@@ -354,11 +382,12 @@ async fn look(repository: Arc<Repository>, listed: Listed, site: Site) -> Result
         ObjectState::Missing => FindingKind::Missing,
         ObjectState::Size { .. } => FindingKind::Size,
         ObjectState::Checksum { .. } => FindingKind::Checksum,
+        ObjectState::Unreadable { error } if error.is_outage() => FindingKind::Unanswered,
         ObjectState::Unreadable { .. } | ObjectState::Newer { .. } => FindingKind::Unreadable,
     };
     // What cannot be read may be sound: it is not overwritten because a network failed.
     let (healed, detail) = match kind {
-        FindingKind::Unreadable => (false, state.to_string()),
+        FindingKind::Unreadable | FindingKind::Unanswered => (false, state.to_string()),
         _ => match repository.heal(site, &listed).await {
             Ok(_) => (true, format!("{state}; healed from {}", site.other())),
             Err(error) => (false, format!("{state}; not healed: {error}")),

@@ -14,7 +14,7 @@ use crate::error::VaultError;
 use crate::layout::ledger_key;
 use crate::mac::Vouching;
 use crate::sites::SiteStore;
-use crate::store::{NewObject, PutCondition, Version};
+use crate::store::{PutCondition, Version};
 use crate::store_error::StoreError;
 
 /// Findings that a report names, at most; the others are counted.
@@ -244,7 +244,7 @@ impl Ledger {
     async fn put_back(&self, amiss: &Amiss, stored: &Stored) -> Result<bool, VaultError> {
         let Some(condition) = amiss.condition.clone() else { return Ok(false) };
         let store = self.sites.get(amiss.site)?;
-        let (key, object) = (ledger_key(stored.entry.number), NewObject::new(stored.text.clone()));
+        let (key, object) = (ledger_key(stored.entry.number), self.object(stored));
         match store.store().put(&key, object, condition).await {
             Ok(_) => Ok(true),
             // Somebody else was faster, at best with the same.

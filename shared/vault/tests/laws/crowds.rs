@@ -3,8 +3,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use lifeboat_model::{LedgerAct, Mandate, Outcome};
-use lifeboat_vault::{Fault, LedgerFilter, Moment, Operation, Refusal, Repository, Rule, VaultError, Walk};
+use lifeboat_model::{LedgerAct, Mandate, Outcome, Site};
+use lifeboat_vault::{
+    Fault, FaultyStore, LedgerFilter, Moment, ObjectStore, Operation, Refusal, Repository, Rule, Script, Sites,
+    VaultError, Walk,
+};
 
 use crate::bench::{Bench, now};
 
@@ -189,15 +192,19 @@ async fn a_write_whose_answer_was_lost_is_on_record_once() {
 #[tokio::test]
 async fn the_ledger_goes_on_when_the_other_site_is_away_and_a_walk_brings_over_what_it_missed() {
     let bench = Bench::new();
-    let repository = bench.repository().await;
-    bench.script.add(Rule::always(Fault::Reject(Refusal::Unavailable)).on(Operation::Copy));
+    bench.repository().await;
+    let script = Script::new();
+    script.add(Rule::always(Fault::Reject(Refusal::Unavailable)).on(Operation::Put));
+    let offsite: Arc<dyn ObjectStore> = Arc::new(FaultyStore::new(bench.offsite.clone(), script.clone()));
+    let sites = Sites::new(Some(bench.store(Site::Primary)), Some(offsite));
+    let repository = Repository::open(sites, bench.keys.clone()).await.unwrap();
     for actor in ["one", "two", "three"] {
         repository.ledger(&bench.macs).append(act(actor), now()).await.unwrap();
     }
     let report = repository.ledger(&bench.macs).verify_chain().await.unwrap();
     assert_eq!((report.entries, report.behind, report.findings.len()), (3, 3, 0));
     assert!(bench.offsite.keys("ledger/").is_empty());
-    bench.script.clear();
+    script.clear();
     // The next process brings over all of them, in their order, with its own entry or without.
     let report = bench.repository().await.ledger(&bench.macs).walk(&healing(), |_, _| true).await.unwrap();
     assert_eq!((report.entries, report.behind, report.findings.len()), (3, 0, 0));

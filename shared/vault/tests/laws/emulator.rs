@@ -1,6 +1,8 @@
 //! The same on the emulator's S3 and KMS, in two regions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::config::Credentials;
@@ -8,8 +10,8 @@ use lifeboat_local::Emulator;
 use lifeboat_model::Site;
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 use lifeboat_vault::{
-    KmsDataKeys, KmsKey, KmsMacKey, Listed, MacKey, MacKeys, ObjectState, ObjectStore, Repository, S3Store, Sites,
-    StoreError, VaultError, conformance, kms_client, s3_client,
+    KmsDataKeys, KmsKey, KmsMacKey, LedgerFilter, Listed, MacKey, MacKeys, Meter, NewObject, ObjectState, ObjectStore,
+    PutCondition, Repository, S3Store, Sites, StoreError, VaultError, conformance, kms_client, s3_client,
 };
 
 use crate::bench::{assert_restores, back_up, backup_id, database, now};
@@ -22,6 +24,7 @@ struct Region {
     key_arn: String,
     mac_key_arn: String,
     bucket: String,
+    meter: Meter,
 }
 
 impl Region {
@@ -30,7 +33,8 @@ impl Region {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .load()
             .await;
-        let (s3, kms) = (s3_client(&shared, region, Some(endpoint)), kms_client(&shared, region, Some(endpoint)));
+        let (endpoint, meter) = (Some(endpoint), Meter::default());
+        let (s3, kms) = (s3_client(&shared, region, endpoint, &meter), kms_client(&shared, region, endpoint, &meter));
         let bucket = format!("vault-{region}");
         let location =
             aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region.into()).build();
@@ -39,7 +43,7 @@ impl Region {
         let key_arn = key.key_metadata().unwrap().arn().unwrap().to_owned();
         let mac_key = kms.create_key().key_spec(KeySpec::Hmac256).key_usage(KeyUsageType::GenerateVerifyMac);
         let mac_key_arn = mac_key.send().await.unwrap().key_metadata().unwrap().arn().unwrap().to_owned();
-        Self { s3, kms, key_arn, mac_key_arn, bucket }
+        Self { s3, kms, key_arn, mac_key_arn, bucket, meter }
     }
 
     fn store(&self) -> S3Store {
@@ -91,6 +95,22 @@ impl Cloud {
 async fn s3_keeps_every_rule_of_the_port() {
     let cloud = Cloud::start().await;
     conformance(&cloud.primary.store(), &cloud.offsite.store(), "suite").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_is_counted_as_it_is_billed() {
+    let Cloud { primary, _emulator, .. } = Cloud::start().await;
+    let store = primary.store();
+    let before = primary.meter.requests();
+    store.put("counted/one", NewObject::new("one"), PutCondition::CreateOnly).await.unwrap();
+    store.list("counted/", None).await.unwrap();
+    store.get("counted/one", 10).await.unwrap();
+    store.head("counted/one").await.unwrap();
+    store.head("counted/two").await.unwrap();
+    primary.mac_key().mac(b"one").await.unwrap();
+    let after = primary.meter.requests();
+    assert_eq!((after.writes - before.writes, after.reads - before.reads), (2, 3), "a listing is priced as a write");
+    assert_eq!(after.key_requests - before.key_requests, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,6 +186,38 @@ async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_reg
     assert_eq!(alone.manifests(&database(), Site::Offsite).await.unwrap().len(), 3);
 }
 
+/// Writers as different processes are: each with its own view of both sites and nothing but S3 between them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_entries_by_eight_writers_at_once_are_one_unbroken_chain_on_s3_and_kms() {
+    let cloud = Cloud::start().await;
+    Repository::open_or_create(cloud.sites(), cloud.keys(), now()).await.unwrap();
+    let macs = || MacKeys::new([(Site::Primary, cloud.primary.mac_key()), (Site::Offsite, cloud.offsite.mac_key())]);
+    let began = Instant::now();
+    let mut writers = Vec::new();
+    for writer in 0..8 {
+        let repository = Repository::open(cloud.sites(), cloud.keys()).await.unwrap();
+        let ledger = repository.ledger(&macs());
+        writers.push(tokio::spawn(async move {
+            for round in 0..125 {
+                ledger.append(crate::crowds::act(&format!("writer-{writer}-{round}")), now()).await.unwrap();
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    eprintln!("1,000 entries by 8 writers in {:?}", began.elapsed());
+    let began = Instant::now();
+    let ledger = Repository::open(cloud.sites(), cloud.keys()).await.unwrap().ledger(&macs());
+    let report = ledger.verify_chain().await.unwrap();
+    eprintln!("proved in {:?}; {:?}", began.elapsed(), cloud.primary.meter.requests());
+    assert_eq!((report.entries, report.vouched), (1000, [(Site::Primary, 1000), (Site::Offsite, 1000)].into()));
+    assert_eq!((report.behind, report.findings.len()), (0, 0));
+    let entries = ledger.entries(&LedgerFilter::default(), usize::MAX).await.unwrap();
+    let actors: BTreeSet<String> = entries.into_iter().map(|entry| entry.actor).collect();
+    assert_eq!(actors.len(), 1000, "each act is on record once");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_given_by_anything_but_its_arn_is_refused_before_anything_is_sealed_under_it() {
     let cloud = Cloud::start().await;
@@ -193,10 +245,12 @@ async fn a_silent_server_is_given_up_and_does_not_hang_the_run() {
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .load()
         .await;
-    let store = S3Store::new(s3_client(&shared, "eu-central-1", Some(&endpoint)), "bucket");
+    let meter = Meter::default();
+    let store = S3Store::new(s3_client(&shared, "eu-central-1", Some(&endpoint), &meter), "bucket");
     let began = std::time::Instant::now();
     let refused = store.head("x").await.unwrap_err();
     assert!(matches!(refused, StoreError::TimedOut { .. }), "{refused:?}");
     assert!(began.elapsed() < std::time::Duration::from_secs(40), "{:?}", began.elapsed());
+    assert!(meter.requests().reads > 1, "what is repeated is billed: {:?}", meter.requests());
     silent.abort();
 }

@@ -283,6 +283,12 @@ async fn an_end_that_was_cut_off_is_missed_by_a_backup_that_names_it() {
             fresh.append(act(actor), now()).await.unwrap();
         }
         assert_eq!(broken(fresh.walk(&walk, |_, _| true).await), keys[4]);
+        match fresh.newest_link(Some(anchor)).await {
+            Err(VaultError::LedgerBroken { key, reason }) => {
+                assert_eq!((key, reason), (keys[4].clone(), LedgerFault::AnchorDiffers))
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 

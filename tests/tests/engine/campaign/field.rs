@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_engine::{
-    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Unwatched, VerifyRequest,
-    backup, drill, verify,
+    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Tally, Unwatched,
+    VerifyRequest, backup, drill, verify,
 };
 use lifeboat_local::{PostgresOptions, PostgresServer};
-use lifeboat_model::{BackupId, Mandate, Outcome, Site, VerificationScope};
+use lifeboat_model::{BackupId, Mandate, Outcome, Policy, Site, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_signals::RecordingOutbox;
-use lifeboat_vault::{ObjectStore, Sites};
+use lifeboat_vault::{Meter, ObjectStore, Sites};
 use tokio::runtime::{Builder, Runtime};
 
 use super::mortal::{MortalKeys, MortalMacs, MortalStore};
@@ -255,7 +255,10 @@ impl Field {
             sessions: SESSIONS,
             deadline: Deadline::none(),
             run_id: format!("campaign-{}", RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+            policy: Arc::new(Policy::default()),
+            tally: Tally::begin(&Meter::default(), 0),
             mandate: Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() },
+            must_tell: true,
             progress: Unwatched::shared(),
         }
     }

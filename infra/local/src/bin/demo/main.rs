@@ -1,5 +1,7 @@
-//! `cargo demo`: the main job on the local cloud, from a schedule's tick to a proof, on a sample database or on your own.
+//! `cargo demo`: the main job on the local cloud, from a schedule's tick to a proof, on a sample database or on your own; then what is told
+//! when it goes wrong.
 
+mod aftermath;
 mod options;
 mod report;
 mod story;

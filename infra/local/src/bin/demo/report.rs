@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use crate::aftermath::Aftermath;
+
 /// One way from tick to proof: the details of its three events.
 #[derive(Debug, Clone)]
 pub struct Round {
@@ -20,6 +22,7 @@ pub struct Report {
     first: Round,
     second: Round,
     restored_into: Option<bool>,
+    after: Aftermath,
     /// True only if every proof held.
     pub equal: bool,
 }
@@ -48,10 +51,10 @@ impl Round {
 }
 
 impl Report {
-    /// The report of two rounds and, when there was one, of the restore into the user's own database.
-    pub fn new(first: Round, second: Round, restored_into: Option<bool>) -> Self {
+    /// The report of two rounds, of the restore into the user's own database when there was one, and of what followed.
+    pub fn new(first: Round, second: Round, restored_into: Option<bool>, after: Aftermath) -> Self {
         let equal = first.is_equal() && second.is_equal() && restored_into != Some(false);
-        Self { first, second, restored_into, equal }
+        Self { first, second, restored_into, after, equal }
     }
 
     /// Of the second backup, which is the one that reuses; the first one is under `first`.
@@ -75,6 +78,9 @@ impl Report {
             object.insert("equal".to_owned(), json!(self.equal));
             object.insert("restored_into".to_owned(), json!(self.restored_into));
             object.insert("first".to_owned(), of(&self.first));
+            object.insert("alert".to_owned(), self.after.alert.clone());
+            object.insert("resolution".to_owned(), self.after.resolution.clone());
+            object.insert("page".to_owned(), json!(self.after.page));
         }
         json
     }
@@ -103,6 +109,23 @@ impl Report {
             row("your database", String::new(), verdict(equal));
         }
         lines.push(format!("\n{}", verdict(self.equal)));
+        lines.extend(self.after_lines());
         lines.join("\n")
+    }
+    /// What was told, what is on record, and where to look.
+    fn after_lines(&self) -> Vec<String> {
+        let Aftermath { alert, resolution, ledger, proof, page } = &self.after;
+        let text =
+            |message: &Value, name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        vec![
+            "\nA subscriber was told once of two failures, and once that it is over:".to_owned(),
+            format!("  [{}] {}: {}", text(alert, "severity"), text(alert, "incident"), text(alert, "what")),
+            format!("    hint: {}", text(alert, "hint")),
+            format!("  [{}] {}", text(resolution, "state"), text(resolution, "incident")),
+            "\nThe end of the ledger:".to_owned(),
+            ledger.clone(),
+            proof.clone(),
+            format!("\nThe status page is in {}", page.display()),
+        ]
     }
 }

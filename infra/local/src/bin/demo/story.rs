@@ -1,4 +1,4 @@
-//! The demo as a story: a tick, a backup, its verification, its restore; a little change, and all of it once more.
+//! The demo as a story: a tick, a backup, its verification, its restore; a little change, and all of it once more; and what follows.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lifeboat_local::{DATABASE, Stage, StageSource, TappedEvent};
 use serde_json::Value;
 
+use crate::aftermath;
 use crate::options::Options;
 use crate::report::{Report, Round};
 
@@ -40,8 +41,9 @@ pub async fn tell(options: &Options) -> Result<(Stage, Report)> {
         }
         None => None,
     };
+    let after = aftermath::play(&stage, |text| watch.say(text)).await?;
     watch.end();
-    let report = Report::new(first, second, restored);
+    let report = Report::new(first, second, restored, after);
     Ok((stage, report))
 }
 

@@ -1,0 +1,104 @@
+//! `lifeboat policy`: what is in force, what would change, and putting it in force.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use lifeboat_engine::{Adopted, Lifeboat, adopt_policy};
+use lifeboat_model::{Policy, PolicyFault};
+use lifeboat_runtime::{RuntimeError, Services};
+use serde_json::json;
+use similar::TextDiff;
+
+use crate::answer::{exit, print};
+
+/// What can be done with the policy.
+#[derive(Subcommand)]
+pub enum PolicyCommand {
+    /// Read a document and name everything that is wrong with it, by lines. Exit status 1 when something is. Needs no cloud.
+    Check {
+        /// The document.
+        file: PathBuf,
+    },
+    /// Show what a document changes of the one in the parameter; without one, whether that one is good. Exit status 1 when it is not.
+    Diff {
+        /// The document.
+        file: Option<PathBuf>,
+    },
+    /// Put a document in force, after it was checked. Say why with --reason.
+    Push {
+        /// The document.
+        file: PathBuf,
+    },
+}
+
+/// `policy check`, which needs neither settings nor a cloud.
+pub fn check(file: &Path, json: bool) -> Result<ExitCode, RuntimeError> {
+    let faults = Policy::from_toml(&read(file)?).err().unwrap_or_default();
+    print(json, &lines(&faults), || of_faults(&file.display().to_string(), &faults))?;
+    Ok(exit(faults.is_empty()))
+}
+
+/// Carries out a command that needs the parameter.
+pub async fn run(
+    command: PolicyCommand,
+    services: &Services,
+    lifeboat: &Lifeboat,
+    json: bool,
+) -> Result<ExitCode, RuntimeError> {
+    match command {
+        PolicyCommand::Check { file } => check(&file, json),
+        PolicyCommand::Diff { file: None } => {
+            let there = services.policy_in_place().await?;
+            let faults = Policy::from_toml(&there.text).err().unwrap_or_default();
+            let place = format!("version {}", there.version);
+            print(json, &lines(&faults), || of_faults(&place, &faults))?;
+            Ok(exit(faults.is_empty()))
+        }
+        PolicyCommand::Diff { file: Some(file) } => {
+            let (there, here) = (services.policy_in_place().await?.text, read(&file)?);
+            let faults = Policy::from_toml(&here).err().unwrap_or_default();
+            let diff = TextDiff::from_lines(&there, &here);
+            let diff = diff.unified_diff().header("in the parameter", &file.display().to_string()).to_string();
+            let text = || format!("{diff}{}", of_faults(&file.display().to_string(), &faults));
+            print(json, &json!({"diff": diff, "faults": lines(&faults)}), text)?;
+            Ok(exit(faults.is_empty()))
+        }
+        PolicyCommand::Push { file } => {
+            let text = read(&file)?;
+            if let Err(faults) = Policy::from_toml(&text) {
+                print(json, &lines(&faults), || of_faults(&file.display().to_string(), &faults))?;
+                return Ok(ExitCode::FAILURE);
+            }
+            let versions = services.push_policy(&text, &lifeboat.mandate.reason).await?;
+            let adopted = adopt_policy(lifeboat, Ok(&versions)).await?;
+            let version = versions.in_place.version;
+            print(json, &json!({ "version": version }), || match adopted {
+                Adopted::New | Adopted::Unchanged => format!("version {version} is in force\n"),
+                Adopted::Refused(faults) => of_faults(&format!("version {version}"), &faults),
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<String, RuntimeError> {
+    std::fs::read_to_string(file)
+        .map_err(|error| RuntimeError::Input(format!("the document `{}` cannot be read: {error}", file.display())))
+}
+
+fn lines(faults: &[PolicyFault]) -> Vec<serde_json::Value> {
+    faults.iter().map(|fault| json!({"line": fault.line, "reason": fault.reason})).collect()
+}
+
+fn of_faults(name: &str, faults: &[PolicyFault]) -> String {
+    if faults.is_empty() {
+        return format!("{name} is good\n");
+    }
+    let mut text = String::new();
+    for PolicyFault { line, reason } in faults {
+        let _ = writeln!(text, "{name}:{line}: {reason}");
+    }
+    text
+}

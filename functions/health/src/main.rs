@@ -1,0 +1,25 @@
+//! The function `health`: looks for what did not happen, takes a changed policy into force, sends what is owed.
+
+mod request;
+
+use lifeboat_engine::{HealthRequest, Verb, check_health};
+use lifeboat_runtime::{Invocation, RuntimeError, serve};
+use serde_json::{Value, json};
+
+use request::Request;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    serve(Verb::Health, handle).await
+}
+
+async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
+    let services = &invocation.services;
+    let policy = services.policy_versions().await;
+    let policy = policy.as_ref().map(Result::as_ref);
+    let in_place = policy.and_then(Result::ok).map(|versions| &versions.in_place);
+    let mandate = &invocation.input.mandate;
+    let lifeboat = services.lifeboat_under(invocation.run, mandate, in_place).await;
+    let request = HealthRequest { databases: services.databases(None)?, drills: services.settings.drills };
+    Ok(json!(check_health(&lifeboat, &request, policy).await?))
+}

@@ -1,0 +1,28 @@
+//! The function `status`, behind a function URL: the whole state as a page, as JSON, and for Prometheus. It writes nothing and has no key.
+
+mod pages;
+
+use std::sync::Arc;
+
+use lifeboat_engine::{HealthRequest, status};
+use lifeboat_model::Mandate;
+use lifeboat_runtime::{HttpAnswer, HttpRequest, Run, Services, serve_http};
+
+use pages::Page;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    serve_http("status", handle).await
+}
+
+async fn handle(request: HttpRequest, run: Run, services: Arc<Services>) -> HttpAnswer {
+    let page = match Page::of(&request) {
+        Ok(page) => page,
+        Err(refusal) => return refusal,
+    };
+    let mandate = Mandate { actor: "nobody".to_owned(), reason: "a look".to_owned() };
+    let lifeboat = services.lifeboat(run, &mandate).await;
+    let databases = services.settings.databases.iter().map(|database| database.name.clone());
+    let asked = HealthRequest { databases: databases.collect(), drills: services.settings.drills };
+    page.answer(&status(&lifeboat, &asked).await)
+}

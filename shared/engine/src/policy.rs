@@ -1,0 +1,267 @@
+//! Policy: which one is in force, and that each change of it is on record.
+//!
+//! The users' document is the source; what was good of it last is kept in the repository. A document that is none takes nothing
+//! down: the last good one stays in force, and somebody is told.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_model::{AlertKind, Cleared, IncidentName, LedgerAct, Mandate, Outcome, Policy, PolicyFault, Sighting};
+use lifeboat_vault::{Sites, States, VaultError, sha256};
+use serde::{Deserialize, Serialize};
+
+use crate::deadline::within;
+use crate::error::EngineError;
+use crate::incidents::{self, WHOLE};
+use crate::ledger::put_on_record;
+use crate::lifeboat::Lifeboat;
+
+/// The state's name.
+const POLICY: &str = "policy";
+
+/// Faults that an alert names; the others are counted.
+const NAMED_FAULTS: usize = 3;
+
+/// How long the last good policy is waited for. Every run asks, and the default will do.
+const READ_WITHIN: Duration = Duration::from_secs(6);
+
+/// Whoever wanted to put a change on record and has not done so after this time has died.
+const RECORDING: SignedDuration = SignedDuration::from_secs(120);
+
+/// Versions that wait to be put on record, at most: what a parameter keeps of its history.
+const UNRECORDED_LIMIT: usize = 100;
+
+/// One version of the users' document, as its place gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyDocument {
+    /// The document.
+    pub text: String,
+    /// Its number among the versions of its place.
+    pub version: i64,
+    /// When it was put there.
+    pub modified_at: Timestamp,
+    /// Who put it there, by AWS's word; absent where AWS does not say.
+    pub modified_by: Option<String>,
+    /// Why, in their words; absent where they did not say.
+    pub reason: Option<String>,
+}
+
+/// What the place of the users' document has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyVersions {
+    /// The version that is there now.
+    pub in_place: PolicyDocument,
+    /// All versions that the place still has, the oldest first and that one last; `None` when they cannot be had.
+    pub history: Option<Vec<PolicyDocument>>,
+}
+
+impl PolicyDocument {
+    /// A place that was made anew counts its versions from one.
+    fn age(&self) -> Age {
+        (self.modified_at, self.version)
+    }
+}
+
+/// By which versions are ordered.
+type Age = (Timestamp, i64);
+
+/// `state/policy.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Kept {
+    /// The last good document.
+    document: Option<PolicyDocument>,
+    /// The newest version that is on record or among the next.
+    seen: Option<Age>,
+    /// The SHA-256 of the last good one of these.
+    good_sha256: Option<String>,
+    /// What is not on record yet, the oldest first. Before the first backup there is no trail.
+    unrecorded: VecDeque<LedgerAct>,
+    /// Who is putting it there.
+    claim: Option<Claim>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Claim {
+    run_id: String,
+    at: Timestamp,
+}
+
+/// What became of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Adopted {
+    /// It is what was in force already.
+    Unchanged,
+    /// It is in force from now on.
+    New,
+    /// It is none; what was in force stays so.
+    Refused(Vec<PolicyFault>),
+}
+
+/// The policy that is in force with `document` in its place. Absent, it cannot be had or has no place here: then the last good one
+/// counts. Changes nothing.
+pub async fn policy_in_force(sites: &Sites, document: Option<&PolicyDocument>) -> Policy {
+    if let Some(Ok(policy)) = document.map(|document| Policy::from_toml(&document.text)) {
+        return policy;
+    }
+    let reading = async { Ok(States::new(sites).read::<Kept>(POLICY).await?.value) };
+    let kept = within(READ_WITHIN, Box::pin(reading)).await.unwrap_or_else(|error| {
+        tracing::warn!(error = error.story(), "the last good policy cannot be read");
+        None
+    });
+    let kept = kept.and_then(|kept| kept.document).and_then(|kept| Policy::from_toml(&kept.text).ok());
+    tracing::info!(default = kept.is_none(), "the policy has no place here, or is none; the last good one is in force");
+    kept.unwrap_or_default()
+}
+
+/// Takes the newest of the versions that are good into force, when it is newer than what is. Each version is on record once the history
+/// can be had; and a refusal of the one in place is an incident, as is that it cannot be had (`Err`: why, and what to do). Idempotent,
+/// whoever does it at the same time.
+///
+/// # Errors
+/// What keeps the state from being read or written, or a change from being put on record: the next look tries again.
+/// [`EngineError::Unannounced`].
+pub async fn adopt_policy(
+    lifeboat: &Lifeboat,
+    versions: Result<&PolicyVersions, &(String, String)>,
+) -> Result<Adopted, EngineError> {
+    let name = IncidentName::new(AlertKind::PolicyRefused, WHOLE);
+    let faults = versions.ok().and_then(|versions| Policy::from_toml(&versions.in_place.text).err());
+    let wrong = match (versions, &faults) {
+        (Err((what, hint)), _) => {
+            let (what, hint) = (what.clone(), hint.clone());
+            Some(Sighting { what, hint, database: None, part: None, facts: Vec::new() })
+        }
+        (Ok(versions), Some(faults)) => Some(refusal(&versions.in_place, faults)),
+        (Ok(_), None) => None,
+    };
+    let change = match &wrong {
+        Some(sighting) => Some(incidents::seen(lifeboat, &name, sighting).await),
+        None => incidents::cleared(lifeboat, &name, &Cleared::All).await,
+    };
+    let told = incidents::send(lifeboat, change.as_slice()).await;
+    let incident = change.map(|change| change.to_string());
+    let is_new = match versions {
+        Ok(versions) => keep(lifeboat, versions, incident).await?,
+        Err(_) => false,
+    };
+    put_on_record_what_is_not(lifeboat).await?;
+    told.map(|()| match faults {
+        Some(faults) => Adopted::Refused(faults),
+        None if is_new => Adopted::New,
+        None => Adopted::Unchanged,
+    })
+}
+
+/// Keeps what is to be in force, and with it what must be put on record. Whether something else is in force than before.
+async fn keep(lifeboat: &Lifeboat, versions: &PolicyVersions, incident: Option<String>) -> Result<bool, EngineError> {
+    let PolicyVersions { in_place, history } = versions;
+    let states = States::new(&lifeboat.sites);
+    let state = states.read::<Kept>(POLICY).await?;
+    let before = state.value.clone().unwrap_or_default();
+    let mut kept = before.clone();
+    let unseen = history.iter().flatten().filter(|document| Some(document.age()) > before.seen);
+    for document in unseen {
+        let mut facts = vec![("before_sha256", kept.good_sha256.clone().unwrap_or_else(|| "none".to_owned()))];
+        let is_good = Policy::from_toml(&document.text).is_ok();
+        if is_good {
+            kept.document = Some(document.clone());
+            kept.good_sha256 = Some(sha256(document.text.as_bytes()).to_string());
+        } else if document.version == in_place.version {
+            facts.extend(incident.iter().map(|incident| ("incident", incident.clone())));
+        }
+        let outcome = if is_good { Outcome::Completed } else { Outcome::Failed };
+        kept.unrecorded.push_back(act(lifeboat, document, outcome, facts));
+        kept.seen = Some(document.age());
+    }
+    // Without the history it is in force, and goes on record when that can be had.
+    let is_newer = kept.document.as_ref().is_none_or(|kept| kept.age() < in_place.age());
+    if history.is_none() && is_newer && Policy::from_toml(&in_place.text).is_ok() {
+        kept.document = Some(in_place.clone());
+    }
+    if (kept.seen, &kept.document) == (before.seen, &before.document) {
+        return Ok(false);
+    }
+    while kept.unrecorded.len() > UNRECORDED_LIMIT {
+        let forgotten = kept.unrecorded.pop_front().map(|act| act.subject);
+        tracing::warn!(forgotten, "a change of the policy will not be on record: there was no trail for too long");
+    }
+    if !kept.unrecorded.is_empty() && !kept.claim.as_ref().is_some_and(Claim::lives) {
+        kept.claim = Some(claim(lifeboat));
+    }
+    let text_of = |kept: &Kept| kept.document.as_ref().map(|document| document.text.clone());
+    // Whoever was faster sees to the rest.
+    Ok(states.replace(POLICY, state, &kept).await? && text_of(&kept) != text_of(&before))
+}
+
+/// One after another, each under this run's claim: of a run that dies, the next one repeats an entry at most.
+async fn put_on_record_what_is_not(lifeboat: &Lifeboat) -> Result<(), EngineError> {
+    let states = States::new(&lifeboat.sites);
+    let mut recorded = None;
+    for _ in 0..=UNRECORDED_LIMIT {
+        let state = states.read::<Kept>(POLICY).await?;
+        let mut kept = state.value.clone().unwrap_or_default();
+        let Some(act) = kept.unrecorded.front().cloned() else { return Ok(()) };
+        match &kept.claim {
+            Some(claim) if claim.run_id == lifeboat.run_id => {
+                // When others have added to the queue meanwhile, it is still in front, and on record.
+                if recorded.as_ref() != Some(&act) {
+                    match put_on_record(lifeboat, act.clone()).await {
+                        Ok(()) => recorded = Some(act),
+                        // There is no trail yet: the first look after the first backup puts it there.
+                        Err(EngineError::Vault(VaultError::NoRepository)) => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
+                }
+                kept.unrecorded.pop_front();
+            }
+            Some(claim) if claim.lives() => return Ok(()),
+            _ => {}
+        }
+        kept.claim = (!kept.unrecorded.is_empty()).then(|| claim(lifeboat));
+        states.replace(POLICY, state, &kept).await?;
+    }
+    Ok(())
+}
+
+impl Claim {
+    fn lives(&self) -> bool {
+        Timestamp::now().duration_since(self.at) < RECORDING
+    }
+}
+
+fn claim(lifeboat: &Lifeboat) -> Claim {
+    Claim { run_id: lifeboat.run_id.clone(), at: Timestamp::now() }
+}
+
+fn refusal(document: &PolicyDocument, faults: &[PolicyFault]) -> Sighting {
+    let named: Vec<String> = faults.iter().take(NAMED_FAULTS).map(ToString::to_string).collect();
+    let more = faults.len().saturating_sub(NAMED_FAULTS);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let what = format!("version {} of the policy is refused: {}{more}", document.version, named.join("; "));
+    let hint = "correct it, see `lifeboat policy check`, and push it again; until then the last good one is in force";
+    let facts = vec![("version".to_owned(), document.version.to_string())];
+    Sighting { what, hint: hint.to_owned(), database: None, part: None, facts }
+}
+
+/// In the name of whoever changed it: AWS says who that was.
+fn act(
+    lifeboat: &Lifeboat,
+    document: &PolicyDocument,
+    outcome: Outcome,
+    facts: Vec<(&'static str, String)>,
+) -> LedgerAct {
+    // Neither the one nor the other is of whoever looks: they may look at what several people changed.
+    let mandate = Mandate {
+        actor: document.modified_by.clone().unwrap_or_else(|| "not known".to_owned()),
+        reason: document.reason.clone().unwrap_or_else(|| "none was stated".to_owned()),
+    };
+    let own = [
+        ("sha256", sha256(document.text.as_bytes()).to_string()),
+        ("modified_at", document.modified_at.to_string()),
+        ("run_id", lifeboat.run_id.clone()),
+    ];
+    let subject = format!("policy version {}", document.version);
+    let detail = own.into_iter().chain(facts).map(|(name, fact)| (name.to_owned(), fact)).collect();
+    LedgerAct { mandate, action: "policy".to_owned(), subject, outcome, detail }
+}

@@ -1,0 +1,194 @@
+//! What the audit trail comes to: when each thing last went well, how the last runs went, what a month has used. Derived from the
+//! ledger, and made anew when it is lost.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::identity::DatabaseName;
+use crate::ledger::{LedgerEntry, Outcome};
+use crate::usage::{Usage, fact};
+
+/// Runs that are kept of each action of each database: two and a half days of hourly backups.
+pub const RUNS_KEPT: usize = 60;
+
+/// Months that are kept: one may be compared with the same a year before.
+const MONTHS_KEPT: usize = 13;
+
+/// Databases that runs are kept of, besides those that are waited for. The document stays readable whatever the ledger names.
+const DATABASES_KEPT: usize = 100;
+
+/// Actions whose runs are kept.
+const RUNS_OF: [&str; 3] = [BACKUP, VERIFY, TEST_RESTORE];
+
+/// As the ledger names it.
+pub const BACKUP: &str = "backup";
+/// As the ledger names it.
+pub const VERIFY: &str = "verify";
+/// As the ledger names it.
+pub const TEST_RESTORE: &str = "test-restore";
+
+/// `state/history.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// The number of the oldest entry that is in it, 0 while there is none. Above 1, it was lost and made anew: sums are too small.
+    pub first: u64,
+    /// The number of the newest entry that is in it.
+    pub folded: u64,
+    /// By database.
+    pub databases: BTreeMap<DatabaseName, DatabaseHistory>,
+    /// What each month has used, by `2026-11`, in UTC.
+    pub months: BTreeMap<String, Usage>,
+    /// Bytes that backups have stored on each site.
+    pub stored_bytes: u64,
+}
+
+/// What the trail says of one database.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseHistory {
+    /// Since when each action is waited for that nobody has seen to go well: from then on it can be overdue.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub awaited: BTreeMap<String, Timestamp>,
+    /// The newest good end of each action.
+    pub last: BTreeMap<String, Timestamp>,
+    /// The last runs of each action, oldest first.
+    pub runs: BTreeMap<String, VecDeque<PastRun>>,
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastRun {
+    /// When it was put on record.
+    pub at: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The backup's id, or the database.
+    pub subject: String,
+    /// How long it took; of a drill, the recovery time that it measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Rows that were copied or compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Plaintext bytes of all that a backup holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_bytes: Option<u64>,
+    /// Bytes of the objects that a backup stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<u64>,
+    /// Bytes of the objects that it reused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_bytes: Option<u64>,
+    /// What a verification or drill found to be wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<u64>,
+    /// How many of these were put right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healed: Option<u64>,
+    /// The site that a drill restored from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// What it asked of AWS.
+    pub usage: Usage,
+}
+
+impl History {
+    /// Takes in the next entry.
+    pub fn fold(&mut self, entry: &LedgerEntry) {
+        if self.first == 0 {
+            self.first = entry.number;
+        }
+        self.folded = entry.number;
+        *self.months.entry(month(entry.at)).or_default() += Usage::of(&entry.detail);
+        while self.months.len() > MONTHS_KEPT {
+            self.months.pop_first();
+        }
+        if entry.action == BACKUP && entry.outcome == Outcome::Completed {
+            self.stored_bytes = self.stored_bytes.saturating_add(fact(&entry.detail, "stored_bytes").unwrap_or(0));
+        }
+        let Some(database) = fact::<DatabaseName>(&entry.detail, "database") else { return };
+        if self.databases.len() < DATABASES_KEPT || self.databases.contains_key(&database) {
+            self.databases.entry(database).or_default().fold(entry);
+        }
+    }
+
+    /// From `now` on `action` is waited for, unless it was before.
+    pub fn wait_for(&mut self, database: &DatabaseName, action: &str, now: Timestamp) {
+        let known = self.databases.entry(database.clone()).or_default();
+        if !known.last.contains_key(action) {
+            known.awaited.entry(action.to_owned()).or_insert(now);
+        }
+    }
+
+    /// Since when `action` is waited for, which has never gone well.
+    pub fn awaited(&self, database: &DatabaseName, action: &str) -> Option<Timestamp> {
+        self.databases.get(database)?.awaited.get(action).copied()
+    }
+
+    /// When `action` last went well for `database`; `None` when it never has.
+    pub fn last(&self, database: &DatabaseName, action: &str) -> Option<Timestamp> {
+        self.databases.get(database)?.last.get(action).copied()
+    }
+
+    /// The last runs of an action, oldest first.
+    pub fn runs(&self, database: &DatabaseName, action: &str) -> impl DoubleEndedIterator<Item = &PastRun> {
+        self.databases.get(database).and_then(|known| known.runs.get(action)).into_iter().flatten()
+    }
+
+    /// What the month of `at` has used so far.
+    pub fn month(&self, at: Timestamp) -> Usage {
+        self.months.get(&month(at)).copied().unwrap_or_default()
+    }
+}
+
+impl DatabaseHistory {
+    fn fold(&mut self, entry: &LedgerEntry) {
+        if !RUNS_OF.contains(&entry.action.as_str()) {
+            return;
+        }
+        // A verification of what one backup added is no part of the rotation, which may have stopped all the same.
+        let is_of_one_backup = entry.detail.get("scope").is_some_and(|scope| scope.starts_with("backup"));
+        if entry.outcome == Outcome::Completed && !is_of_one_backup {
+            let last = self.last.entry(entry.action.clone()).or_insert(entry.at);
+            *last = entry.at.max(*last);
+            self.awaited.remove(&entry.action);
+        }
+        let runs = self.runs.entry(entry.action.clone()).or_default();
+        runs.push_back(PastRun::of(entry));
+        while runs.len() > RUNS_KEPT {
+            runs.pop_front();
+        }
+    }
+}
+
+impl PastRun {
+    /// Of the bytes of a backup's objects, the part that was stored before: 0 to 1.
+    pub fn reused_ratio(&self) -> Option<f64> {
+        let (stored, reused) = (self.stored_bytes? as f64, self.reused_bytes? as f64);
+        (stored + reused > 0.0).then(|| reused / (stored + reused))
+    }
+
+    fn of(entry: &LedgerEntry) -> Self {
+        let facts = &entry.detail;
+        Self {
+            at: entry.at,
+            outcome: entry.outcome,
+            subject: entry.subject.clone(),
+            seconds: fact(facts, "seconds").filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0),
+            rows: fact(facts, "rows"),
+            raw_bytes: fact(facts, "raw_bytes"),
+            stored_bytes: fact(facts, "stored_bytes"),
+            reused_bytes: fact(facts, "reused_bytes"),
+            findings: fact(facts, "findings"),
+            healed: fact(facts, "healed"),
+            site: facts.get("site").cloned(),
+            usage: Usage::of(facts),
+        }
+    }
+}
+
+fn month(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m").to_string()
+}

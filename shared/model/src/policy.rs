@@ -1,0 +1,260 @@
+//! What the users of Lifeboat decide: one TOML document, read as a whole.
+//!
+//! It is an SSM parameter; `infra/policy.toml` is the default, and says what each line means. What is left out is as there.
+
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::alert::{AlertKind, Channel, Escalation, Severity};
+
+/// The version of the document that this code reads.
+pub const POLICY_VERSION: i64 = 1;
+
+/// Longest document, in bytes: what an advanced SSM parameter holds.
+pub const POLICY_LIMIT_BYTES: usize = 8192;
+
+/// Everything that policy decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Days within which every stored byte is read again.
+    pub rotation_days: u32,
+    /// Relations whose rows are left out of backups.
+    pub left_out: Vec<LeftOut>,
+    /// How old the newest of each thing may be.
+    pub freshness: Freshness,
+    /// When people work.
+    pub hours: BusinessHours,
+    /// How people are told.
+    pub alerts: Alerts,
+    /// What things cost.
+    pub prices: Prices,
+}
+
+/// How long things are kept, at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Days for which an entry of the audit trail cannot be deleted.
+    pub ledger_days: u32,
+}
+
+/// A relation whose rows are left out of backups; its definition is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Why, for the coverage report of every backup.
+    pub reason: String,
+}
+
+/// How old the newest of each thing may be before somebody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// The newest complete backup of each database.
+    pub backup: SignedDuration,
+    /// The newest verification of each database.
+    pub verification: SignedDuration,
+    /// The newest drill of each database.
+    pub drill: SignedDuration,
+    /// A backup that is on the primary and not on the off-site.
+    pub offsite: SignedDuration,
+}
+
+/// When people work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BusinessHours {
+    /// Of the office.
+    pub time_zone: TimeZone,
+    /// The days of work.
+    pub days: Vec<Weekday>,
+    /// When work begins.
+    pub from: Time,
+    /// When it ends; later than `from`.
+    pub to: Time,
+}
+
+/// How people are told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alerts {
+    /// Whether good news is sent as well, with severity `info`.
+    pub notices: bool,
+    /// After how long an incident with immediate escalation is told again.
+    pub repeat: SignedDuration,
+    /// A rule for each kind of incident.
+    pub rules: BTreeMap<AlertKind, AlertRule>,
+}
+
+/// How one kind of incident is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertRule {
+    /// How much it matters.
+    pub severity: Severity,
+    /// By which ways it is told.
+    pub channels: Vec<Channel>,
+    /// When it is told again.
+    pub escalation: Escalation,
+    /// Times in a row that it must be seen before it is an incident.
+    pub after: u32,
+    /// What is measured must exceed this: days, milliseconds or percent, as the kind has it.
+    pub threshold: Option<f64>,
+}
+
+/// What AWS asks for, in the currency of the user's bill.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prices {
+    /// A gigabyte (10^9 bytes) stored for a month.
+    pub storage_gb_month: f64,
+    /// A thousand requests that write or list.
+    pub writes_per_thousand: f64,
+    /// A thousand requests that read.
+    pub reads_per_thousand: f64,
+    /// A gigabyte of memory (2^30 bytes) for a second.
+    pub compute_gb_second: f64,
+    /// Ten thousand requests to KMS.
+    pub keys_per_ten_thousand: f64,
+}
+
+/// One thing that is wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFault {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+impl fmt::Display for PolicyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
+impl Policy {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by lines. It counts as a whole or not at all.
+    pub fn from_toml(text: &str) -> Result<Self, Vec<PolicyFault>> {
+        read::policy(text)
+    }
+
+    /// How a kind of incident is told. Notices are told as `info`, by every way.
+    pub fn rule(&self, kind: AlertKind) -> AlertRule {
+        self.alerts.rules.get(&kind).cloned().unwrap_or_else(|| AlertRule::of(kind))
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retention: Retention { ledger_days: 2555 },
+            rotation_days: 30,
+            left_out: Vec::new(),
+            freshness: Freshness {
+                backup: SignedDuration::from_mins(90),
+                verification: SignedDuration::from_hours(36),
+                drill: SignedDuration::from_hours(8 * 24),
+                offsite: SignedDuration::from_mins(90),
+            },
+            hours: BusinessHours {
+                time_zone: TimeZone::UTC,
+                days: vec![Weekday::Monday, Weekday::Tuesday, Weekday::Wednesday, Weekday::Thursday, Weekday::Friday],
+                from: Time::constant(8, 0, 0, 0),
+                to: Time::constant(18, 0, 0, 0),
+            },
+            alerts: Alerts { notices: true, repeat: SignedDuration::from_mins(60), rules: BTreeMap::new() },
+            prices: Prices {
+                storage_gb_month: 0.023,
+                writes_per_thousand: 0.005,
+                reads_per_thousand: 0.0004,
+                compute_gb_second: 0.000_013_333_4,
+                keys_per_ten_thousand: 0.03,
+            },
+        }
+    }
+}
+
+impl AlertRule {
+    /// The rule of a kind where policy says nothing else.
+    pub fn of(kind: AlertKind) -> Self {
+        use Channel::{Chat, Dashboard, Email, Pager, Sms};
+        let rule = |severity, channels: &[Channel], escalation| Self {
+            severity,
+            channels: channels.to_vec(),
+            escalation,
+            after: 1,
+            threshold: None,
+        };
+        let everywhere = &[Email, Sms, Chat, Pager, Dashboard];
+        match kind {
+            // Where people talk, good news by the hour would drown the bad.
+            AlertKind::BackupCompleted | AlertKind::VerificationCompleted | AlertKind::DrillCompleted => {
+                rule(Severity::Info, &[Email, Sms, Pager, Dashboard], Escalation::Immediate)
+            }
+            AlertKind::BackupFailed
+            | AlertKind::BackupOverdue
+            | AlertKind::VerificationFinding
+            | AlertKind::DrillFailed
+            | AlertKind::KeyUnusable
+            | AlertKind::LedgerBroken => rule(Severity::Critical, everywhere, Escalation::Immediate),
+            AlertKind::VerificationOverdue
+            | AlertKind::DrillOverdue
+            | AlertKind::OffsiteLag
+            | AlertKind::PolicyRefused => rule(Severity::Warning, &[Email, Chat, Pager, Dashboard], Escalation::Daily),
+            AlertKind::ServiceOutage => {
+                Self { after: 2, ..rule(Severity::Critical, &[Sms, Email, Chat], Escalation::Immediate) }
+            }
+            AlertKind::CertificateExpiry => {
+                Self { threshold: Some(14.0), ..rule(Severity::Warning, &[Email, Dashboard], Escalation::Daily) }
+            }
+            AlertKind::DatabaseLatency => {
+                Self { threshold: Some(1000.0), ..rule(Severity::Warning, &[Chat, Email], Escalation::BusinessHours) }
+            }
+            AlertKind::HighErrorRate => {
+                Self { threshold: Some(5.0), ..rule(Severity::Critical, &[Pager, Sms], Escalation::Immediate) }
+            }
+        }
+    }
+
+    /// What policy calls the threshold of a kind that has one.
+    pub fn threshold_name(kind: AlertKind) -> Option<&'static str> {
+        match kind {
+            AlertKind::CertificateExpiry => Some("days"),
+            AlertKind::DatabaseLatency => Some("milliseconds"),
+            AlertKind::HighErrorRate => Some("percent"),
+            _ => None,
+        }
+    }
+}
+
+/// Days that are looked ahead for one with business hours: policy has at least one in a week.
+const DAYS_AHEAD: i64 = 8;
+
+impl BusinessHours {
+    /// The first moment at or after `at` that is in the hours.
+    pub fn next(&self, at: Timestamp) -> Timestamp {
+        let local = at.to_zoned(self.time_zone.clone());
+        for days in 0..DAYS_AHEAD {
+            let Ok(date) = local.date().checked_add(SignedDuration::from_hours(24 * days)) else { break };
+            if !self.days.contains(&date.weekday()) {
+                continue;
+            }
+            let bounds = [self.from, self.to].map(|time| self.time_zone.to_timestamp(date.to_datetime(time)));
+            if let [Ok(from), Ok(to)] = bounds
+                && at < to
+            {
+                return at.max(from);
+            }
+        }
+        at
+    }
+}

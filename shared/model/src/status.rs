@@ -1,0 +1,216 @@
+//! The whole state at a glance, as the status page, its API and the CLI show it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Severity;
+use crate::history::History;
+use crate::identity::{BackupId, DatabaseName, Site};
+use crate::incident::Incident;
+use crate::ledger::LedgerEntry;
+use crate::usage::Cost;
+
+/// How a thing stands, the best first: of several, the greatest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// As it should be.
+    Ok,
+    /// There is nothing yet.
+    Empty,
+    /// Somebody should look in working hours.
+    Warning,
+    /// It could not be looked at, so nobody can say.
+    Unknown,
+    /// Somebody must look now.
+    Critical,
+}
+
+/// Everything that the page shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// When it was looked at.
+    pub at: Timestamp,
+    /// How everything stands.
+    pub status: Standing,
+    /// What could not be read, a sentence each. What is missing below is missing for that.
+    pub unread: Vec<String>,
+    /// The backups, by database.
+    pub backups: BackupsStatus,
+    /// What Lifeboat works with.
+    pub health: ComponentsStatus,
+    /// What is wrong now, the worst first; then what is over, the latest first.
+    pub incidents: Vec<Incident>,
+    /// What the ledger comes to; absent when it could not be read.
+    pub history: Option<History>,
+    /// The newest entries of the ledger, newest first. Read, and not proved. Absent when they could not be.
+    pub tail: Option<Vec<LedgerEntry>>,
+    /// What it costs; absent when that is not known.
+    pub costs: Option<Costs>,
+}
+
+/// `GET /api/backups/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackupsStatus {
+    /// How the backups stand.
+    pub status: Standing,
+    /// When they were looked at.
+    pub at: Timestamp,
+    /// The newest of all.
+    pub last_backup: Option<LastBackup>,
+    /// Each database.
+    pub databases: Vec<DatabaseStatus>,
+}
+
+/// The newest backup of something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastBackup {
+    /// Of this database.
+    pub database: DatabaseName,
+    /// Its id.
+    pub backup_id: BackupId,
+    /// When it began.
+    pub at: Timestamp,
+}
+
+/// One database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseStatus {
+    /// Its name.
+    pub database: DatabaseName,
+    /// How it stands.
+    pub status: Standing,
+    /// Its newest backup that is younger than policy allows, or that is on record.
+    pub last_backup: Option<LastBackup>,
+    /// What has to happen regularly.
+    pub schedules: Vec<ScheduleStatus>,
+    /// Where its backups are.
+    pub sites: Vec<SiteStatus>,
+}
+
+/// Something that has to happen regularly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleStatus {
+    /// `backup`, `verification`, `drill`.
+    pub kind: String,
+    /// How it stands.
+    pub status: Standing,
+    /// When it last went well; absent when it never has.
+    pub last: Option<Timestamp>,
+    /// Minutes since then, or since that has been waited for.
+    pub age_minutes: i64,
+    /// Minutes that policy allows.
+    pub allowed_minutes: i64,
+    /// Whether it did not happen in its time.
+    pub overdue: bool,
+}
+
+/// The backups of one database on one site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteStatus {
+    /// Which.
+    pub site: Site,
+    /// How it stands.
+    pub status: Standing,
+    /// The newest that it has, of those that are new enough; absent when it has none, or could not be asked.
+    pub newest: Option<BackupId>,
+    /// Backups that the other site has and this one should have by now; absent when that is not known.
+    pub behind: Option<u64>,
+}
+
+/// `GET /api/health`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComponentsStatus {
+    /// How everything below stands.
+    pub status: Standing,
+    /// When it was looked at.
+    pub at: Timestamp,
+    /// When the function `health` last looked; absent when it never has.
+    pub looked_at: Option<Timestamp>,
+    /// Each thing.
+    pub components: Vec<Component>,
+}
+
+/// One thing that Lifeboat works with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// `store primary`, `key offsite`, `health`.
+    pub name: String,
+    /// How it stands.
+    pub status: Standing,
+    /// How long it took to answer, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    /// What is wrong, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What it costs, by policy's prices: backups, verifications and drills. What the other functions ask for is not counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    /// The newest backup of each database: its requests, its run, and what it stored, for a month.
+    pub last_backup: BTreeMap<DatabaseName, Cost>,
+    /// This month so far: requests and runs, and a month of everything that is stored.
+    pub month: Cost,
+    /// Bytes that are stored, on all sites.
+    pub stored_bytes: u64,
+    /// Whether all entries of the ledger are in it: the sums are too small when the oldest were not read.
+    pub is_whole: bool,
+}
+
+impl Status {
+    /// How everything stands, in a sentence without its full stop.
+    pub fn headline(&self) -> String {
+        let open = self.incidents.iter().filter(|incident| incident.is_open()).count();
+        let (one, several) = match self.status {
+            Standing::Ok => return "Everything is all right".to_owned(),
+            Standing::Empty => return "There is no backup yet".to_owned(),
+            Standing::Unknown => return "Not everything could be looked at".to_owned(),
+            Standing::Warning => ("needs attention", "need attention"),
+            Standing::Critical => ("is wrong", "are wrong"),
+        };
+        match open {
+            0 => format!("Something {one}"),
+            1 => format!("1 thing {one}"),
+            _ => format!("{open} things {several}"),
+        }
+    }
+}
+
+impl From<Severity> for Standing {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Info => Self::Ok,
+            Severity::Warning => Self::Warning,
+            Severity::Critical => Self::Critical,
+        }
+    }
+}
+
+impl Standing {
+    /// As documents have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Empty => "empty",
+            Self::Warning => "warning",
+            Self::Unknown => "unknown",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The one that counts of several; `Ok` of none.
+    pub fn worst(standings: impl IntoIterator<Item = Self>) -> Self {
+        standings.into_iter().max().unwrap_or(Self::Ok)
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,94 @@
+//! What a run asks of AWS, as AWS counts it for the bill, and what that costs by policy's prices.
+
+use std::collections::BTreeMap;
+use std::ops::{Add, AddAssign};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Prices;
+
+/// Bytes of a gigabyte by which storage is priced.
+const GIGABYTE: f64 = 1e9;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Requests to S3 that write or list, repeated ones as well.
+    pub writes: u64,
+    /// Every other request to S3.
+    pub reads: u64,
+    /// Requests to KMS.
+    pub key_requests: u64,
+    /// Gigabytes (2^30 bytes) of a function's memory, times the seconds that it ran.
+    pub gb_seconds: f64,
+}
+
+/// What something costs, in the currency of policy's prices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Requests to S3 and KMS.
+    pub requests: f64,
+    /// Bytes kept for a month.
+    pub storage: f64,
+    /// Functions that ran.
+    pub compute: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+impl Usage {
+    /// As facts of an entry in the ledger, which [`Usage::of`] reads again.
+    pub fn facts(&self) -> [(&'static str, String); 4] {
+        [
+            ("writes", self.writes.to_string()),
+            ("reads", self.reads.to_string()),
+            ("key_requests", self.key_requests.to_string()),
+            ("gb_seconds", format!("{:.3}", self.gb_seconds)),
+        ]
+    }
+
+    /// What the facts of an entry say; nothing where they say nothing.
+    pub fn of(facts: &BTreeMap<String, String>) -> Self {
+        Self {
+            writes: fact(facts, "writes").unwrap_or_default(),
+            reads: fact(facts, "reads").unwrap_or_default(),
+            key_requests: fact(facts, "key_requests").unwrap_or_default(),
+            gb_seconds: fact(facts, "gb_seconds").filter(|seconds: &f64| seconds.is_finite()).unwrap_or_default(),
+        }
+    }
+
+    /// What it costs, together with `stored_bytes` that are kept for a month.
+    pub fn cost(&self, stored_bytes: u64, prices: &Prices) -> Cost {
+        let requests = self.writes as f64 / 1000.0 * prices.writes_per_thousand
+            + self.reads as f64 / 1000.0 * prices.reads_per_thousand
+            + self.key_requests as f64 / 10_000.0 * prices.keys_per_ten_thousand;
+        let storage = stored_bytes as f64 / GIGABYTE * prices.storage_gb_month;
+        let compute = self.gb_seconds * prices.compute_gb_second;
+        Cost { requests, storage, compute, total: requests + storage + compute }
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            writes: self.writes.saturating_add(other.writes),
+            reads: self.reads.saturating_add(other.reads),
+            key_requests: self.key_requests.saturating_add(other.key_requests),
+            gb_seconds: self.gb_seconds + other.gb_seconds,
+        }
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+/// A fact of an entry, where there is one that can be read.
+pub(crate) fn fact<T: FromStr>(facts: &BTreeMap<String, String>, name: &str) -> Option<T> {
+    facts.get(name)?.parse().ok()
+}

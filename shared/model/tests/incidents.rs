@@ -1,0 +1,133 @@
+//! The life of an incident, without anything that stores or sends it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_model::{
+    Acknowledgement, AlertKind, AlertState, Cleared, Incident, IncidentName, IncidentState, Policy, Sighting,
+};
+
+/// A Tuesday, two minutes before the office closes at 18:00 UTC.
+const LATE_ON_TUESDAY: &str = "2026-11-24T17:58:00Z";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn sighting(what: &str, part: Option<&str>) -> Sighting {
+    let part = part.map(str::to_owned);
+    Sighting { what: what.to_owned(), hint: "do this".to_owned(), database: None, part, facts: Vec::new() }
+}
+
+fn seen(before: Option<&Incident>, kind: AlertKind, policy: &Policy, now: Timestamp) -> Incident {
+    Incident::seen(before, &IncidentName::new(kind, "clinic"), sighting("it is wrong", None), policy, now)
+}
+
+/// What leaves now, if anything does, and the incident after it has.
+fn told(incident: &Incident, policy: &Policy, now: Timestamp) -> (Option<AlertState>, Incident) {
+    match incident.claimed(policy, "run", now) {
+        Some((claimed, alert)) => (Some(alert.state), claimed.told(alert.state, now).unwrap()),
+        None => (None, incident.clone()),
+    }
+}
+
+#[test]
+fn what_must_be_seen_twice_in_a_row_is_told_the_second_time_and_not_when_it_passed_between() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let once = seen(None, AlertKind::ServiceOutage, &policy, now);
+    assert_eq!((once.state, told(&once, &policy, now).0), (IncidentState::Watched, None));
+    let passed = once.cleared(&Cleared::All, &policy, now).unwrap();
+    assert_eq!((passed.state, told(&passed, &policy, now).0), (IncidentState::Resolved, None), "nobody was told");
+    let again = seen(Some(&passed), AlertKind::ServiceOutage, &policy, now);
+    assert_eq!((again.state, again.sightings), (IncidentState::Watched, 1));
+    let twice = seen(Some(&again), AlertKind::ServiceOutage, &policy, now);
+    assert_eq!((twice.state, told(&twice, &policy, now).0), (IncidentState::Open, Some(AlertState::Opened)));
+}
+
+#[test]
+fn a_kind_of_business_hours_waits_for_them_whenever_somebody_comes_to_send_it() {
+    let (policy, kind) = (Policy::default(), AlertKind::DatabaseLatency);
+    let in_hours = at(LATE_ON_TUESDAY);
+    let open = seen(None, kind, &policy, in_hours);
+    assert_eq!(told(&open, &policy, at("2026-11-24T18:03:00Z")).0, None, "due in hours, and nobody came in them");
+    let morning = at("2026-11-25T08:01:00Z");
+    let (state, open) = told(&open, &policy, morning);
+    assert_eq!(state, Some(AlertState::Opened));
+    // On a Friday evening: a reminder on Monday, when both a day and the week-end are over.
+    let friday = at("2026-11-27T17:00:00Z");
+    let (_, open) = told(&Incident { owed: seen(None, kind, &policy, friday).owed, ..open }, &policy, friday);
+    assert!(open.reminded(&policy, at("2026-11-28T17:01:00Z")).is_none());
+    let reminded = open.reminded(&policy, at("2026-11-30T08:00:00Z")).unwrap();
+    assert_eq!(told(&reminded, &policy, at("2026-11-30T08:00:00Z")).0, Some(AlertState::Reminder));
+}
+
+#[test]
+fn what_comes_back_before_its_end_was_told_goes_on_and_is_not_told_again() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let kind = AlertKind::DatabaseLatency;
+    let (_, open) = told(&seen(None, kind, &policy, now), &policy, now);
+    let evening = at("2026-11-24T20:00:00Z");
+    let over = open.cleared(&Cleared::All, &policy, evening).unwrap();
+    assert_eq!(told(&over, &policy, evening).0, None);
+    let back = seen(Some(&over), kind, &policy, evening);
+    assert_eq!((back.state, back.since, back.resolved_at), (IncidentState::Open, open.since, None));
+    let morning = at("2026-11-25T09:00:00Z");
+    assert_eq!(told(&back, &policy, morning).0, None);
+    let over = back.cleared(&Cleared::All, &policy, morning).unwrap();
+    let (state, over) = told(&over, &policy, morning);
+    assert_eq!(state, Some(AlertState::Resolved));
+    let anew = seen(Some(&over), kind, &policy, morning);
+    assert_eq!((anew.since, told(&anew, &policy, morning).0), (morning, Some(AlertState::Opened)));
+}
+
+#[test]
+fn a_claim_keeps_others_away_until_whoever_made_it_must_have_died() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let open = seen(None, AlertKind::BackupFailed, &policy, now);
+    let (claimed, _) = open.claimed(&policy, "one", now).unwrap();
+    let soon = now.checked_add(SignedDuration::from_secs(60)).unwrap();
+    assert!(claimed.claimed(&policy, "two", soon).is_none());
+    assert!(claimed.claimed(&policy, "one", soon).is_some(), "Lambda repeats a run under its id");
+    let late = now.checked_add(SignedDuration::from_secs(180)).unwrap();
+    assert!(claimed.claimed(&policy, "two", late).is_some());
+}
+
+#[test]
+fn a_part_that_is_sound_clears_itself_and_what_could_not_be_looked_at_hides_no_damage() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let name = IncidentName::new(AlertKind::VerificationFinding, "clinic");
+    let see = |before: Option<&Incident>, what: &str, part: Option<&str>| {
+        Incident::seen(before, &name, sighting(what, part), &policy, now)
+    };
+    let one = see(None, "two chunks are damaged", Some("rotation 3 of 30"));
+    let two = see(Some(&one), "one chunk is damaged", Some("rotation 4 of 30"));
+    let blind = see(Some(&two), "the store was away", None);
+    assert_eq!((blind.what.as_str(), blind.parts.len(), blind.sightings), ("one chunk is damaged", 2, 3));
+    let cleared = |incident: &Incident, part: &str| incident.cleared(&Cleared::Part(part.to_owned()), &policy, now);
+    assert!(cleared(&blind, "rotation 5 of 30").is_none(), "that says nothing of the damage");
+    let less = cleared(&blind, "rotation 3 of 30").unwrap();
+    assert_eq!(less.state, IncidentState::Open);
+    assert_eq!(cleared(&less, "rotation 4 of 30").unwrap().state, IncidentState::Resolved);
+    let many = (0..100).fold(None, |before: Option<Incident>, number| {
+        Some(see(before.as_ref(), "damaged", Some(&format!("backup {number}"))))
+    });
+    let many = many.unwrap();
+    assert!(many.parts.len() <= 60, "{}", many.parts.len());
+    assert!(cleared(&many, "backup 99").is_none_or(|left| left.is_open()), "only all of it clears all of it");
+    assert_eq!(many.cleared(&Cleared::All, &policy, now).unwrap().state, IncidentState::Resolved);
+}
+
+#[test]
+fn what_is_acknowledged_stays_so_and_is_not_told_again_until_it_is_over() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let (_, open) = told(&seen(None, AlertKind::BackupFailed, &policy, now), &policy, now);
+    let later = now.checked_add(SignedDuration::from_hours(3)).unwrap();
+    assert!(open.reminded(&policy, later).is_some());
+    let by = Acknowledgement { by: "anna".to_owned(), at: now, reason: "ticket 4711".to_owned() };
+    let taken = open.taken_up(by).unwrap();
+    assert!(taken.reminded(&policy, later).is_none());
+    let again = seen(Some(&taken), AlertKind::BackupFailed, &policy, later);
+    assert_eq!((again.state, told(&again, &policy, later).0), (IncidentState::Acknowledged, None));
+    let over = again.cleared(&Cleared::All, &policy, later).unwrap();
+    assert_eq!(told(&over, &policy, later).0, Some(AlertState::Resolved));
+}

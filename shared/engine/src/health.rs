@@ -78,8 +78,8 @@ async fn look(lifeboat: &Lifeboat, request: &HealthRequest, keeps_history: bool)
     HealthReport { at, probes, sent: 0 }
 }
 
-/// Looks, takes `policy`, the users' document, into force, opens and resolves incidents, and sends what is owed. None of these waits for long for what hangs,
-/// and none keeps another from being done.
+/// Looks, takes `policy`, the users' document, into force, opens and resolves incidents, and sends what is owed. None of these waits for
+/// long for what hangs, and none keeps another from being done.
 ///
 /// # Errors
 /// The first that could not be done; [`EngineError::Unannounced`] when an alert did not leave.

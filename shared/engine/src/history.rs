@@ -14,8 +14,8 @@ const HISTORY: &str = "history";
 /// Entries digested in one look: two weeks of hourly backups with all that follows them. A history that was lost begins there.
 const FOLDED_AT_ONCE: u64 = 1000;
 
-/// The history up to the newest entry, in which everything asked for is waited for from now on. What is new in it is stored, so that the next look is short; when somebody else has, it is
-/// theirs that stays.
+/// The history up to the newest entry, in which everything asked for is waited for from now on. What is new in it is stored, so that the
+/// next look is short; when somebody else has, it is theirs that stays.
 pub(crate) async fn keep_history(
     lifeboat: &Lifeboat,
     repository: Option<&Repository>,

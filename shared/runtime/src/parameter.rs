@@ -15,7 +15,7 @@ use crate::trigger;
 /// How long a function waits for its policy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
-/// Versions in a page of a parameter's history, at most; there are a hundred in all.
+/// Pages of a parameter's history that are read, at most: it has a hundred versions in all, and fifty go into a page.
 const PAGES_LIMIT: usize = 20;
 
 /// The parameter that holds the policy.

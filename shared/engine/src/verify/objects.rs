@@ -359,11 +359,11 @@ impl<'a> Inspection<'a> {
             self.findings.push(finding);
             return;
         }
-        // Damage is named before what is damage no more, that before what is not known, and that before what is only left over.
+        // Damage is named before what is not known, that before what is damage no more, and that before what is only left over.
         let weight = |finding: &Finding| match finding.kind {
             FindingKind::Unlisted => 0,
-            FindingKind::Unanswered => 1,
-            _ if finding.healed => 2,
+            _ if finding.healed => 1,
+            FindingKind::Unanswered => 2,
             _ => 3,
         };
         let lightest = self.findings.iter_mut().min_by_key(|found| weight(found));

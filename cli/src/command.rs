@@ -196,7 +196,7 @@ pub async fn run(command: Command, json: bool, reason: Option<String>) -> Result
 }
 
 fn write_page(status: &Status, file: &Path) -> Result<(), RuntimeError> {
-    let page = lifeboat_signals::page(status).map_err(|error| RuntimeError::Input(error.to_string()))?;
+    let page = lifeboat_report::page(status).map_err(|error| RuntimeError::Input(error.to_string()))?;
     std::fs::write(file, page)
         .map_err(|error| RuntimeError::Input(format!("the page `{}` cannot be written: {error}", file.display())))
 }
@@ -234,7 +234,7 @@ async fn mandate(services: &Services, command: &Command, reason: Option<&str>) -
 async fn lifeboat(services: &Services, json: bool, mandate: &Mandate) -> Lifeboat {
     let watched = !json && std::io::stderr().is_terminal();
     let progress: Arc<dyn Progress> = if watched { Arc::new(ProgressBar::new()) } else { Unwatched::shared() };
-    let run = Run { id: format!("cli-{:08x}", lifeboat_engine::random()), deadline: Deadline::after(LONGEST_RUN) };
+    let run = Run { id: format!("cli-{:08x}", fastrand::u32(..)), deadline: Deadline::after(LONGEST_RUN) };
     Lifeboat { progress, must_tell: false, ..services.lifeboat(run, mandate).await }
 }
 

@@ -14,24 +14,23 @@ const MOST_MAIN_LINES: usize = 40;
 const EMPTY_NAMES: [&str; 9] = ["utils", "util", "helpers", "common", "types", "core", "base", "manager", "misc"];
 
 /// What each crate may use of the others, and which foreign crates it must never know. The order is the order of layers.
-const LAYERS: [(&str, &[&str], &[&str]); 14] = [
+const LAYERS: [(&str, &[&str], &[&str]); 17] = [
     ("shared/model", &[], &["tokio", "aws-", "tokio-postgres"]),
-    ("shared/seal", &[], &["aws-sdk", "aws-config", "tokio-postgres"]),
-    ("shared/postgres", &["model"], &["aws-sdk", "aws-config"]),
-    ("shared/vault", &["model", "seal"], &["tokio-postgres", "lambda_runtime"]),
-    ("shared/signals", &["model"], &["tokio-postgres", "aws-sdk-s3", "aws-sdk-kms"]),
-    (
-        "shared/engine",
-        &["model", "seal", "postgres", "vault", "signals"],
-        &["aws-", "tokio-postgres", "lambda_runtime"],
-    ),
-    ("shared/runtime", &["model", "postgres", "vault", "signals", "engine", "seal"], &["tokio-postgres"]),
+    ("shared/seal", &[], &["aws-", "tokio-postgres"]),
+    ("shared/postgres", &["model"], &["aws-"]),
+    ("shared/vault", &["model", "seal"], &["aws-", "tokio-postgres", "lambda_runtime"]),
+    ("shared/notify", &["model"], &["aws-", "tokio-postgres"]),
+    ("shared/report", &["model"], &["tokio", "aws-", "tokio-postgres"]),
+    ("shared/aws", &["model", "seal", "vault", "notify"], &["tokio-postgres", "lambda_runtime"]),
+    ("shared/bench", &["model", "seal", "vault", "notify"], &["aws-", "tokio-postgres", "lambda_runtime"]),
+    ("shared/engine", &["model", "seal", "postgres", "vault", "notify"], &["aws-", "tokio-postgres", "lambda_runtime"]),
+    ("shared/runtime", &["model", "seal", "postgres", "vault", "notify", "aws", "engine"], &["aws-", "tokio-postgres"]),
     ("functions/backup", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/verify", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/test-restore", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/health", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
-    ("functions/status", &["model", "engine", "runtime", "signals"], &["aws-", "tokio-postgres"]),
-    ("cli", &["model", "postgres", "vault", "signals", "engine", "runtime"], &["aws-sdk", "tokio-postgres"]),
+    ("functions/status", &["model", "engine", "runtime", "report"], &["aws-", "tokio-postgres"]),
+    ("cli", &["model", "postgres", "vault", "report", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("infra/local", &["model"], &[]),
 ];
 

@@ -1,8 +1,8 @@
 //! What can be asked of the status, and in which form it is answered.
 
 use lifeboat_model::{Standing, Status};
+use lifeboat_report::{EXPOSITION_TYPE, PAGE_POLICY, exposition, page};
 use lifeboat_runtime::{HttpAnswer, HttpRequest};
-use lifeboat_signals::{EXPOSITION_TYPE, PAGE_POLICY, exposition, page};
 use serde::Serialize;
 
 const HTML: &str = "text/html; charset=utf-8";

@@ -18,7 +18,7 @@ use lifeboat_vault::{Repository, VaultError, Writer};
 
 use crate::error::EngineError;
 use crate::lease::under_lease;
-use crate::lifeboat::{Lifeboat, newest_backup, random};
+use crate::lifeboat::{Lifeboat, newest_backup};
 use crate::outcome;
 use crate::stopwatch::Stopwatch;
 
@@ -95,7 +95,7 @@ async fn answer_under_lease(
     let options = SnapshotOptions { left_out: lifeboat.policy.left_out.clone(), ..SnapshotOptions::default() };
     let snapshot = Snapshot::take(&request.source, &options).await?;
     let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
-    let run = Run { lifeboat, id: BackupId::new(started, random()), started, began, tools, writer };
+    let run = Run { lifeboat, id: BackupId::new(started, fastrand::u32(..)), started, began, tools, writer };
 
     let stored = tokio::select! {
         stored = store_everything(&run, repository, &snapshot, plan, request, stopwatch) => stored,

@@ -9,7 +9,7 @@ use lifeboat_model::{DatabaseName, DrillReport, Manifest, Phases, Site};
 use lifeboat_postgres::{ConnectionSettings, RestoreTarget, ScratchDatabase, ScratchServer};
 
 use crate::error::EngineError;
-use crate::lifeboat::{Lifeboat, random};
+use crate::lifeboat::Lifeboat;
 use crate::outcome;
 use crate::stopwatch::Stopwatch;
 
@@ -123,7 +123,7 @@ impl Place {
                 for name in server.drop_leftovers(SCRATCH_PREFIX, SignedDuration::ZERO).await? {
                     tracing::info!(name, "dropped the scratch database of a drill that was killed");
                 }
-                let name = ScratchServer::database_name(SCRATCH_PREFIX, random());
+                let name = ScratchServer::database_name(SCRATCH_PREFIX, fastrand::u32(..));
                 Ok(Self::Scratch(Box::new(server.create_database(&name, &manifest.source).await?)))
             }
             DrillTarget::Keep(settings) => {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lifeboat_model::{BackupId, DatabaseName, IncidentName, Site};
+use lifeboat_notify::SignalError;
 use lifeboat_postgres::PostgresError;
-use lifeboat_signals::SignalError;
 use lifeboat_vault::VaultError;
 
 /// A verb's failure. [`EngineError::hint`] says what to do; the repository is as it was before the run.

@@ -6,9 +6,9 @@ use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
     AlertKind, Cleared, DatabaseName, Diagnosis, HealthReport, History, Incident, IncidentName, LedgerAct, Outcome,
-    Probe, Sighting, Site, Verdict, Wrong,
+    PolicyVersions, Probe, Sighting, Site, Verdict, Wrong,
 };
-use lifeboat_signals::{MetricsLine, Unit};
+use lifeboat_notify::{MetricsLine, Unit};
 use lifeboat_vault::{States, check_keys, check_mac_keys};
 
 use crate::deadline::within;
@@ -19,7 +19,7 @@ use crate::history::{keep_history, look_at_history};
 use crate::incidents::{self, Change, UNNAMED, WHOLE, send_owed};
 use crate::ledger::put_on_record;
 use crate::lifeboat::Lifeboat;
-use crate::policy::{PolicyVersions, adopt_policy};
+use crate::policy::adopt_policy;
 
 /// How long each thing is waited for: two thirds of the function's time are left to tell what does not answer.
 const LOOK_WITHIN: Duration = Duration::from_secs(20);

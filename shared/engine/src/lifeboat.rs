@@ -1,14 +1,13 @@
 //! What every verb works with: the repository's sites, the keys, the ways out, the tools, the limits.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use lifeboat_model::{BackupId, DatabaseName, Mandate, Policy, Site};
+use lifeboat_notify::{Outbox, SignalError};
 use lifeboat_postgres::ClientTools;
 use lifeboat_seal::DataKeys;
-use lifeboat_signals::{Outbox, SignalError};
 use lifeboat_vault::{Ledger, MacKeys, Repository, Sites};
 
 use crate::deadline::Deadline;
@@ -102,9 +101,4 @@ pub(crate) async fn newest_backup(
     site: Site,
 ) -> Result<Option<BackupId>, EngineError> {
     Ok(repository.manifests(database, site).await?.pop())
-}
-
-/// A random number for names and choices, from the randomness that seeds the standard library's hash maps.
-pub fn random() -> u32 {
-    RandomState::new().build_hasher().finish() as u32
 }

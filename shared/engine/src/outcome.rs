@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use lifeboat_model::{
     Alert, AlertKind, AlertState, Cleared, DatabaseName, Event, IncidentName, LedgerAct, Outcome, Severity, Sighting,
 };
-use lifeboat_signals::MetricsLine;
+use lifeboat_notify::MetricsLine;
 
 use crate::error::EngineError;
 use crate::incidents::{self, Change, UNNAMED, WHOLE};

@@ -7,7 +7,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{AlertKind, Cleared, IncidentName, LedgerAct, Mandate, Outcome, Policy, PolicyFault, Sighting};
+use lifeboat_model::{
+    AlertKind, Cleared, IncidentName, LedgerAct, Mandate, Outcome, Policy, PolicyAge, PolicyDocument, PolicyFault,
+    PolicyVersions, Sighting,
+};
 use lifeboat_vault::{Sites, States, VaultError, sha256};
 use serde::{Deserialize, Serialize};
 
@@ -32,47 +35,13 @@ const RECORDING: SignedDuration = SignedDuration::from_secs(120);
 /// Versions that wait to be put on record, at most: what a parameter keeps of its history.
 const UNRECORDED_LIMIT: usize = 100;
 
-/// One version of the users' document, as its place gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyDocument {
-    /// The document.
-    pub text: String,
-    /// Its number among the versions of its place.
-    pub version: i64,
-    /// When it was put there.
-    pub modified_at: Timestamp,
-    /// Who put it there, by AWS's word; absent where AWS does not say.
-    pub modified_by: Option<String>,
-    /// Why, in their words; absent where they did not say.
-    pub reason: Option<String>,
-}
-
-/// What the place of the users' document has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyVersions {
-    /// The version that is there now.
-    pub in_place: PolicyDocument,
-    /// All versions that the place still has, the oldest first and that one last; `None` when they cannot be had.
-    pub history: Option<Vec<PolicyDocument>>,
-}
-
-impl PolicyDocument {
-    /// A place that was made anew counts its versions from one.
-    fn age(&self) -> Age {
-        (self.modified_at, self.version)
-    }
-}
-
-/// By which versions are ordered.
-type Age = (Timestamp, i64);
-
 /// `state/policy.json`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Kept {
     /// The last good document.
     document: Option<PolicyDocument>,
     /// The newest version that is on record or among the next.
-    seen: Option<Age>,
+    seen: Option<PolicyAge>,
     /// The SHA-256 of the last good one of these.
     good_sha256: Option<String>,
     /// What is not on record yet, the oldest first. Before the first backup there is no trail.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use lifeboat_model::Meter;
 use lifeboat_model::Usage;
-use lifeboat_vault::Meter;
 
 /// Megabytes of a gigabyte of memory.
 const MB_PER_GB: f64 = 1024.0;

@@ -26,6 +26,17 @@ pub enum NameError {
         /// What was there.
         text: String,
     },
+    /// A person's words are longer than the ledger takes.
+    #[error("`{name}` is longer than {longest} characters")]
+    TooLong {
+        /// What the words are.
+        name: String,
+        /// Characters at most.
+        longest: usize,
+    },
+    /// A person's words that must not be on record for years.
+    #[error("`{0}` goes on record: one line of words, and no connection")]
+    Unrecordable(String),
     /// A stream's name in a chunk list.
     #[error("`{0}` is not the name of a stream")]
     Stream(String),

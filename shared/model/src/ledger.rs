@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
+use crate::mandate::Mandate;
 
 /// How an act ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,15 +16,6 @@ pub enum Outcome {
     Completed,
     /// Not as intended.
     Failed,
-}
-
-/// Who wants an act, and why: what the ledger says of everything that is done for them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mandate {
-    /// `schedule`, `event`, an ARN that AWS vouched for, or `stated by` and a name that nobody vouched for.
-    pub actor: String,
-    /// The tick, the event, or a person's own words.
-    pub reason: String,
 }
 
 /// What is to be put on record: an entry before it has its number, time and place in the chain.

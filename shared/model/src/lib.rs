@@ -5,6 +5,7 @@
 //! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
 
 mod alert;
+mod backoff;
 mod checkup;
 mod chunk;
 mod digest;
@@ -20,7 +21,9 @@ mod inventory;
 mod lease;
 mod ledger;
 mod listing;
+mod mandate;
 mod manifest;
+mod meter;
 mod phase;
 mod policy;
 mod repository;
@@ -30,6 +33,7 @@ mod usage;
 mod verification;
 
 pub use alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
+pub use backoff::Backoff;
 pub use checkup::{Diagnosis, Verdict};
 pub use chunk::{ChunkEntry, Origin, StoredChunk, Stream};
 pub use digest::{ChunkId, ChunkKey, PublicKey, RowDigest, RowHasher, Sha256};
@@ -43,16 +47,18 @@ pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
 pub use incident::{Acknowledgement, Claim, Cleared, Incident, IncidentName, IncidentState, Owed, Sighting};
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
-pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Outcome};
+pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Outcome};
 pub use listing::{ListedBackup, Presence};
+pub use mandate::{LONGEST_NAME, LONGEST_REASON, Mandate, recordable};
 pub use manifest::{
     BackupState, ChunkList, ChunkListPart, CopyFormat, Coverage, MANIFEST_FORMAT, Manifest, RelationEntry,
     RelationKind, RelationStatus, Source, TableData, Totals,
 };
+pub use meter::Meter;
 pub use phase::Phases;
 pub use policy::{
-    AlertRule, Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyFault,
-    Prices, Retention,
+    AlertRule, Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyAge,
+    PolicyDocument, PolicyFault, PolicyVersions, Prices, Retention,
 };
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
 pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};

@@ -2,6 +2,7 @@
 //!
 //! It is an SSM parameter; `infra/policy.toml` is the default, and says what each line means. What is left out is as there.
 
+mod document;
 mod read;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::{AlertKind, Channel, Escalation, Severity};
+
+pub use document::{PolicyAge, PolicyDocument, PolicyVersions};
 
 /// The version of the document that this code reads.
 pub const POLICY_VERSION: i64 = 1;

@@ -1,6 +1,7 @@
 //! Why an invocation failed before or in its verb, and how Lambda is told.
 
 use lambda_runtime::Diagnostic;
+use lifeboat_aws::AwsError;
 use lifeboat_engine::EngineError;
 use lifeboat_model::DatabaseName;
 use lifeboat_postgres::PostgresError;
@@ -24,7 +25,7 @@ pub enum RuntimeError {
         name: String,
         /// What the client said; it never has the secret's value.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: AwsError,
     },
     /// A secret is not a connection.
     #[error("the secret of `{name}` is not a connection: {source}")]
@@ -42,7 +43,7 @@ pub enum RuntimeError {
         name: String,
         /// What the client said.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: AwsError,
     },
     /// The verb failed.
     #[error(transparent)]

@@ -5,8 +5,6 @@
 
 mod error;
 mod http;
-mod parameter;
-mod secrets;
 mod serve;
 mod services;
 mod settings;

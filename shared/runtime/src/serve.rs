@@ -112,7 +112,7 @@ where
 /// # Errors
 /// [`RuntimeError::Settings`].
 pub(crate) async fn start(function: &'static str) -> Result<Arc<Services>, RuntimeError> {
-    lifeboat_signals::start_logging(std::env::var("LIFEBOAT_LOG").ok().as_deref());
+    lifeboat_notify::start_logging(std::env::var("LIFEBOAT_LOG").ok().as_deref());
     let services = Services::from_environment().await.inspect_err(|error| {
         tracing::error!(function, error = error.story(), hint = error.hint(), "the function cannot start");
     })?;

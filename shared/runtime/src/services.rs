@@ -3,34 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_smithy_http_client::Builder as HttpClient;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use lifeboat_engine::{Deadline, Lifeboat, PolicyDocument, PolicyVersions, Tally, Unwatched, policy_in_force};
-use lifeboat_model::{DatabaseName, Mandate, Site};
+use lifeboat_aws::{
+    AwsError, AwsOutbox, KmsDataKeys, KmsKey, KmsMacKey, PolicyParameter, S3Store, SdkConfig, caller_arn, kms_client,
+    s3_client, sdk_config, secret_text,
+};
+use lifeboat_engine::{Deadline, Lifeboat, Tally, Unwatched, policy_in_force};
+use lifeboat_model::{DatabaseName, Mandate, Meter, PolicyDocument, PolicyVersions, Site};
+use lifeboat_notify::Outbox;
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
-use lifeboat_signals::{AwsOutbox, Outbox};
-use lifeboat_vault::{
-    KmsDataKeys, KmsKey, KmsMacKey, MacKey, MacKeys, Meter, ObjectStore, S3Store, Sites, kms_client, s3_client,
-};
+use lifeboat_vault::{MacKey, MacKeys, ObjectStore, Sites};
 
 use crate::error::RuntimeError;
-use crate::parameter::PolicyParameter;
-use crate::secrets;
 use crate::settings::{Settings, SiteSettings};
-
-/// For one try of a request to EventBridge, SNS or Secrets Manager: the SDK's own limit is none.
-const ATTEMPT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// For all tries of such a request.
-const OPERATION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// Tries of such a request.
-const ATTEMPTS: u32 = 4;
 
 /// Names one run and says when it ends.
 #[derive(Debug, Clone)]
@@ -60,18 +45,7 @@ impl Services {
     /// [`RuntimeError::Settings`].
     pub async fn from_environment() -> Result<Self, RuntimeError> {
         let settings = Settings::from_environment()?;
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(settings.region().to_owned()))
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            // One pool of connections, and one reading of the machine's root certificates, for all services of both regions.
-            .http_client(HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https())
-            .load()
-            .await;
+        let config = sdk_config(settings.region()).await;
         let meter = Meter::default();
         let store = |site: &SiteSettings| -> Arc<dyn ObjectStore> {
             Arc::new(S3Store::new(s3_client(&config, &site.region, None, &meter), &site.bucket))
@@ -86,7 +60,11 @@ impl Services {
     /// What a verb works with, under the policy that is in force now.
     pub async fn lifeboat(&self, run: Run, mandate: &Mandate) -> Lifeboat {
         let document = match self.parameter() {
-            Some(parameter) => parameter.in_time(parameter.get()).await.inspect_err(untold).ok(),
+            Some((name, parameter)) => Box::pin(parameter.get_in_time())
+                .await
+                .map_err(|source| unreachable(name, source))
+                .inspect_err(untold)
+                .ok(),
             None => None,
         };
         Box::pin(self.lifeboat_under(run, mandate, document.as_ref())).await
@@ -117,8 +95,8 @@ impl Services {
     /// The users' policy document with its versions, for it to be taken into force, or why it cannot be had and what to do; `None` when
     /// it has no place.
     pub async fn policy_versions(&self) -> Option<Result<PolicyVersions, (String, String)>> {
-        let parameter = self.parameter()?;
-        let versions = Box::pin(parameter.versions()).await;
+        let (name, parameter) = self.parameter()?;
+        let versions = Box::pin(parameter.versions()).await.map_err(|source| unreachable(name, source));
         Some(versions.inspect_err(untold).map_err(|error| (error.story(), error.hint())))
     }
 
@@ -127,8 +105,8 @@ impl Services {
     /// # Errors
     /// As [`Services::push_policy`].
     pub async fn policy_in_place(&self) -> Result<PolicyDocument, RuntimeError> {
-        let parameter = self.parameter().ok_or_else(no_place)?;
-        Box::pin(parameter.get()).await
+        let (name, parameter) = self.parameter().ok_or_else(no_place)?;
+        Box::pin(parameter.get()).await.map_err(|source| unreachable(name, source))
     }
 
     /// Puts a document into the policy's place, with why, and returns what is there now.
@@ -136,26 +114,22 @@ impl Services {
     /// # Errors
     /// [`RuntimeError::Settings`] without a place; [`RuntimeError::Policy`].
     pub async fn push_policy(&self, text: &str, reason: &str) -> Result<PolicyVersions, RuntimeError> {
-        let parameter = self.parameter().ok_or_else(no_place)?;
-        Box::pin(parameter.put(text, reason)).await?;
-        Box::pin(parameter.versions()).await
+        let (name, parameter) = self.parameter().ok_or_else(no_place)?;
+        Box::pin(parameter.put(text, reason)).await.map_err(|source| unreachable(name, source))?;
+        Box::pin(parameter.versions()).await.map_err(|source| unreachable(name, source))
     }
 
-    fn parameter(&self) -> Option<PolicyParameter> {
-        self.settings.policy.as_ref().map(|name| PolicyParameter::new(&self.config, name))
+    fn parameter(&self) -> Option<(&str, PolicyParameter)> {
+        self.settings.policy.as_deref().map(|name| (name, PolicyParameter::new(&self.config, name)))
     }
 
     /// The ARN under which AWS knows whoever runs this process, for the ledger; `None` when AWS does not say.
     pub async fn identity(&self) -> Option<String> {
-        let asked = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
-        match asked {
-            Ok(identity) => identity.arn().map(str::to_owned),
-            Err(error) => {
-                let error = lifeboat_engine::story(&error);
-                tracing::warn!(error, "AWS does not say who this is; the ledger will name who is stated");
-                None
-            }
-        }
+        let said = Box::pin(caller_arn(&self.config)).await.inspect_err(|error| {
+            let error = lifeboat_engine::story(error);
+            tracing::warn!(error, "AWS does not say who this is; the ledger will name who is stated");
+        });
+        said.ok()
     }
 
     /// The databases an order is about: the named one, or all.
@@ -189,7 +163,7 @@ impl Services {
         if secret.is_empty() {
             return Err(RuntimeError::Settings(vec!["`LIFEBOAT_DATABASE_SECRETS` is missing".to_owned()]));
         }
-        secrets::connection(&self.config, name.as_str(), secret).await
+        self.connection(name.as_str(), secret).await
     }
 
     /// The connection of the server that drills restore to.
@@ -199,8 +173,20 @@ impl Services {
     pub async fn scratch(&self) -> Result<ConnectionSettings, RuntimeError> {
         let missing = || RuntimeError::Settings(vec!["`LIFEBOAT_SCRATCH_SECRET` is missing".to_owned()]);
         let secret = self.settings.scratch_secret.as_ref().ok_or_else(missing)?;
-        secrets::connection(&self.config, "the scratch server", secret).await
+        self.connection("the scratch server", secret).await
     }
+
+    /// Fetches the secret `arn`, which holds the connection of `name`, and reads it.
+    async fn connection(&self, name: &str, arn: &str) -> Result<ConnectionSettings, RuntimeError> {
+        let name = || name.to_owned();
+        let text = Box::pin(secret_text(&self.config, arn)).await;
+        let text = text.map_err(|source| RuntimeError::Secret { name: name(), source })?;
+        ConnectionSettings::from_secret(&text).map_err(|source| RuntimeError::Connection { name: name(), source })
+    }
+}
+
+fn unreachable(name: &str, source: AwsError) -> RuntimeError {
+    RuntimeError::Policy { name: name.to_owned(), source }
 }
 
 fn no_place() -> RuntimeError {

@@ -1,7 +1,7 @@
 //! What an invocation's input is: an event from the bus, or an order from a schedule or a person.
 
 use jiff::{Timestamp, Unit};
-use lifeboat_model::Mandate;
+use lifeboat_model::{LONGEST_NAME, LONGEST_REASON, Mandate, NameError, recordable};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -39,12 +39,6 @@ pub fn order<T: DeserializeOwned>(value: Value) -> Result<T, RuntimeError> {
     serde_json::from_value(value.clone()).map_err(|error| input_error(&error.to_string(), &value))
 }
 
-/// Longest name of a person, in characters.
-const LONGEST_NAME: usize = 100;
-
-/// Longest reason, in characters: a sentence or two.
-pub(crate) const LONGEST_REASON: usize = 300;
-
 /// What an event that starts a function makes of it: nobody asked, but something happened.
 pub fn by_event(kind: &str) -> Mandate {
     Mandate { actor: "event".to_owned(), reason: format!("the event `{}`", quotable(kind)) }
@@ -68,24 +62,13 @@ pub fn by_order(
     if let (Some(TickTime(at)), None) = (tick, requested_by) {
         return Ok(by_schedule(at));
     }
-    let name = recordable("requested_by", requested_by.unwrap_or("nobody"), LONGEST_NAME)?;
-    let reason = recordable("reason", reason.unwrap_or("none was stated"), LONGEST_REASON)?;
+    let name = recordable("requested_by", requested_by.unwrap_or("nobody"), LONGEST_NAME).map_err(unrecordable)?;
+    let reason = recordable("reason", reason.unwrap_or("none was stated"), LONGEST_REASON).map_err(unrecordable)?;
     Ok(Mandate { actor: format!("stated by {name}"), reason: reason.to_owned() })
 }
 
-/// A person's words as they go on record, where they stay for years: short, in one line, and no connection string.
-///
-/// # Errors
-/// [`RuntimeError::Input`], which does not repeat them.
-pub(crate) fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, RuntimeError> {
-    if text.chars().count() > longest {
-        return Err(RuntimeError::Input(format!("`{name}` is longer than {longest} characters")));
-    }
-    let is_connection = text.contains("://") || text.to_ascii_lowercase().contains("password=");
-    if text.trim().is_empty() || text.chars().any(char::is_control) || is_connection {
-        return Err(RuntimeError::Input(format!("`{name}` goes on record: one line of words, and no connection")));
-    }
-    Ok(text)
+fn unrecordable(error: NameError) -> RuntimeError {
+    RuntimeError::Input(error.to_string())
 }
 
 /// Longest text of an input that an error repeats: names, ids and times are shorter.

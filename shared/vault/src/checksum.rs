@@ -9,18 +9,27 @@ pub fn sha256(bytes: &[u8]) -> Sha256 {
 }
 
 /// SHA-256 of bytes that come in pieces.
-pub(crate) struct Sha256Sum(digest::Context);
+pub struct Sha256Sum(digest::Context);
+
+impl Default for Sha256Sum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Sha256Sum {
-    pub(crate) fn new() -> Self {
+    /// Of no byte yet.
+    pub fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }
 
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(crate) fn finish(self) -> Sha256 {
+    /// The sum of all bytes that were taken.
+    pub fn finish(self) -> Sha256 {
         from_digest(&self.0.finish())
     }
 }

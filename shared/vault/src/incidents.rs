@@ -12,10 +12,10 @@ use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 use lifeboat_model::{Incident, IncidentName, Site};
 use serde::{Deserialize, Serialize};
 
+use crate::contention::LOST_RACE;
 use crate::document::{Place, encode};
 use crate::error::VaultError;
 use crate::layout::{INCIDENTS_PREFIX, incident_key, incident_of_key};
-use crate::pause::pause;
 use crate::sites::{SiteStore, Sites};
 use crate::store::{NewObject, PutCondition};
 use crate::store_error::StoreError;
@@ -94,7 +94,7 @@ impl Incidents {
                 Ok(_) => {}
                 Err(error) if lost_a_race(&error) => {
                     tried = Some((before, document));
-                    tokio::time::sleep(pause(attempt)?).await;
+                    tokio::time::sleep(LOST_RACE.pause(attempt + 1)).await;
                     continue;
                 }
                 Err(source) if source.is_outage() => {

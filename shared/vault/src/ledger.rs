@@ -22,11 +22,11 @@ pub use self::walk::{Anchor, ChainReport, Walk, WalkEnd};
 
 use self::stored::{Stored, seal_entry};
 use crate::checksum::sha256;
+use crate::contention::LOST_RACE;
 use crate::document::Place;
 use crate::error::VaultError;
 use crate::layout::{LEDGER_PREFIX, ledger_key, number_of_ledger_key};
 use crate::mac::{MacKeys, Vouching};
-use crate::pause::pause;
 use crate::repository::{Repository, random};
 use crate::sites::{Mirrored, SiteStore, Sites};
 use crate::store::{NewObject, PAGE_KEYS, Page, PutCondition};
@@ -159,7 +159,7 @@ impl Ledger {
                 Err(source) if source.retry() == Retry::Soon => tried = Some(entry.number),
                 Err(source) => return Err(primary.error(source)),
             }
-            tokio::time::sleep(pause(attempt)?).await;
+            tokio::time::sleep(LOST_RACE.pause(attempt + 1)).await;
         }
         Err(VaultError::Contended { key: LEDGER_PREFIX.to_owned(), attempts: APPEND_ATTEMPTS })
     }

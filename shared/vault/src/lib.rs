@@ -1,8 +1,7 @@
 //! The repository: everything that Lifeboat keeps, on one or two sites.
 //!
-//! This crate owns the stored layout (`docs/format/repository.md`), the port [`ObjectStore`] to one bucket with its
-//! adapters (S3, memory, scripted faults), the adapter of the key service ([`KmsDataKeys`]), and what is built on them:
-//! chunks, chunk lists, manifests, leases, the ledger, inspection and healing. It must never know PostgreSQL, nor what
+//! This crate owns the stored layout (`docs/format/repository.md`), the port [`ObjectStore`] to one bucket, and what is built on
+//! it: chunks, chunk lists, manifests, leases, the ledger, inspection and healing. It must never know PostgreSQL, nor what
 //! the bytes of a chunk mean.
 //!
 //! Every write is create-only or a compare-and-swap, nothing can be deleted through it, and a manifest is written last:
@@ -15,27 +14,20 @@ mod checksum;
 mod checkup;
 mod chunk_list;
 mod chunk_mark;
-mod clients;
-mod conformance;
+mod contention;
 mod document;
 mod error;
-mod faulty;
 mod heal;
 mod heavy;
 mod incidents;
-mod kms;
 mod layout;
 mod lease;
 mod ledger;
 mod mac;
-mod memory;
 mod message;
-mod meter;
-mod pause;
 mod published;
 mod reader;
 mod repository;
-mod s3;
 mod scratch;
 mod signature;
 mod sites;
@@ -47,31 +39,24 @@ mod suspects;
 mod unpack;
 mod writer;
 
-pub use checksum::sha256;
+pub use checksum::{Sha256Sum, sha256};
 pub use checkup::{answers, check_keys, check_mac_keys, check_site};
 pub use chunk_list::{ChunkEntries, ChunkListWriter, PART_ENTRIES};
-pub use clients::{kms_client, s3_client};
-pub use conformance::{Breach, conformance};
 pub use error::VaultError;
-pub use faulty::{Fault, FaultyStore, Gate, Moment, Operation, Refusal, Rule, Script};
 pub use heal::{Listed, ObjectState};
 pub use incidents::Incidents;
-pub use kms::{KmsDataKeys, KmsKey, KmsMacKey};
 pub use layout::{chunk_key, chunk_list_key, manifest_key};
 pub use lease::{HeldLease, Leases};
 pub use ledger::{Anchor, ChainReport, Ledger, LedgerFault, LedgerFilter, Walk, WalkEnd};
-pub use mac::{HmacKey, MacKey, MacKeys};
-pub use memory::MemoryStore;
-pub use meter::Meter;
+pub use mac::{MacKey, MacKeys};
 pub use reader::{CHUNK_LIMIT_BYTES, Reader};
 pub use repository::{EPOCH_AGE, Repository};
-pub use s3::S3Store;
 pub use scratch::Scratch;
 pub use sites::{SiteStore, Sites};
 pub use states::{State, States};
 pub use store::{
     BodySink, CopySource, DOCUMENT_LIMIT_BYTES, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page,
-    Protection, PutCondition, ReadObject, Version,
+    Protection, PutCondition, ReadObject, Summed, Version, copy_through,
 };
 pub use store_error::{Cause, Retry, StoreError};
 pub use stored_chunks::StoredChunks;

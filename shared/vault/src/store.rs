@@ -155,7 +155,7 @@ pub struct CopySource {
 /// One bucket on one site.
 ///
 /// Every write is create-only or a compare-and-swap, and nothing can be deleted: what expires is the bucket's lifecycle's
-/// business. Every call ends within a time limit of its own. Implementations pass [`conformance`](crate::conformance).
+/// business. Every call ends within a time limit of its own. Implementations pass the suite of rules in `lifeboat-bench`.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
     /// Writes an object and returns its new state. When it returns, the object is durable.
@@ -250,15 +250,23 @@ impl BodySink for Whole {
     }
 }
 
-/// Keeps none.
-pub(crate) struct Summed(Sha256Sum);
+/// A sink that hashes every byte and keeps none.
+pub struct Summed(Sha256Sum);
+
+impl Default for Summed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Summed {
-    pub(crate) fn new() -> Self {
+    /// Of no byte yet.
+    pub fn new() -> Self {
         Self(Sha256Sum::new())
     }
 
-    pub(crate) fn measured(self, read: ReadObject) -> Measured {
+    /// What was read.
+    pub fn measured(self, read: ReadObject) -> Measured {
         Measured { size_bytes: read.size_bytes, sha256: self.0.finish(), version: read.version }
     }
 }
@@ -275,7 +283,10 @@ impl BodySink for Summed {
 }
 
 /// A copy that passes through this process: read, compare, write create-only.
-pub(crate) async fn copy_through<S: ObjectStore + ?Sized>(
+///
+/// # Errors
+/// As [`ObjectStore::copy_from`].
+pub async fn copy_through<S: ObjectStore + ?Sized>(
     target: &S,
     source: &dyn ObjectStore,
     key: &str,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use lifeboat_bench::{KillMoment, KillPoint, KillSwitch, Port, PostgresWire};
 use lifeboat_local::{DATABASE, DeployedFunction, Invocation, PostgresServer, SCRATCH_SECRET, SOURCE_SECRET, Stage};
 use lifeboat_model::{BackupId, DatabaseName, Site};
-use lifeboat_tests::{KillSwitch, Moment, Point, Port, PostgresWire};
 use serde_json::{Value, json};
 
 use crate::bench::small_stage;
@@ -20,7 +20,7 @@ const KILLS: u64 = 8;
 const ALIVE: u64 = 2;
 
 /// They take turns. A process that has its answer goes on with other services until its next request to PostgreSQL.
-const MOMENTS: [Moment; 2] = [Moment::Before, Moment::Unanswered];
+const MOMENTS: [KillMoment; 2] = [KillMoment::Before, KillMoment::Unanswered];
 
 /// A verification that was caused by an event ends long before.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -37,7 +37,7 @@ struct Switched<'a> {
 
 impl Switched<'_> {
     /// Runs the function, and kills its process at `point`.
-    async fn run(&self, point: Option<Point>) -> (Invocation, KillSwitch) {
+    async fn run(&self, point: Option<KillPoint>) -> (Invocation, KillSwitch) {
         let cloud = self.stage.cloud();
         let (group, function) = (cloud.process_group(), self.function.name.clone());
         let switch = KillSwitch::with(point, move || {
@@ -52,7 +52,7 @@ impl Switched<'_> {
     }
 
     /// Where to kill it: all over an undisturbed run, whose answer is returned, too.
-    async fn points(&self) -> (Invocation, Vec<Point>) {
+    async fn points(&self) -> (Invocation, Vec<KillPoint>) {
         let (answer, switch) = self.run(None).await;
         assert!(!answer.failed, "{answer:?}");
         let requests = switch.count(Port::Postgres);
@@ -60,11 +60,11 @@ impl Switched<'_> {
         eprintln!("{requests} requests to PostgreSQL of an undisturbed run of {}", self.function.name);
         let spread = (0..KILLS).map(|n| 1 + n * (requests - 1) / (KILLS - 1));
         let points = spread.zip(MOMENTS.into_iter().cycle());
-        (answer, points.map(|(number, moment)| Point { port: Port::Postgres, number, moment }).collect())
+        (answer, points.map(|(number, moment)| KillPoint { port: Port::Postgres, number, moment }).collect())
     }
 
     /// Runs it as far as this point. The answer, if it ended well before it came there.
-    async fn kill(&self, point: Point) -> Option<Invocation> {
+    async fn kill(&self, point: KillPoint) -> Option<Invocation> {
         let (answer, switch) = self.run(Some(point)).await;
         assert_eq!(switch.is_dead(), answer.failed, "{point:?}: {answer:?}");
         let fate = if switch.is_dead() { "killed at" } else { "ended before" };

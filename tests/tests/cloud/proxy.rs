@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use lifeboat_bench::Gate;
 use lifeboat_local::Cloud;
-use lifeboat_vault::Gate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;

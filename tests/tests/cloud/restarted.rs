@@ -1,7 +1,7 @@
 //! The source's server goes away and comes back while a backup reads rows: by an orderly restart, and by a crash.
 
+use lifeboat_bench::Gate;
 use lifeboat_local::{DATABASE, PostgresServer};
-use lifeboat_vault::Gate;
 
 use crate::bench::{SMALL_CLINIC, small_stage};
 use crate::proxy::{Act, Fault, Proxy};

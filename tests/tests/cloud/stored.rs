@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lifeboat_aws::{KmsDataKeys, KmsKey, KmsMacKey, S3Store, kms_client, s3_client};
 use lifeboat_local::{OFFSITE_REGION, PRIMARY_REGION, Stage};
+use lifeboat_model::Meter;
 use lifeboat_model::{BackupId, ChunkEntry, DatabaseName, Manifest, Site};
-use lifeboat_vault::{
-    KmsDataKeys, KmsKey, KmsMacKey, Listed, MacKey, MacKeys, Meter, ObjectStore, Repository, S3Store, Sites,
-    kms_client, s3_client,
-};
+use lifeboat_vault::{Listed, MacKey, MacKeys, ObjectStore, Repository, Sites};
 
 pub const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
 

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use lifeboat_bench::RecordingOutbox;
 use lifeboat_engine::{
     BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Tally, Unwatched,
     VerifyRequest, backup, drill, verify,
 };
 use lifeboat_local::PostgresServer;
+use lifeboat_model::Meter;
 use lifeboat_model::{
     DatabaseName, DrillReport, Event, Mandate, Manifest, Policy, Severity, Site, VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
-use lifeboat_signals::RecordingOutbox;
-use lifeboat_vault::{Meter, Sites};
+use lifeboat_vault::Sites;
 
 use crate::log;
 use crate::stores::{BOTH, Stores, keys_of, macs};

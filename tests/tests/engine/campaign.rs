@@ -7,12 +7,11 @@
 //! that only some of them are tried unless `LIFEBOAT_CAMPAIGN=every` is in the environment.
 
 mod field;
-mod mortal;
 
 use std::collections::BTreeSet;
 
 use field::{Field, Verb};
-use lifeboat_tests::{MOMENTS, Moment, PORTS, Point, Port};
+use lifeboat_bench::{KillMoment, KillPoint, MOMENTS, PORTS, Port};
 
 /// Far more requests than any run makes of one port.
 const MOST_REQUESTS: u64 = 5_000;
@@ -25,7 +24,7 @@ fn every() -> bool {
 }
 
 /// The requests of a port that are tried at a moment: the moments take turns in where they begin.
-fn numbers(port: Port, moment: Moment) -> impl Iterator<Item = u64> {
+fn numbers(port: Port, moment: KillMoment) -> impl Iterator<Item = u64> {
     let sampled = port == Port::Postgres && !every();
     let (first, step) = if sampled { (1 + moment as u64 * POSTGRES_STEP / 3, POSTGRES_STEP) } else { (1, 1) };
     (first..=MOST_REQUESTS).step_by(step as usize)
@@ -42,7 +41,7 @@ fn campaign(verb: Verb) -> u64 {
         for moment in MOMENTS {
             let (mut tried, mut next_runs) = (0, 0);
             for number in numbers(port, moment) {
-                let point = Point { port, number, moment };
+                let point = KillPoint { port, number, moment };
                 let Some(state) = field.kill(point) else { break };
                 tried += 1;
                 // What lies in the stores decides how the next run goes: a state that one has already come back from need not be

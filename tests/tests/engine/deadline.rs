@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use lifeboat_bench::{Fault, Gate, Operation, Rule, Script};
 use lifeboat_engine::{Deadline, EngineError};
 use lifeboat_model::{Event, Origin, Outcome, Severity, Site, Stream, VerificationScope};
-use lifeboat_vault::{Fault, Gate, Operation, Rule, Script};
 
 use crate::bench::Bench;
 use crate::stores::BOTH;

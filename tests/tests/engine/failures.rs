@@ -4,12 +4,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lifeboat_bench::RecordingOutbox;
+use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule, Script};
 use lifeboat_engine::{BackupRequest, EngineError, request_backups};
 use lifeboat_model::{Alert, AlertKind, DatabaseName, Event, Outcome, Severity, Site, Verdict};
+use lifeboat_notify::{Message, Outbox, SignalError};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
-use lifeboat_signals::{Message, Outbox, RecordingOutbox, SignalError};
-use lifeboat_vault::{Fault, Gate, Operation, Refusal, Rule, Script};
 
 use crate::bench::{Bench, Process};
 use crate::log;

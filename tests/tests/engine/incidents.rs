@@ -7,16 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
+use lifeboat_bench::RecordingOutbox;
+use lifeboat_bench::{Fault, FaultyStore, Refusal, Rule, Script};
 use lifeboat_engine::{
-    Adopted, BackupRequest, HealthRequest, PolicyDocument, PolicyVersions, adopt_policy, check_health, look_at_health,
-    policy_in_force,
+    Adopted, BackupRequest, HealthRequest, adopt_policy, check_health, look_at_health, policy_in_force,
 };
 use lifeboat_model::{
-    Alert, AlertKind, AlertState, Event, FindingKind, Incident, IncidentName, IncidentState, Outcome, Policy, Site,
-    VerificationScope,
+    Alert, AlertKind, AlertState, Event, FindingKind, Incident, IncidentName, IncidentState, Outcome, Policy,
+    PolicyDocument, PolicyVersions, Site, VerificationScope,
 };
-use lifeboat_signals::{Outbox, RecordingOutbox, SignalError};
-use lifeboat_vault::{Fault, FaultyStore, Incidents, ObjectStore, Refusal, Rule, Script, Sites};
+use lifeboat_notify::{Outbox, SignalError};
+use lifeboat_vault::{Incidents, ObjectStore, Sites};
 
 use crate::bench::{Bench, Process, database};
 use crate::stores::BOTH;

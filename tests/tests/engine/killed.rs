@@ -1,9 +1,10 @@
 //! Backups that are killed at each request to a store: what they had sent is there and is reused, and their lease keeps the
 //! next one out. The campaign kills every verb, at every service.
 
+use lifeboat_bench::{Fault, Moment, Operation, Rule, Script};
 use lifeboat_engine::EngineError;
 use lifeboat_model::{Origin, Site, Stream};
-use lifeboat_vault::{Fault, Moment, Operation, Rule, Script, VaultError};
+use lifeboat_vault::VaultError;
 
 use crate::bench::{Bench, database};
 use crate::sample::CLINIC;
@@ -176,7 +177,7 @@ async fn a_killed_run_s_unlisted_chunks_are_named_by_a_verification_and_are_no_d
     bench.back_up().await;
     bench.sql(CHANGE);
     let script = Script::new();
-    script.add(Rule::always(Fault::Reject(lifeboat_vault::Refusal::Unavailable)).on(Operation::Put).under("backups/"));
+    script.add(Rule::always(Fault::Reject(lifeboat_bench::Refusal::Unavailable)).on(Operation::Put).under("backups/"));
     let process = bench.process_on(bench.stores.behind(&script, &script));
     process.back_up(&bench.request()).await.unwrap_err();
     let report = bench.verify_all().await;

@@ -1,9 +1,10 @@
 //! An off-site that is away: the backup is kept on the primary and marked, and a later run brings it over.
 
 use jiff::{SignedDuration, Timestamp};
+use lifeboat_bench::{Fault, Moment, Operation, Refusal, Rule, Script};
 use lifeboat_engine::{BackupRequest, EngineError};
 use lifeboat_model::{BackupId, Event, FindingKind, Outcome, Presence, Severity, Site, VerificationScope};
-use lifeboat_vault::{Fault, Moment, Operation, Refusal, Rule, Script, VaultError};
+use lifeboat_vault::VaultError;
 
 use crate::bench::{Bench, Process, database};
 use crate::sample::CLINIC;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use lifeboat_bench::{Fault, FaultyStore, Gate, Refusal, Rule, Script};
 use lifeboat_engine::{HealthRequest, check_health, look_at_health, status};
 use lifeboat_model::{AlertKind, AlertState, Outcome, Site, Standing, VerificationScope};
-use lifeboat_vault::{Fault, FaultyStore, Gate, ObjectStore, Refusal, Rule, Script, Sites};
+use lifeboat_vault::{ObjectStore, Sites};
 
 use crate::bench::{Bench, database};
 

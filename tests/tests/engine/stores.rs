@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use lifeboat_bench::{FaultyStore, HmacKey, MemoryStore, Script};
 use lifeboat_model::{BackupId, ChunkEntry, Lease, LedgerEntry, Manifest, Outcome, Site, Stream};
 use lifeboat_seal::{DataKeys, RawAesDataKeys, RawAesKey};
-use lifeboat_vault::{
-    FaultyStore, HmacKey, LedgerFilter, MacKey, MacKeys, MemoryStore, NewObject, ObjectStore, PutCondition, Repository,
-    Script, Sites,
-};
+use lifeboat_vault::{LedgerFilter, MacKey, MacKeys, NewObject, ObjectStore, PutCondition, Repository, Sites};
 
 use crate::bench::database;
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use lifeboat_bench::{Fault, Gate, Operation, Rule, Script};
 use lifeboat_engine::{BackupRequest, EngineError};
 use lifeboat_model::{Event, Outcome, Severity, Site};
-use lifeboat_vault::{Fault, Gate, Operation, Rule, Script, VaultError};
+use lifeboat_vault::VaultError;
 
 use crate::bench::Bench;
 use crate::sample::CLINIC;

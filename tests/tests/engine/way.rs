@@ -1,11 +1,12 @@
 //! The whole way: backup, verify, drill; from each site; with one site gone.
 
+use lifeboat_bench::{Fault, Refusal, Rule, Script};
 use lifeboat_engine::EngineError;
 use lifeboat_model::{
     AlertKind, AlertState, CopyFormat, Event, ListedBackup, Manifest, Outcome, Presence, RelationKind, RelationStatus,
     Severity, Site, VerificationScope,
 };
-use lifeboat_vault::{Fault, Refusal, Rule, Script, Sites};
+use lifeboat_vault::Sites;
 
 use crate::bench::{Bench, database};
 use crate::sample::{CLINIC, LARGE_OBJECTS, RELATIONS, ROWS};

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use lifeboat_local::{install, target_dir};
-use lifeboat_signals::PAGE_POLICY;
+use lifeboat_report::PAGE_POLICY;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

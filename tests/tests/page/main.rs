@@ -8,7 +8,7 @@ mod samples;
 use std::process::Stdio;
 
 use lifeboat_local::{PROMETHEUS, Venv};
-use lifeboat_signals::{exposition, page};
+use lifeboat_report::{exposition, page};
 use tokio::io::AsyncWriteExt;
 
 use browser::{Browser, Look};

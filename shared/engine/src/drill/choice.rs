@@ -8,7 +8,7 @@ use lifeboat_vault::Repository;
 
 use super::DrillRequest;
 use crate::error::EngineError;
-use crate::lifeboat::{newest_backup, random};
+use crate::lifeboat::newest_backup;
 
 /// A backup by name, or by a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) async fn choose(repository: &Repository, request: &DrillRequest) -> R
         BackupChoice::Newest => newest_backup(repository, &request.database, request.site).await?.ok_or_else(none),
         BackupChoice::Random => {
             let backups = repository.manifests(&request.database, request.site).await?;
-            let place = random() as usize % backups.len().max(1);
+            let place = fastrand::usize(..backups.len().max(1));
             backups.into_iter().nth(place).ok_or_else(none)
         }
     }

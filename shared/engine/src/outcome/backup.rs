@@ -1,7 +1,7 @@
 //! What is said about the end of a backup.
 
 use lifeboat_model::{AlertKind, Cleared, DatabaseName, Event, Manifest, Severity};
-use lifeboat_signals::{MetricsLine, Unit};
+use lifeboat_notify::{MetricsLine, Unit};
 
 use super::{End, Telling, failure_facts, name_of};
 use crate::error::EngineError;

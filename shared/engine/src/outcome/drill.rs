@@ -1,7 +1,7 @@
 //! What is said about the end of a drill.
 
 use lifeboat_model::{AlertKind, BackupId, Cleared, DatabaseName, DrillReport, Event, Severity, Site};
-use lifeboat_signals::{MetricsLine, Unit};
+use lifeboat_notify::{MetricsLine, Unit};
 
 use super::{End, Telling, failure_facts, name_of};
 use crate::drill::DrillRequest;

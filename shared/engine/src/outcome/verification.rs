@@ -3,7 +3,7 @@
 use lifeboat_model::{
     AlertKind, BackupId, Cleared, DatabaseName, Event, FindingKind, Severity, VerificationReport, VerificationScope,
 };
-use lifeboat_signals::{MetricsLine, Unit};
+use lifeboat_notify::{MetricsLine, Unit};
 
 use super::{End, SCOPE_FACT, Telling, failure_facts, name_of};
 use crate::error::EngineError;

@@ -9,7 +9,7 @@ use lifeboat_seal::{Header, open};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::bench::{Bench, back_up, backup_id, plaintexts, raw_keys};
+use lifeboat_bench::{Bench, back_up, backup_id, plaintexts, raw_keys};
 
 async fn opened(message: &[u8], purpose: &str, repository_id: &str) -> Vec<u8> {
     let header = Header::parse(message).unwrap().unwrap();

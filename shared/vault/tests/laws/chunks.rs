@@ -2,17 +2,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule};
 use lifeboat_model::{ChunkId, Finding, FindingKind, Manifest, Origin, Site, StoredChunk};
 use lifeboat_seal::{
     DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey, SealError,
 };
 use lifeboat_vault::{
-    CHUNK_LIMIT_BYTES, Fault, Gate, Listed, NewObject, ObjectStore, Operation, PutCondition, Refusal, Repository, Rule,
-    Scratch, Sites, StoreError, VaultError, WriteOptions, chunk_key,
+    CHUNK_LIMIT_BYTES, Listed, NewObject, ObjectStore, PutCondition, Repository, Scratch, Sites, StoreError,
+    VaultError, WriteOptions, chunk_key,
 };
 use proptest::prelude::*;
 
-use crate::bench::{Bench, back_up, backup_id, database, noise, now, plaintexts, raw_keys};
+use lifeboat_bench::{Bench, back_up, backup_id, database, noise, now, plaintexts, raw_keys};
 
 async fn read(repository: &Repository, site: Site, chunk: &StoredChunk) -> Result<Vec<u8>, VaultError> {
     let mut out = b"left over".to_vec();

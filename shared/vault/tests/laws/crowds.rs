@@ -1,27 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use lifeboat_model::{LedgerAct, Mandate, Outcome, Site};
-use lifeboat_vault::{
-    Fault, FaultyStore, LedgerFilter, Moment, ObjectStore, Operation, Refusal, Repository, Rule, Script, Sites,
-    VaultError, Walk,
-};
+use lifeboat_bench::{Fault, FaultyStore, Moment, Operation, Refusal, Rule, Script};
+use lifeboat_model::Site;
+use lifeboat_vault::{LedgerFilter, ObjectStore, Repository, Sites, VaultError, Walk};
 
-use crate::bench::{Bench, now};
-
-pub const TTL: SignedDuration = SignedDuration::from_mins(15);
-
-pub fn act(actor: &str) -> LedgerAct {
-    LedgerAct {
-        mandate: Mandate { actor: actor.to_owned(), reason: "a test".to_owned() },
-        action: "backup".to_owned(),
-        subject: "clinic".to_owned(),
-        outcome: Outcome::Completed,
-        detail: BTreeMap::new(),
-    }
-}
+use lifeboat_bench::{Bench, TTL, act, now};
 
 fn day(n: i64) -> jiff::Timestamp {
     now() + SignedDuration::from_hours(24 * n)

@@ -1,7 +1,8 @@
+use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule};
 use lifeboat_model::{ChunkId, EpochNumber, Site};
-use lifeboat_vault::{Fault, Gate, Listed, ObjectState, Operation, Refusal, Repository, Rule, VaultError};
+use lifeboat_vault::{Listed, ObjectState, Repository, VaultError};
 
-use crate::bench::{Bench, back_up, backup_id, database, everything};
+use lifeboat_bench::{Bench, back_up, backup_id, database, everything};
 
 async fn backed_up() -> (Bench, Repository) {
     let bench = Bench::new();

@@ -7,8 +7,9 @@ use jiff::SignedDuration;
 use lifeboat_model::{BackupId, Site};
 use lifeboat_vault::{Listed, ObjectState, Repository, Scratch, Sites, VaultError};
 
-use crate::bench::{Bench, back_up, backup_id, database, everything, noise, now, plaintexts, raw_keys};
-use crate::crowds::{act, healing};
+use crate::crowds::healing;
+use lifeboat_bench::act;
+use lifeboat_bench::{Bench, back_up, backup_id, database, everything, noise, now, plaintexts, raw_keys};
 
 const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
 

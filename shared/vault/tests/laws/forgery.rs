@@ -1,11 +1,10 @@
 //! Somebody who may write to one site, knows the format, and has no key of ours.
 
+use lifeboat_bench::{Fault, MemoryStore, Operation, Refusal, Rule};
 use lifeboat_model::{EpochNumber, PublicKey, RepositoryDocument, Site};
-use lifeboat_vault::{
-    Fault, Listed, MemoryStore, ObjectState, Operation, Refusal, Repository, Rule, VaultError, manifest_key, sha256,
-};
+use lifeboat_vault::{Listed, ObjectState, Repository, VaultError, manifest_key, sha256};
 
-use crate::bench::{Bench, assert_restores, back_up, backup_id, database};
+use lifeboat_bench::{Bench, assert_restores, back_up, backup_id, database};
 
 const ROOT: &str = "repository.json";
 
@@ -42,7 +41,7 @@ fn everything_of(store: &MemoryStore) -> Vec<(String, Vec<u8>)> {
 
 async fn verifier(bench: &Bench) -> Repository {
     // Healing needs no key of any site.
-    Repository::open_to_verify(bench.sites(), crate::bench::raw_keys(&["stranger"])).await.unwrap()
+    Repository::open_to_verify(bench.sites(), lifeboat_bench::raw_keys(&["stranger"])).await.unwrap()
 }
 
 #[tokio::test]
@@ -130,12 +129,12 @@ async fn an_epoch_that_one_site_alone_publishes_vouches_for_nothing() {
     back_up(&bench.repository().await, &backup_id(1), None).await.unwrap();
     let theirs = Bench::new();
     theirs.repository().await;
-    let later = crate::bench::now() + jiff::SignedDuration::from_hours(91 * 24);
+    let later = lifeboat_bench::now() + jiff::SignedDuration::from_hours(91 * 24);
     let repository = theirs.repository().await;
     let writer = repository.begin_writing(later).await.unwrap();
     assert_eq!(writer.epoch(), EpochNumber(2));
     let list = repository.chunk_list(&database(), &backup_id(2)).unwrap().finish().await.unwrap();
-    let manifest = crate::bench::manifest(&backup_id(2), writer.epoch(), list);
+    let manifest = lifeboat_bench::manifest(&backup_id(2), writer.epoch(), list);
     repository.publish(&manifest, writer.chunk_key()).await.unwrap();
 
     let mut longer = document(&bench.primary);
@@ -184,7 +183,7 @@ async fn a_holder_of_the_keys_needs_no_published_key() {
     let refused = repository.manifest(&database(), &backup_id(1), Site::Primary).await.unwrap_err();
     assert!(matches!(refused, VaultError::ManifestForged { .. }), "{refused:?}");
     // A backup that no verification could ever call sound is not begun.
-    let refused = repository.begin_writing(crate::bench::now()).await.err().unwrap();
+    let refused = repository.begin_writing(lifeboat_bench::now()).await.err().unwrap();
     assert!(matches!(refused, VaultError::Damaged { .. }), "{refused:?}");
 }
 
@@ -193,7 +192,7 @@ async fn a_document_at_the_root_is_never_replaced_by_one_with_fewer_epochs_nor_a
     let bench = Bench::new();
     bench.repository().await;
     let short = bench.offsite.bytes(ROOT).unwrap();
-    let later = crate::bench::now() + jiff::SignedDuration::from_hours(91 * 24);
+    let later = lifeboat_bench::now() + jiff::SignedDuration::from_hours(91 * 24);
     bench.repository().await.begin_writing(later).await.unwrap();
     let listed = Listed::repository();
 

@@ -1,7 +1,8 @@
+use lifeboat_bench::Moment;
 use lifeboat_model::{BackupId, Site};
-use lifeboat_vault::{Moment, Repository};
+use lifeboat_vault::Repository;
 
-use crate::bench::{Bench, assert_restores, back_up, backup_id, database};
+use lifeboat_bench::{Bench, assert_restores, back_up, backup_id, database};
 
 async fn whole_run(bench: &Bench, id: &BackupId) -> Result<(), lifeboat_vault::VaultError> {
     let repository = bench.open_or_create().await?;
@@ -52,7 +53,7 @@ async fn a_run_killed_at_any_request_leaves_no_false_backup_and_the_next_one_reu
             whole_run(&bench, &backup_id(2)).await.unwrap();
             let sent_again =
                 bench.script.log().iter().any(|(operation, key)| {
-                    *operation == lifeboat_vault::Operation::Put && chunks_before.contains(key)
+                    *operation == lifeboat_bench::Operation::Put && chunks_before.contains(key)
                 });
             assert!(!sent_again, "request {n}, {moment:?}: a stored chunk was sent again");
             let repository = bench.repository().await;

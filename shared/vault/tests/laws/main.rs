@@ -1,14 +1,12 @@
-//! The laws of the repository, tried on memory, on scripted faults and on the emulator's S3 and KMS.
+//! The laws of the repository, tried on memory and on scripted faults.
 
 // Clippy takes only functions marked as tests for tests; the bench beside them is one too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod bench;
 mod by_hand;
 mod chunks;
 mod crowds;
 mod damage;
-mod emulator;
 mod every_byte;
 mod forgery;
 mod killed;

@@ -1,7 +1,8 @@
+use lifeboat_bench::{Fault, Operation, Refusal, Rule};
 use lifeboat_model::{EpochNumber, Manifest, Site};
-use lifeboat_vault::{Fault, Operation, Refusal, Rule, StoreError, VaultError, manifest_key};
+use lifeboat_vault::{StoreError, VaultError, manifest_key};
 
-use crate::bench::{Bench, back_up, backup_id, database, entry, manifest, now};
+use lifeboat_bench::{Bench, back_up, backup_id, database, entry, manifest, now};
 
 #[tokio::test]
 async fn a_manifest_altered_under_its_old_signature_is_read_by_nobody() {

@@ -1,9 +1,10 @@
 use jiff::SignedDuration;
+use lifeboat_bench::{Fault, MemoryStore, Refusal, Rule};
 use lifeboat_model::Site;
-use lifeboat_vault::{Fault, MemoryStore, Refusal, Repository, Rule, Sites, VaultError};
+use lifeboat_vault::{Repository, Sites, VaultError};
 use std::sync::Arc;
 
-use crate::bench::{Bench, back_up, backup_id, database, now, raw_keys};
+use lifeboat_bench::{Bench, back_up, backup_id, database, now, raw_keys};
 
 const KEY: &str = "repository.json";
 
@@ -113,9 +114,9 @@ async fn a_new_primary_bucket_joins_the_old_repository_and_older_backups_stay_wh
     let repository = moved.repository().await;
     assert_eq!(repository.id(), bench.repository().await.id());
     back_up(&repository, &backup_id(2), None).await.unwrap();
-    crate::bench::assert_restores(&repository, &backup_id(1), Site::Offsite).await;
+    lifeboat_bench::assert_restores(&repository, &backup_id(1), Site::Offsite).await;
     for site in [Site::Primary, Site::Offsite] {
-        crate::bench::assert_restores(&repository, &backup_id(2), site).await;
+        lifeboat_bench::assert_restores(&repository, &backup_id(2), site).await;
     }
     assert_eq!(moved.primary.keys("chunks/"), moved.offsite.keys("chunks/"));
     assert_eq!(first.chunk_list.entries, 5);
@@ -131,5 +132,5 @@ async fn a_repository_on_one_site_backs_up_and_gains_the_other_later() {
     let repository = bench.repository().await;
     let second = back_up(&repository, &backup_id(2), Some(&first)).await.unwrap();
     assert_eq!(second.totals.new_chunks, 0);
-    crate::bench::assert_restores(&repository, &backup_id(2), Site::Offsite).await;
+    lifeboat_bench::assert_restores(&repository, &backup_id(2), Site::Offsite).await;
 }

@@ -1,4 +1,4 @@
-use lifeboat_vault::{Fault, FaultyStore, MemoryStore, Operation, Rule, Script, conformance};
+use lifeboat_bench::{Fault, FaultyStore, MemoryStore, Operation, Rule, Script, conformance};
 
 #[tokio::test]
 async fn memory_keeps_every_rule_of_the_port() {

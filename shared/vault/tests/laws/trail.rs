@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lifeboat_bench::{Fault, FaultyStore, HmacKey, Operation, Refusal, Rule, Script};
 use lifeboat_model::Site;
 use lifeboat_seal::DataKeyError;
 use lifeboat_vault::{
-    Anchor, Fault, FaultyStore, HmacKey, Ledger, LedgerFault, LedgerFilter, MacKey, MacKeys, NewObject, ObjectStore,
-    Operation, PutCondition, Refusal, Repository, Rule, Script, Sites, VaultError, Walk, WalkEnd, sha256,
+    Anchor, Ledger, LedgerFault, LedgerFilter, MacKey, MacKeys, NewObject, ObjectStore, PutCondition, Repository,
+    Sites, VaultError, Walk, WalkEnd, sha256,
 };
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, mac_key, mac_keys, now};
-use crate::crowds::{act, healing};
+use crate::crowds::healing;
+use lifeboat_bench::act;
+use lifeboat_bench::{Bench, mac_key, mac_keys, now};
 
 /// A ledger of five entries, and their keys.
 async fn trail() -> (Bench, Ledger, Vec<String>) {

@@ -4,21 +4,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifeboat_bench::RecordingOutbox;
 use lifeboat_engine::{
     BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Tally, Unwatched,
     VerifyRequest, backup, drill, verify,
 };
 use lifeboat_local::{PostgresOptions, PostgresServer};
+use lifeboat_model::Meter;
 use lifeboat_model::{BackupId, Mandate, Outcome, Policy, Site, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
-use lifeboat_signals::RecordingOutbox;
-use lifeboat_vault::{Meter, ObjectStore, Sites};
+use lifeboat_vault::{ObjectStore, Sites};
 use tokio::runtime::{Builder, Runtime};
 
-use super::mortal::{MortalKeys, MortalMacs, MortalStore};
 use crate::bench::database;
 use crate::stores::{BOTH, Stores, keys_of};
-use lifeboat_tests::{KillSwitch, PORTS, Point, PostgresWire};
+use lifeboat_bench::{KillPoint, KillSwitch, PORTS, PostgresWire};
+use lifeboat_bench::{MortalKeys, MortalMacs, MortalStore};
 
 /// Sessions of a run: two, so that requests of both are under way at once.
 const SESSIONS: usize = 2;
@@ -135,7 +136,7 @@ impl Field {
 
     /// Kills a run at a point, and looks at what it left. Returns that state in short, or nothing when the run ended
     /// well because it makes no such request, or none after it.
-    pub fn kill(&self, point: Point) -> Option<String> {
+    pub fn kill(&self, point: KillPoint) -> Option<String> {
         let at = format!("{:?}, {point:?}", self.verb);
         let switch = KillSwitch::new(Some(point));
         let stores = self.runtime.block_on(self.start.copy());

@@ -1,0 +1,127 @@
+//! EventBridge and SNS.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_sns::error::{BuildError, DisplayErrorContext};
+use aws_sdk_sns::types::MessageAttributeValue;
+use lifeboat_model::{Alert, Channel, Event};
+use lifeboat_notify::{Message, Outbox, SignalError};
+use serde_json::json;
+
+/// Events to one bus, alerts to one topic, and those for chat to another one: AWS chat subscribes like any HTTPS endpoint, and wants a
+/// form of its own. A bus or topic that is not configured takes nothing.
+pub struct AwsOutbox {
+    events: aws_sdk_eventbridge::Client,
+    bus: Option<String>,
+    notifications: aws_sdk_sns::Client,
+    topic: Option<String>,
+    chat_topic: Option<String>,
+}
+
+impl AwsOutbox {
+    /// `bus` is a name or ARN, the topics are ARNs. Time limits and retries are those of `config`.
+    pub fn new(config: &SdkConfig, bus: Option<String>, topic: Option<String>, chat_topic: Option<String>) -> Self {
+        Self {
+            events: aws_sdk_eventbridge::Client::new(config),
+            bus,
+            notifications: aws_sdk_sns::Client::new(config),
+            topic,
+            chat_topic,
+        }
+    }
+}
+
+#[async_trait]
+impl Outbox for AwsOutbox {
+    async fn publish(&self, event: &Event) -> Result<(), SignalError> {
+        let Some(bus) = &self.bus else { return Ok(()) };
+        let signal = event.detail_type();
+        let detail = serde_json::to_string(event)
+            .map_err(|source| SignalError::Unwritable { signal: signal.to_owned(), source })?;
+        let entry = PutEventsRequestEntry::builder()
+            .event_bus_name(bus)
+            .source(Event::SOURCE)
+            .detail_type(signal)
+            .detail(detail)
+            .build();
+        let answer = self.events.put_events().entries(entry).send().await;
+        let answer = answer.map_err(|source| not_sent(signal, "EventBridge", source))?;
+        // PutEvents answers 200 with the refusal inside.
+        match answer.entries().iter().find_map(|entry| entry.error_code()) {
+            Some(code) => Err(SignalError::Refused { signal: signal.to_owned(), code: code.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    async fn alert(&self, alert: &Alert) -> Result<(), SignalError> {
+        let message = Message::from(alert);
+        let said = json!({
+            "default": message.email,
+            "email": message.email,
+            "sms": message.sms,
+            "http": message.json.to_string(),
+            "https": message.json.to_string(),
+            "sqs": message.json.to_string(),
+            "lambda": message.json.to_string(),
+        });
+        let unsent = |source: BoxError| not_sent(alert.kind.as_str(), "SNS", source);
+        let attributes: HashMap<_, _> =
+            attributes(alert).map_err(|source| unsent(source.into()))?.into_iter().collect();
+        if let Some(topic) = &self.topic {
+            let request = self.notifications.publish().topic_arn(topic).subject(&message.subject);
+            let request = request.message_structure("json").message(said.to_string());
+            let request = request.set_message_attributes(Some(attributes.clone()));
+            request.send().await.map_err(|source| unsent(source.into()))?;
+        }
+        if let Some(topic) = self.chat_topic.as_ref().filter(|_| alert.channels.contains(&Channel::Chat)) {
+            let request = self.notifications.publish().topic_arn(topic).message(message.chat.to_string());
+            let request = request.set_message_attributes(Some(attributes));
+            match request.send().await {
+                Ok(_) => {}
+                Err(error) if alert.channels == [Channel::Chat] => return Err(unsent(error.into())),
+                // The others have it: they must not get it again because chat does not.
+                Err(error) => {
+                    let error = DisplayErrorContext(&error);
+                    tracing::error!(kind = %alert.kind, %error, "an alert did not get to chat");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A process that knows one of the topics alone leaves incidents to those that know both.
+    fn reaches_people(&self) -> bool {
+        self.topic.is_some() && self.chat_topic.is_some()
+    }
+}
+
+/// What subscriptions filter by.
+fn attributes(alert: &Alert) -> Result<Vec<(String, MessageAttributeValue)>, BuildError> {
+    let channels: Vec<&str> = alert.channels.iter().map(|channel| channel.as_str()).collect();
+    let texts = [
+        ("severity", Some(alert.severity.as_str())),
+        ("type", Some(alert.kind.as_str())),
+        ("state", Some(alert.state.as_str())),
+        ("database", alert.database.as_ref().map(|database| database.as_str())),
+        ("incident", alert.incident.as_deref()),
+    ];
+    let attribute = |kind, value: String| MessageAttributeValue::builder().data_type(kind).string_value(value).build();
+    let mut attributes = vec![("channel".to_owned(), attribute("String.Array", json!(channels).to_string())?)];
+    for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        attributes.push((name.to_owned(), attribute("String", value.to_owned())?));
+    }
+    Ok(attributes)
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn not_sent(
+    signal: &str,
+    service: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> SignalError {
+    SignalError::NotSent { signal: signal.to_owned(), service, source: source.into() }
+}

@@ -1,0 +1,261 @@
+//! The laws of the repository on the emulator's S3 and KMS, in two regions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use aws_sdk_kms::types::{KeySpec, KeyUsageType};
+use aws_sdk_s3::config::Credentials;
+use lifeboat_aws::{KmsDataKeys, KmsKey, KmsMacKey, S3Store, kms_client, s3_client};
+use lifeboat_bench::conformance;
+use lifeboat_local::Emulator;
+use lifeboat_model::Meter;
+use lifeboat_model::Site;
+use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
+use lifeboat_vault::{
+    LedgerFilter, Listed, MacKey, MacKeys, NewObject, ObjectState, ObjectStore, PutCondition, Repository, Sites,
+    StoreError, VaultError,
+};
+
+use lifeboat_bench::{assert_restores, back_up, backup_id, database, now};
+
+const REGIONS: [&str; 2] = ["eu-central-1", "eu-west-1"];
+
+struct Region {
+    s3: aws_sdk_s3::Client,
+    kms: aws_sdk_kms::Client,
+    key_arn: String,
+    mac_key_arn: String,
+    bucket: String,
+    meter: Meter,
+}
+
+impl Region {
+    async fn new(endpoint: &str, region: &'static str) -> Self {
+        let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await;
+        let (endpoint, meter) = (Some(endpoint), Meter::default());
+        let (s3, kms) = (s3_client(&shared, region, endpoint, &meter), kms_client(&shared, region, endpoint, &meter));
+        let bucket = format!("vault-{region}");
+        let location =
+            aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region.into()).build();
+        s3.create_bucket().bucket(&bucket).create_bucket_configuration(location).send().await.unwrap();
+        let key = kms.create_key().send().await.unwrap();
+        let key_arn = key.key_metadata().unwrap().arn().unwrap().to_owned();
+        let mac_key = kms.create_key().key_spec(KeySpec::Hmac256).key_usage(KeyUsageType::GenerateVerifyMac);
+        let mac_key_arn = mac_key.send().await.unwrap().key_metadata().unwrap().arn().unwrap().to_owned();
+        Self { s3, kms, key_arn, mac_key_arn, bucket, meter }
+    }
+
+    fn store(&self) -> S3Store {
+        S3Store::new(self.s3.clone(), &self.bucket)
+    }
+
+    fn mac_key(&self) -> Arc<dyn MacKey> {
+        Arc::new(KmsMacKey::new(self.kms.clone(), &self.mac_key_arn))
+    }
+
+    fn key(&self) -> KmsKey {
+        KmsKey::new(self.kms.clone(), &self.key_arn)
+    }
+}
+
+async fn bucket_bytes(region: &Region, key: &str) -> Vec<u8> {
+    let object = region.s3.get_object().bucket(&region.bucket).key(key).send().await.unwrap();
+    object.body.collect().await.unwrap().to_vec()
+}
+
+struct Cloud {
+    primary: Region,
+    offsite: Region,
+    // Dropped last: it ends the emulator.
+    _emulator: Emulator,
+}
+
+impl Cloud {
+    async fn start() -> Self {
+        let emulator = Emulator::start().await.unwrap();
+        let [near, far] = REGIONS;
+        Self {
+            primary: Region::new(emulator.endpoint(), near).await,
+            offsite: Region::new(emulator.endpoint(), far).await,
+            _emulator: emulator,
+        }
+    }
+
+    fn sites(&self) -> Sites {
+        Sites::new(Some(Arc::new(self.primary.store())), Some(Arc::new(self.offsite.store())))
+    }
+
+    fn keys(&self) -> Arc<dyn DataKeys> {
+        Arc::new(KmsDataKeys::new(self.primary.key(), Some(self.offsite.key())))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s3_keeps_every_rule_of_the_port() {
+    let cloud = Cloud::start().await;
+    conformance(&cloud.primary.store(), &cloud.offsite.store(), "suite").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_is_counted_as_it_is_billed() {
+    let Cloud { primary, _emulator, .. } = Cloud::start().await;
+    let store = primary.store();
+    let before = primary.meter.requests();
+    store.put("counted/one", NewObject::new("one"), PutCondition::CreateOnly).await.unwrap();
+    store.list("counted/", None).await.unwrap();
+    store.get("counted/one", 10).await.unwrap();
+    store.head("counted/one").await.unwrap();
+    store.head("counted/two").await.unwrap();
+    primary.mac_key().mac(b"one").await.unwrap();
+    let after = primary.meter.requests();
+    assert_eq!((after.writes - before.writes, after.reads - before.reads), (2, 3), "a listing is priced as a write");
+    assert_eq!(after.key_requests - before.key_requests, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_not_there_is_told_apart_from_an_object_that_is_not() {
+    let cloud = Cloud::start().await;
+    let nowhere = S3Store::new(cloud.primary.s3.clone(), "no-such-bucket-anywhere");
+    let refused = nowhere.get("x", 10).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NoBucket { .. }), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_region_with_its_key_alone() {
+    let cloud = Cloud::start().await;
+    let repository = Repository::open_or_create(cloud.sites(), cloud.keys(), now()).await.unwrap();
+    let first = back_up(&repository, &backup_id(1), None).await.unwrap();
+    // Nothing remembered: marks alone tell that everything is there.
+    let second = back_up(&repository, &backup_id(2), None).await.unwrap();
+    assert_eq!((first.totals.new_chunks, second.totals.new_chunks), (4, 0));
+
+    let mut entries = repository.chunk_entries(&first, Site::Primary).unwrap();
+    let chunk = Listed::chunk(&entries.next().await.unwrap().unwrap().chunk.unwrap());
+    let Region { s3, bucket, .. } = &cloud.primary;
+    s3.put_object().bucket(bucket).key(chunk.key()).body(b"spoiled".to_vec().into()).send().await.unwrap();
+    let state = repository.inspect(Site::Primary, &chunk).await.unwrap();
+    assert!(matches!(state, ObjectState::Size { actual_bytes: 7, .. }), "{state}");
+    repository.heal(Site::Primary, &chunk).await.unwrap();
+    let third = back_up(&repository, &backup_id(3), None).await.unwrap();
+    assert_eq!(third.totals.new_chunks, 0);
+
+    let mut spoiled = bucket_bytes(&cloud.primary, chunk.key()).await;
+    spoiled[100] ^= 1;
+    s3.put_object().bucket(bucket).key(chunk.key()).body(spoiled.into()).send().await.unwrap();
+    assert!(matches!(repository.inspect(Site::Primary, &chunk).await.unwrap(), ObjectState::Checksum { .. }));
+    repository.heal(Site::Primary, &chunk).await.unwrap();
+
+    let macs = MacKeys::new([(Site::Primary, cloud.primary.mac_key()), (Site::Offsite, cloud.offsite.mac_key())]);
+    let ledger = repository.ledger(&macs);
+    for actor in ["one", "two"] {
+        ledger.append(lifeboat_bench::act(actor), now()).await.unwrap();
+    }
+    let report = ledger.verify_chain().await.unwrap();
+    assert_eq!((report.entries, &report.vouched), (2, &[(Site::Primary, 2), (Site::Offsite, 2)].into()));
+    // A site that takes the place of the other brings its key along.
+    let swapped = MacKeys::new([(Site::Primary, cloud.offsite.mac_key()), (Site::Offsite, cloud.primary.mac_key())]);
+    let report = repository.ledger(&swapped).verify_chain().await.unwrap();
+    assert_eq!(
+        (report.is_proved(), report.entries),
+        (true, 2),
+        "a key is known by its ARN, whichever site it is set for"
+    );
+    let spoiled = bucket_bytes(&cloud.primary, "ledger/000000000002.json").await;
+    let spoiled = String::from_utf8(spoiled).unwrap().replace("two", "owt");
+    for region in [&cloud.primary, &cloud.offsite] {
+        let put = region.s3.put_object().bucket(&region.bucket).key("ledger/000000000002.json");
+        put.body(spoiled.clone().into_bytes().into()).send().await.unwrap();
+    }
+    let broken = ledger.verify_chain().await.unwrap_err();
+    assert!(matches!(broken, VaultError::LedgerBroken { .. }), "{broken:?}");
+    let leases = repository.leases().unwrap();
+    let mut held = leases.acquire("backup-clinic", "a", lifeboat_bench::TTL, now()).await.unwrap();
+    assert!(leases.acquire("backup-clinic", "b", lifeboat_bench::TTL, now()).await.is_err());
+    leases.renew(&mut held, lifeboat_bench::TTL, now()).await.unwrap();
+    leases.release(held, now()).await.unwrap();
+
+    cloud.primary.kms.disable_key().key_id(&cloud.primary.key_arn).send().await.unwrap();
+    let both_configured = Repository::open(cloud.sites(), cloud.keys()).await.unwrap();
+    assert_restores(&both_configured, &backup_id(3), Site::Offsite).await;
+    let offsite = Sites::new(None, Some(Arc::new(cloud.offsite.store())));
+    let alone = Repository::open(offsite, Arc::new(KmsDataKeys::new(cloud.offsite.key(), None))).await.unwrap();
+    assert_restores(&alone, &backup_id(2), Site::Offsite).await;
+    let refused = both_configured.begin_writing(now()).await.err().unwrap();
+    assert!(refused.hint().contains("Enable the key"), "{refused:?}");
+    assert_eq!(alone.manifests(&database(), Site::Offsite).await.unwrap().len(), 3);
+}
+
+/// Writers as different processes are: each with its own view of both sites and nothing but S3 between them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_entries_by_eight_writers_at_once_are_one_unbroken_chain_on_s3_and_kms() {
+    let cloud = Cloud::start().await;
+    Repository::open_or_create(cloud.sites(), cloud.keys(), now()).await.unwrap();
+    let macs = || MacKeys::new([(Site::Primary, cloud.primary.mac_key()), (Site::Offsite, cloud.offsite.mac_key())]);
+    let began = Instant::now();
+    let mut writers = Vec::new();
+    for writer in 0..8 {
+        let repository = Repository::open(cloud.sites(), cloud.keys()).await.unwrap();
+        let ledger = repository.ledger(&macs());
+        writers.push(tokio::spawn(async move {
+            for round in 0..125 {
+                ledger.append(lifeboat_bench::act(&format!("writer-{writer}-{round}")), now()).await.unwrap();
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    eprintln!("1,000 entries by 8 writers in {:?}", began.elapsed());
+    let began = Instant::now();
+    let ledger = Repository::open(cloud.sites(), cloud.keys()).await.unwrap().ledger(&macs());
+    let report = ledger.verify_chain().await.unwrap();
+    eprintln!("proved in {:?}; {:?}", began.elapsed(), cloud.primary.meter.requests());
+    assert_eq!((report.entries, report.vouched), (1000, [(Site::Primary, 1000), (Site::Offsite, 1000)].into()));
+    assert_eq!((report.behind, report.findings.len()), (0, 0));
+    let entries = ledger.entries(&LedgerFilter::default(), usize::MAX).await.unwrap();
+    let actors: BTreeSet<String> = entries.into_iter().map(|entry| entry.actor).collect();
+    assert_eq!(actors.len(), 1000, "each act is on record once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_given_by_anything_but_its_arn_is_refused_before_anything_is_sealed_under_it() {
+    let cloud = Cloud::start().await;
+    let id = cloud.primary.key_arn.rsplit('/').next().unwrap().to_owned();
+    let keys = KmsDataKeys::new(KmsKey::new(cloud.primary.kms.clone(), id), None);
+    let refused = keys.generate(&EncryptionContext::new()).await.unwrap_err();
+    assert!(matches!(refused, DataKeyError::WrappingKey { .. }), "{refused:?}");
+    let gone = KmsKey::new(cloud.primary.kms.clone(), format!("{}0", cloud.primary.key_arn));
+    let refused = KmsDataKeys::new(gone, None).generate(&EncryptionContext::new()).await.unwrap_err();
+    assert!(matches!(refused, DataKeyError::Disabled { .. }), "{refused:?}");
+}
+
+/// A server that takes connections and never answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_server_is_given_up_and_does_not_hang_the_run() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            held.push(connection);
+        }
+    });
+    let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .load()
+        .await;
+    let meter = Meter::default();
+    let store = S3Store::new(s3_client(&shared, "eu-central-1", Some(&endpoint), &meter), "bucket");
+    let began = std::time::Instant::now();
+    let refused = store.head("x").await.unwrap_err();
+    assert!(matches!(refused, StoreError::TimedOut { .. }), "{refused:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(40), "{:?}", began.elapsed());
+    assert!(meter.requests().reads > 1, "what is repeated is billed: {:?}", meter.requests());
+    silent.abort();
+}

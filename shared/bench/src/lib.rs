@@ -1,0 +1,31 @@
+//! The bench: what tests put in the place of the services, and the suites that say what a service must do.
+//!
+//! This crate owns the test doubles of every port (a store in memory, scripted faults, keys, an outbox that keeps), the switch that kills
+//! a process at any of its requests, and the conformance suite of [`ObjectStore`](lifeboat_vault::ObjectStore). It is for development: a
+//! crate that ships must not use it, and it must never know a verb.
+
+// All of it is test code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod conformance;
+mod faulty;
+mod keys;
+mod kill_switch;
+mod memory;
+mod mortal;
+mod outbox;
+mod postgres_wire;
+mod small_backup;
+
+pub use conformance::{Breach, conformance};
+pub use faulty::{Fault, FaultyStore, Gate, Moment, Operation, Refusal, Rule, Script};
+pub use keys::HmacKey;
+pub use kill_switch::{Course, KillMoment, KillPoint, KillSwitch, MOMENTS, PORTS, Port};
+pub use memory::MemoryStore;
+pub use mortal::{MortalKeys, MortalMacs, MortalStore};
+pub use outbox::RecordingOutbox;
+pub use postgres_wire::PostgresWire;
+pub use small_backup::{
+    Bench, TTL, act, assert_restores, back_up, backup_id, database, entry, everything, mac_key, mac_keys, manifest,
+    noise, now, plaintexts, raw_keys,
+};

@@ -1,0 +1,35 @@
+//! Who wants something done, and why.
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::NameError;
+
+/// Longest name of a person, in characters.
+pub const LONGEST_NAME: usize = 100;
+
+/// Longest reason, in characters: a sentence or two.
+pub const LONGEST_REASON: usize = 300;
+
+/// Who wants an act, and why: what the ledger says of everything that is done for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mandate {
+    /// `schedule`, `event`, an ARN that AWS vouched for, or `stated by` and a name that nobody vouched for.
+    pub actor: String,
+    /// The tick, the event, or a person's own words.
+    pub reason: String,
+}
+
+/// A person's words as they go on record, where they stay for years: short, in one line, and no connection string.
+///
+/// # Errors
+/// [`NameError::TooLong`], [`NameError::Unrecordable`]: neither repeats them.
+pub fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, NameError> {
+    if text.chars().count() > longest {
+        return Err(NameError::TooLong { name: name.to_owned(), longest });
+    }
+    let is_connection = text.contains("://") || text.to_ascii_lowercase().contains("password=");
+    if text.trim().is_empty() || text.chars().any(char::is_control) || is_connection {
+        return Err(NameError::Unrecordable(name.to_owned()));
+    }
+    Ok(text)
+}

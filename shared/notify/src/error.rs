@@ -1,0 +1,49 @@
+//! Why a signal did not leave.
+
+/// A signal that could not be handed over. Whoever reacts to signals must be able to meet one twice, so a retry is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum SignalError {
+    /// The request did not reach the service or was refused by it.
+    #[error("could not hand `{signal}` to {service}")]
+    NotSent {
+        /// The event's detail type or the alert's kind.
+        signal: String,
+        /// `EventBridge` or `SNS`.
+        service: &'static str,
+        /// What the service's client said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// EventBridge took the request and refused the entry.
+    #[error("EventBridge refused `{signal}`: `{code}`")]
+    Refused {
+        /// The event's detail type.
+        signal: String,
+        /// EventBridge's error code.
+        code: String,
+    },
+    /// The signal could not be written as JSON.
+    #[error("could not write `{signal}` as JSON")]
+    Unwritable {
+        /// The event's detail type.
+        signal: String,
+        /// The serializer's reason.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl SignalError {
+    /// What a person can do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotSent { service: "SNS", .. } => {
+                "check that the topic exists and that the function may publish to it"
+            }
+            Self::NotSent { .. } | Self::Refused { .. } => {
+                "check that the event bus exists and that the function may put events on it"
+            }
+            Self::Unwritable { .. } => "this is a defect in Lifeboat: please report it",
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! `RepositoryDocument`, `Lease`, `LedgerEntry`, `Finding`, reports) and the events that leave the system. It does no
 //! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
 
+mod advice;
 mod alert;
 mod backoff;
 mod checkup;
@@ -32,6 +33,7 @@ mod status;
 mod usage;
 mod verification;
 
+pub use advice::{Advice, Response};
 pub use alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
 pub use backoff::Backoff;
 pub use checkup::{Diagnosis, Verdict};

@@ -144,7 +144,7 @@ impl EngineError {
 
     /// The error and its causes in one line, for logs and messages.
     pub fn story(&self) -> String {
-        story(self)
+        lifeboat_model::story(self)
     }
 
     /// What a person can do about it: one sentence, without its full stop.
@@ -199,24 +199,4 @@ impl EngineError {
             Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),
         }
     }
-}
-
-/// Causes that are told at most: chains are short, and one that leads back to itself must end.
-const MOST_CAUSES: usize = 8;
-
-/// An error and its causes in one line. A cause that its error has quoted already is not repeated.
-pub fn story(error: &dyn std::error::Error) -> String {
-    let mut story = error.to_string();
-    let mut cause = error.source();
-    for _ in 0..MOST_CAUSES {
-        let Some(error) = cause else { break };
-        let text = error.to_string();
-        // Services end their sentences; ours go on.
-        let text = text.trim_end_matches('.');
-        if !story.ends_with(text) {
-            story.push_str(&format!(": {text}"));
-        }
-        cause = error.source();
-    }
-    story
 }

@@ -33,7 +33,7 @@ pub use catalog::{backups, show};
 pub use deadline::Deadline;
 pub use doctor::doctor;
 pub use drill::{BackupChoice, DrillRequest, DrillTarget, drill};
-pub use error::{EngineError, story};
+pub use error::EngineError;
 pub use expected::HealthRequest;
 pub use health::{check_health, look_at_health};
 pub use incidents::{acknowledge, incidents};

@@ -1,4 +1,4 @@
-//! What to do about a failure.
+//! What to do about a failure, and how it is put into one line.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ pub struct Advice {
 /// How the program responds to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Response {
-    /// The same call may succeed in a moment.
+    /// The cause may pass by itself: the same call, or the next run, may succeed.
     Retry,
     /// It will not succeed again by itself: the run fails.
     Fail,
@@ -23,7 +23,7 @@ pub enum Response {
 }
 
 impl Advice {
-    /// The same call may succeed in a moment; `hint` is for when it does not.
+    /// The cause may pass by itself; `hint` is for when it does not.
     pub fn retry(hint: impl Into<Cow<'static, str>>) -> Self {
         Self { response: Response::Retry, hint: hint.into() }
     }
@@ -42,4 +42,24 @@ impl Advice {
     pub fn defect() -> Self {
         Self::fail("this is a defect in Lifeboat: please report it with this message")
     }
+}
+
+/// Causes in a line, at most: chains are short, and one that leads back to itself must end.
+const MOST_CAUSES: usize = 8;
+
+/// An error and its causes in one line, for logs and messages. A cause that its error quotes already is not repeated.
+pub fn story(error: &dyn std::error::Error) -> String {
+    let mut story = error.to_string();
+    let mut cause = error.source();
+    for _ in 0..MOST_CAUSES {
+        let Some(error) = cause else { break };
+        let text = error.to_string();
+        // Services end their sentences; ours go on.
+        let text = text.trim_end_matches('.');
+        if !story.ends_with(text) {
+            story.push_str(&format!(": {text}"));
+        }
+        cause = error.source();
+    }
+    story
 }

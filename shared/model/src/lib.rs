@@ -33,7 +33,7 @@ mod status;
 mod usage;
 mod verification;
 
-pub use advice::{Advice, Response};
+pub use advice::{Advice, Response, story};
 pub use alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
 pub use backoff::Backoff;
 pub use checkup::{Diagnosis, Verdict};

@@ -92,7 +92,7 @@ impl RuntimeError {
 
     /// The error and its causes in one line.
     pub fn story(&self) -> String {
-        lifeboat_engine::story(self)
+        lifeboat_model::story(self)
     }
 }
 

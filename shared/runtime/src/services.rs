@@ -126,7 +126,7 @@ impl Services {
     /// The ARN under which AWS knows whoever runs this process, for the ledger; `None` when AWS does not say.
     pub async fn identity(&self) -> Option<String> {
         let said = Box::pin(caller_arn(&self.config)).await.inspect_err(|error| {
-            let error = lifeboat_engine::story(error);
+            let error = lifeboat_model::story(error);
             tracing::warn!(error, "AWS does not say who this is; the ledger will name who is stated");
         });
         said.ok()

@@ -1,20 +1,20 @@
-//! What a person at a terminal can do about a failure. The functions' hints speak of a deployment; here there is a shell.
+//! Hints for a person at a terminal. The functions' hints speak of a deployment; here there is a shell.
 
-use lifeboat_runtime::RuntimeError;
+use lifeboat_runtime::{ConnectionOrigin, RuntimeError};
 
 /// One sentence, without its full stop.
 pub fn of(error: &RuntimeError) -> String {
     match error {
         RuntimeError::Settings(_) => {
-            "export them in this shell; the deployed functions have the same variables, and README.md lists them"
+            "export them in this shell: README.md lists the variables, and the deployed functions have the same"
                 .to_owned()
         }
-        RuntimeError::Input(message) if message.contains("name one") => "name it with `--database`".to_owned(),
-        RuntimeError::Input(_) => "`lifeboat help` shows what can be given".to_owned(),
+        RuntimeError::SeveralDatabases(_) => "name it with `--database`".to_owned(),
+        RuntimeError::Input(_) => "`lifeboat help` shows the commands and their options".to_owned(),
         RuntimeError::UnknownDatabase(_) => {
-            "give the name that Lifeboat knows it by, and have it in `LIFEBOAT_DATABASES`".to_owned()
+            "use a name that is in `LIFEBOAT_DATABASES`, or add this one there".to_owned()
         }
-        RuntimeError::Connection { name, .. } if name.starts_with("--") => {
+        RuntimeError::Connection { origin: ConnectionOrigin::Option(_), .. } => {
             "give it as `postgres://user:password@host:5432/database`, in quotes".to_owned()
         }
         other => other.hint().trim_end_matches('.').to_owned(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use lifeboat_engine::{Lifeboat, acknowledge, incidents};
+use lifeboat_engine::{Run, acknowledge, incidents};
 use lifeboat_model::{Incident, IncidentName, IncidentState};
 use lifeboat_runtime::RuntimeError;
 
@@ -27,17 +27,17 @@ pub enum IncidentCommand {
 }
 
 /// Carries out `command`.
-pub async fn run(command: IncidentCommand, lifeboat: &Lifeboat, json: bool) -> Result<ExitCode, RuntimeError> {
+pub async fn execute(command: IncidentCommand, run: &Run, json: bool) -> Result<ExitCode, RuntimeError> {
     match command {
         IncidentCommand::List { all } => {
-            let mut listed = incidents(lifeboat).await?;
+            let mut listed = incidents(run).await?;
             let is_well = !listed.iter().any(Incident::is_open);
             listed.retain(|incident| all || incident.is_open());
             print(json, &listed, || of_incidents(&listed))?;
             Ok(exit(is_well))
         }
         IncidentCommand::Ack { name } => {
-            let taken = acknowledge(lifeboat, &name).await?;
+            let taken = acknowledge(run, &name).await?;
             print(json, &taken, || of_incidents(std::slice::from_ref(&taken)))?;
             Ok(ExitCode::SUCCESS)
         }

@@ -7,9 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use lifeboat_engine::{
-    ChainReport, LedgerFilter, Lifeboat, TrailRequest, ledger_entries, restore_ledger, verify_ledger,
-};
+use lifeboat_engine::{ChainReport, LedgerFilter, Run, TrailRequest, ledger_entries, restore_ledger, verify_ledger};
 use lifeboat_model::{BackupId, LedgerEntry, Outcome, Site};
 use lifeboat_runtime::{RuntimeError, Services};
 
@@ -86,20 +84,20 @@ impl From<Wanted> for LedgerFilter {
 }
 
 /// Carries out `command`.
-pub async fn run(
+pub async fn execute(
     command: LedgerCommand,
     services: &Services,
-    lifeboat: &Lifeboat,
+    run: &Run,
     json: bool,
 ) -> Result<ExitCode, RuntimeError> {
     match command {
         LedgerCommand::List { wanted, limit, site } => {
-            let entries = ledger_entries(lifeboat, site, &wanted.into(), limit).await?;
+            let entries = ledger_entries(run, site, &wanted.into(), limit).await?;
             print(json, &entries, || of_entries(&entries))?;
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::Verify { site } => {
-            let report = verify_ledger(lifeboat, site, |_, _| true).await?;
+            let report = verify_ledger(run, site, |_, _| true).await?;
             print(json, &report, || of_chain(&report))?;
             Ok(exit(report.is_proved() && report.is_sound()))
         }
@@ -112,7 +110,7 @@ pub async fn run(
                 }
                 written.is_ok()
             };
-            let report = verify_ledger(lifeboat, site, take).await?;
+            let report = verify_ledger(run, site, take).await?;
             eprint!("{}", of_chain(&report));
             Ok(exit(is_whole(&written) && report.is_proved() && report.is_sound()))
         }
@@ -126,7 +124,7 @@ pub async fn run(
                 written.is_ok()
             };
             let request = TrailRequest { backup_id: backup, until, site };
-            let report = restore_ledger(lifeboat, &databases, &request, take).await?;
+            let report = restore_ledger(run, &databases, &request, take).await?;
             let text = || format!("{}{brought} of them are in {}\n", of_chain(&report), into.display());
             print(json, &serde_json::json!({ "brought": brought, "report": report }), text)?;
             Ok(exit(is_whole(&written) && report.is_proved() && report.is_sound()))

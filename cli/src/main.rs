@@ -12,6 +12,7 @@ mod ledger;
 mod policy;
 mod progress_bar;
 mod table;
+mod verb;
 
 use arguments::Arguments;
 use clap::Parser;
@@ -19,7 +20,7 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let Arguments { json, reason, command } = Arguments::parse();
-    match command::run(command, json, reason).await {
+    match command::execute(command, json, reason).await {
         Ok(outcome) => outcome,
         Err(error) => {
             eprintln!("lifeboat: {}\n  hint: {}", error.story(), advice::of(&error));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use lifeboat_engine::{Adopted, Lifeboat, adopt_policy};
+use lifeboat_engine::{Adopted, Run, adopt_policy};
 use lifeboat_model::{Policy, PolicyFault};
 use lifeboat_runtime::{RuntimeError, Services};
 use serde_json::json;
@@ -41,10 +41,10 @@ pub fn check(file: &Path, json: bool) -> Result<ExitCode, RuntimeError> {
 }
 
 /// Carries out a command that needs the parameter.
-pub async fn run(
+pub async fn execute(
     command: PolicyCommand,
     services: &Services,
-    lifeboat: &Lifeboat,
+    run: &Run,
     json: bool,
 ) -> Result<ExitCode, RuntimeError> {
     match command {
@@ -71,8 +71,8 @@ pub async fn run(
                 print(json, &lines(&faults), || of_faults(&file.display().to_string(), &faults))?;
                 return Ok(ExitCode::FAILURE);
             }
-            let versions = services.push_policy(&text, &lifeboat.mandate.reason).await?;
-            let adopted = adopt_policy(lifeboat, Ok(&versions)).await?;
+            let versions = services.push_policy(&text, &run.mandate.reason).await?;
+            let adopted = adopt_policy(run, Ok(&versions)).await?;
             let version = versions.in_place.version;
             print(json, &json!({ "version": version }), || match adopted {
                 Adopted::New | Adopted::Unchanged => format!("version {version} is in force\n"),

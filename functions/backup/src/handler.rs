@@ -1,6 +1,7 @@
 //! One invocation of `backup`: a tick asks for backups, a request is carried out.
 
 use lifeboat_engine::{BackupRequest, backup, request_backups};
+use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError};
 use serde_json::{Value, json};
 
@@ -12,16 +13,17 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
     match invocation.input {
         Request::Tick { at, mandate } => {
             let databases: Vec<_> = services.settings.databases.iter().map(|database| database.name.clone()).collect();
-            let lifeboat = services.lifeboat(invocation.run, &mandate).await;
-            request_backups(&lifeboat, &databases, at).await?;
+            let run = services.run(invocation.call, Some(Act::Backup), &mandate).await;
+            request_backups(&run, &databases, at).await?;
             Ok(json!({"requested": databases}))
         }
-        Request::Backup { database, requested_at, mandate } => {
+        Request::Backup { database, asked, mandate } => {
             let source = services.source(&database).await?;
-            let lifeboat = services.lifeboat(invocation.run, &mandate).await;
-            match backup(&lifeboat, &BackupRequest { database, source, requested_at }).await {
-                // A request that was delivered twice: nothing is wrong, and Lambda need not try again.
-                Err(error) if error.is_underway() && requested_at.is_some() => Ok(json!({"underway": error.story()})),
+            let run = services.run(invocation.call, Some(Act::Backup), &mandate).await;
+            let request = BackupRequest { database, source, asked };
+            match backup(&run, &request).await {
+                // A request that was delivered twice: nothing is wrong, and Lambda need not retry.
+                Err(error) if request.is_underway(&error) => Ok(json!({"underway": error.story()})),
                 Err(error) => Err(error.into()),
                 Ok(backup) => {
                     Ok(json!({"backup_id": backup.backup_id, "totals": backup.totals, "seconds": backup.seconds}))

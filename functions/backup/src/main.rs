@@ -3,10 +3,10 @@
 mod handler;
 mod request;
 
-use lifeboat_engine::Verb;
+use lifeboat_model::Act;
 use lifeboat_runtime::serve;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    serve(Verb::Backup, handler::handle).await
+    serve(Act::Backup, handler::handle).await
 }

@@ -1,10 +1,9 @@
 //! What can be asked of the function `backup`.
 
 use jiff::Timestamp;
-use lifeboat_model::{DatabaseName, Mandate};
-use lifeboat_runtime::{
-    Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, by_schedule, order, quotable,
-};
+use lifeboat_engine::Asked;
+use lifeboat_model::{Act, DatabaseName, Event, Mandate, SCHEDULE};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, by_schedule, order};
 use serde::Deserialize;
 
 /// The function's inputs, read.
@@ -21,15 +20,12 @@ pub enum Request {
     Backup {
         /// Which.
         database: DatabaseName,
-        /// Since when that has been wanted; a person's order is always carried out.
-        requested_at: Option<Timestamp>,
+        /// Since when it is wanted.
+        asked: Asked,
         /// Who asked, and why, for the ledger.
         mandate: Mandate,
     },
 }
-
-/// What a tick's requests say of their trigger.
-const SCHEDULE: &str = "schedule";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,26 +43,23 @@ enum ScheduleTrigger {
     Schedule,
 }
 
-#[derive(Deserialize)]
-struct Requested {
-    database: DatabaseName,
-    requested_at: Timestamp,
-    trigger: String,
-}
-
 impl Input for Request {
     fn read(trigger: Trigger, _: &Settings) -> Result<Self, RuntimeError> {
         match trigger {
-            Trigger::Event { kind, detail } if kind == "Backup Requested" => {
-                let Requested { database, requested_at, trigger } = order(detail)?;
-                // Whoever may put events on the bus states the trigger; only a tick's own is taken at its word.
-                let mandate = if trigger == SCHEDULE { by_schedule(requested_at) } else { by_event(&kind) };
-                Ok(Self::Backup { database, requested_at: Some(requested_at), mandate })
-            }
-            Trigger::Event { kind, .. } => {
-                Err(RuntimeError::Input(format!("the event `{}` starts no backup", quotable(&kind))))
-            }
             Trigger::Order(value) => Self::ordered(order(value)?),
+            Trigger::Event(event) => {
+                let detail_type = event.detail_type();
+                match *event {
+                    Event::BackupRequested { database, requested_at, ref trigger } => {
+                        // Everyone who may put events on the bus can state a trigger: only a tick's own is believed.
+                        let is_scheduled = trigger == SCHEDULE;
+                        let mandate = if is_scheduled { by_schedule(requested_at) } else { by_event(detail_type) };
+                        Ok(Self::Backup { database, asked: Asked::Since(requested_at), mandate })
+                    }
+                    other => Err(Trigger::Event(Box::new(other)).starts_no(Act::Backup)),
+                }
+            }
+            other => Err(other.starts_no(Act::Backup)),
         }
     }
 
@@ -93,7 +86,7 @@ impl Request {
             }
             (None, None, Some(database)) => {
                 let mandate = by_order(None, requested_by.as_deref(), reason.as_deref())?;
-                Ok(Self::Backup { database, requested_at: None, mandate })
+                Ok(Self::Backup { database, asked: Asked::Now, mandate })
             }
             _ => {
                 let wanted = "give `database`, or `trigger` `schedule` with `scheduled_time`";

@@ -2,7 +2,8 @@
 
 mod request;
 
-use lifeboat_engine::{HealthRequest, Verb, check_health};
+use lifeboat_engine::{HealthRequest, check_health};
+use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError, serve};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use request::Request;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    serve(Verb::Health, handle).await
+    serve(Act::Health, handle).await
 }
 
 async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
@@ -19,7 +20,7 @@ async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> 
     let policy = policy.as_ref().map(Result::as_ref);
     let in_place = policy.and_then(Result::ok).map(|versions| &versions.in_place);
     let mandate = &invocation.input.mandate;
-    let lifeboat = services.lifeboat_under(invocation.run, mandate, in_place).await;
+    let run = services.run_under(invocation.call, Some(Act::Health), mandate, in_place).await;
     let request = HealthRequest { databases: services.databases(None)?, drills: services.settings.drills };
-    Ok(json!(check_health(&lifeboat, &request, policy).await?))
+    Ok(json!(check_health(&run, &request, policy).await?))
 }

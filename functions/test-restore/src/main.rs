@@ -2,7 +2,8 @@
 
 mod request;
 
-use lifeboat_engine::{DrillRequest, DrillTarget, Verb, drill};
+use lifeboat_engine::{DrillRequest, DrillTarget, Several, drill};
+use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError, serve};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use request::Request;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    serve(Verb::TestRestore, handle).await
+    serve(Act::TestRestore, handle).await
 }
 
 async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
@@ -18,16 +19,12 @@ async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> 
     let request = invocation.input;
     let databases = services.databases(request.database.as_ref())?;
     let into = DrillTarget::Scratch(services.scratch().await?);
-    let lifeboat = services.lifeboat(invocation.run, &request.mandate).await;
-    let mut reports = Vec::new();
-    let mut failure = None;
+    let run = services.run(invocation.call, Some(Act::TestRestore), &request.mandate).await;
+    let mut drills = Several::default();
     for database in databases {
-        let drilled = DrillRequest { database, backup: request.backup.clone(), site: request.site, into: into.clone() };
-        // One database's trouble must not keep the others from being drilled.
-        match drill(&lifeboat, &drilled).await {
-            Ok(report) => reports.push(report),
-            Err(error) => failure = Some(error),
-        }
+        let (backup, site, into) = (request.backup.clone(), request.site, into.clone());
+        let drilled = DrillRequest { database: database.clone(), backup, site, into };
+        drills.push(database, drill(&run, &drilled).await);
     }
-    failure.map_or(Ok(json!(reports)), |error| Err(error.into()))
+    Ok(json!(drills.into_result()?))
 }

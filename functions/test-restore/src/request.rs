@@ -1,10 +1,8 @@
 //! What can be asked of the function `test-restore`.
 
 use lifeboat_engine::BackupChoice;
-use lifeboat_model::{BackupId, DatabaseName, Mandate, NameError, Site};
-use lifeboat_runtime::{
-    Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, input_error, order, quotable,
-};
+use lifeboat_model::{Act, DatabaseName, Event, Mandate, NameError, Site};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, input_error, order};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,12 +20,6 @@ pub struct Request {
 }
 
 #[derive(Deserialize)]
-struct Verified {
-    database: DatabaseName,
-    backup_id: BackupId,
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
     trigger: Option<String>,
@@ -42,15 +34,19 @@ struct Order {
 impl Input for Request {
     fn read(trigger: Trigger, _: &Settings) -> Result<Self, RuntimeError> {
         match trigger {
-            Trigger::Event { kind, detail } if kind == "Verification Completed" => {
-                let Verified { database, backup_id } = order(detail)?;
-                let backup = BackupChoice::Id(backup_id);
-                Ok(Self { database: Some(database), backup, site: Site::Primary, mandate: by_event(&kind) })
-            }
-            Trigger::Event { kind, .. } => {
-                Err(RuntimeError::Input(format!("the event `{}` starts no drill", quotable(&kind))))
-            }
             Trigger::Order(value) => Self::ordered(order(value)?),
+            Trigger::Event(event) => {
+                let detail_type = event.detail_type();
+                match *event {
+                    Event::VerificationCompleted { database, backup_id: Some(backup_id), .. } => {
+                        let mandate = by_event(detail_type);
+                        let backup = BackupChoice::Id(backup_id);
+                        Ok(Self { database: Some(database), backup, site: Site::Primary, mandate })
+                    }
+                    other => Err(Trigger::Event(Box::new(other)).starts_no(Act::TestRestore)),
+                }
+            }
+            other => Err(other.starts_no(Act::TestRestore)),
         }
     }
 

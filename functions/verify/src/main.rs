@@ -2,7 +2,8 @@
 
 mod request;
 
-use lifeboat_engine::{Verb, VerifyRequest, verify};
+use lifeboat_engine::{Several, VerifyRequest, verify};
+use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError, serve};
 use serde_json::{Value, json};
 
@@ -10,24 +11,19 @@ use request::Request;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    serve(Verb::Verify, handle).await
+    serve(Act::Verify, handle).await
 }
 
 async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
     let services = &invocation.services;
     let request = invocation.input;
     let databases = services.databases(request.database.as_ref())?;
-    let lifeboat = services.lifeboat(invocation.run, &request.mandate).await;
-    let mut reports = Vec::new();
-    let mut failure = None;
+    let run = services.run(invocation.call, Some(Act::Verify), &request.mandate).await;
+    let mut verifications = Several::default();
     for database in databases {
-        // One database's trouble must not keep the others from being looked at.
-        match verify(&lifeboat, &VerifyRequest { database, scope: request.scope.scope(lifeboat.policy.rotation_days) })
-            .await
-        {
-            Ok(report) => reports.push(report),
-            Err(error) => failure = Some(error),
-        }
+        let scope = request.scope.scope(run.policy.rotation_days);
+        let verified = VerifyRequest { database: database.clone(), scope };
+        verifications.push(database, verify(&run, &verified).await);
     }
-    failure.map_or(Ok(json!(reports)), |error| Err(error.into()))
+    Ok(json!(verifications.into_result()?))
 }

@@ -1,8 +1,8 @@
 //! What can be asked of the function `verify`.
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DatabaseName, Mandate, VerificationScope};
-use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, order, quotable};
+use lifeboat_model::{Act, BackupId, DatabaseName, Event, Mandate, VerificationScope};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, order};
 use serde::Deserialize;
 
 /// The function's inputs, read.
@@ -37,12 +37,6 @@ impl Wanted {
             }
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Completed {
-    database: DatabaseName,
-    backup_id: BackupId,
 }
 
 #[derive(Deserialize)]
@@ -83,15 +77,18 @@ impl Input for Request {
 impl Request {
     fn of(trigger: Trigger) -> Result<Self, RuntimeError> {
         match trigger {
-            Trigger::Event { kind, detail } if kind == "Backup Completed" => {
-                let Completed { database, backup_id } = order(detail)?;
-                let scope = Wanted::Scope(VerificationScope::Backup { backup_id });
-                Ok(Self { database: Some(database), scope, mandate: by_event(&kind) })
-            }
-            Trigger::Event { kind, .. } => {
-                Err(RuntimeError::Input(format!("the event `{}` starts no verification", quotable(&kind))))
-            }
             Trigger::Order(value) => Self::ordered(order(value)?),
+            Trigger::Event(event) => {
+                let detail_type = event.detail_type();
+                match *event {
+                    Event::BackupCompleted { database, backup_id, .. } => {
+                        let scope = Wanted::Scope(VerificationScope::Backup { backup_id });
+                        Ok(Self { database: Some(database), scope, mandate: by_event(detail_type) })
+                    }
+                    other => Err(Trigger::Event(Box::new(other)).starts_no(Act::Verify)),
+                }
+            }
+            other => Err(other.starts_no(Act::Verify)),
         }
     }
 
@@ -122,7 +119,7 @@ mod tests {
     use super::*;
 
     fn read(payload: Value) -> Result<Request, RuntimeError> {
-        Request::of(Trigger::from(payload))
+        Request::of(Trigger::read(payload)?)
     }
 
     #[test]

@@ -39,8 +39,7 @@ impl Outbox for AwsOutbox {
     async fn publish(&self, event: &Event) -> Result<(), SignalError> {
         let Some(bus) = &self.bus else { return Ok(()) };
         let signal = event.detail_type();
-        let detail = serde_json::to_string(event)
-            .map_err(|source| SignalError::Unwritable { signal: signal.to_owned(), source })?;
+        let detail = event.detail().map_err(|source| SignalError::Unwritable { signal: signal.to_owned(), source })?;
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(bus)
             .source(Event::SOURCE)
@@ -101,12 +100,13 @@ impl Outbox for AwsOutbox {
 /// What subscriptions filter by.
 fn attributes(alert: &Alert) -> Result<Vec<(String, MessageAttributeValue)>, BuildError> {
     let channels: Vec<&str> = alert.channels.iter().map(|channel| channel.as_str()).collect();
+    let incident = alert.incident.as_ref().map(ToString::to_string);
     let texts = [
         ("severity", Some(alert.severity.as_str())),
         ("type", Some(alert.kind.as_str())),
         ("state", Some(alert.state.as_str())),
         ("database", alert.database.as_ref().map(|database| database.as_str())),
-        ("incident", alert.incident.as_deref()),
+        ("incident", incident.as_deref()),
     ];
     let attribute = |kind, value: String| MessageAttributeValue::builder().data_type(kind).string_value(value).build();
     let mut attributes = vec![("channel".to_owned(), attribute("String.Array", json!(channels).to_string())?)];

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    BackupId, BackupState, ChunkEntry, ChunkList, DatabaseName, LedgerAct, MANIFEST_FORMAT, Mandate, Manifest, Outcome,
-    Phases, RowDigest, Site, Source, StoredChunk, Stream, Totals,
+    Act, BackupId, BackupState, ChunkEntry, ChunkList, DatabaseName, LedgerAct, MANIFEST_FORMAT, Mandate, Manifest,
+    Outcome, Phases, RowDigest, Site, Source, StoredChunk, Stream, Totals,
 };
 use lifeboat_seal::{DataKeys, RawAesDataKeys, RawAesKey};
 use lifeboat_vault::{
@@ -22,7 +22,7 @@ pub const TTL: SignedDuration = SignedDuration::from_mins(15);
 pub fn act(actor: &str) -> LedgerAct {
     LedgerAct {
         mandate: Mandate { actor: actor.to_owned(), reason: "a test".to_owned() },
-        action: "backup".to_owned(),
+        action: Act::Backup,
         subject: "clinic".to_owned(),
         outcome: Outcome::Completed,
         detail: BTreeMap::new(),

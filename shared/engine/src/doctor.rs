@@ -7,7 +7,8 @@ use lifeboat_postgres::{Check, Checked, ConnectionSettings};
 use lifeboat_vault::{check_keys, check_mac_keys, check_site};
 
 use crate::error::EngineError;
-use crate::lifeboat::Lifeboat;
+use crate::ports::work_folder;
+use crate::run::Run;
 
 /// What a backup may need in its work folder: the schema archive and the roles. Some 1 KB for each object of the schema makes
 /// this enough for tens of thousands of them.
@@ -19,25 +20,25 @@ const PIECE_BYTES: usize = 1024 * 1024;
 /// Looks at the database, the tools, the work folder, both sites and the keys of both. What is wrong is the answer, and no error.
 ///
 /// Writes one small object to each site, the same at every call.
-pub async fn doctor(lifeboat: &Lifeboat, source: &ConnectionSettings) -> Vec<Diagnosis> {
+pub async fn doctor(run: &Run, source: &ConnectionSettings) -> Vec<Diagnosis> {
     let mut all = Vec::new();
-    match lifeboat.tools().await {
+    match run.ports.tools().await {
         Ok(tools) => {
-            let checks = lifeboat_postgres::doctor(source, &tools, &lifeboat.policy.left_out).await;
+            let checks = lifeboat_postgres::doctor(source, &tools, &run.policy.left_out).await;
             all.extend(checks.into_iter().map(of_database));
         }
         Err(error) => all.push(failed("tools", &error)),
     }
-    all.push(check_work_folder(lifeboat));
-    for site in lifeboat.sites.names() {
-        match lifeboat.sites.get(site) {
+    all.push(check_work_folder());
+    for site in run.ports.sites.names() {
+        match run.ports.sites.get(site) {
             Ok(store) => all.extend(check_site(store).await),
             Err(error) => all.push(failed(&site.to_string(), &error.into())),
         }
     }
-    let sites = lifeboat.sites.names();
-    all.extend(check_keys(&*lifeboat.keys, &sites).await);
-    all.extend(check_mac_keys(&lifeboat.macs, &sites).await);
+    let sites = run.ports.sites.names();
+    all.extend(check_keys(&*run.ports.keys, &sites).await);
+    all.extend(check_mac_keys(&run.ports.macs, &sites).await);
     all
 }
 
@@ -54,8 +55,8 @@ fn failed(check: &str, error: &EngineError) -> Diagnosis {
 }
 
 /// Written and not asked for: a quota and a full disk answer alike.
-fn check_work_folder(lifeboat: &Lifeboat) -> Diagnosis {
-    let tried = lifeboat.work_folder().and_then(|folder| {
+fn check_work_folder() -> Diagnosis {
+    let tried = work_folder().and_then(|folder| {
         let path = folder.path().join("space");
         let unusable = |source| EngineError::WorkFolder { path: path.display().to_string(), source };
         let mut file = std::fs::File::create(&path).map_err(unusable)?;

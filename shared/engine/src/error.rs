@@ -40,7 +40,7 @@ pub enum EngineError {
         /// How long it had.
         seconds: u64,
     },
-    /// Something that is not worth more waiting.
+    /// An answer that is not worth more waiting.
     #[error("there was no answer within {seconds} s")]
     NoAnswer {
         /// How long it had.
@@ -128,6 +128,14 @@ pub enum EngineError {
         #[source]
         source: SignalError,
     },
+    /// Some of several databases failed; the reports of the others were kept.
+    #[error("{} of {total} databases failed: {}", failures.len(), stories(failures))]
+    SomeFailed {
+        /// Databases in all.
+        total: usize,
+        /// Each that failed, and why.
+        failures: Vec<(DatabaseName, EngineError)>,
+    },
     /// The run did what it was asked, and could not say so.
     #[error("the run ended well, but could not be announced")]
     Unannounced(#[source] SignalError),
@@ -137,8 +145,8 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether another run is at work on the same thing.
-    pub fn is_underway(&self) -> bool {
+    /// Whether another run holds the lease.
+    pub fn is_lease_held(&self) -> bool {
         matches!(self, Self::Vault(VaultError::LeaseHeld { .. }))
     }
 
@@ -195,8 +203,15 @@ impl EngineError {
                  brings it over"
                     .to_owned()
             }
+            Self::SomeFailed { failures, .. } => failures.first().map(|(_, error)| error.hint()).unwrap_or_default(),
             Self::Unrequested { source, .. } | Self::Unannounced(source) => source.hint().to_owned(),
             Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),
         }
     }
+}
+
+fn stories(failures: &[(DatabaseName, EngineError)]) -> String {
+    let stories: Vec<String> =
+        failures.iter().map(|(database, error)| format!("`{database}`: {}", error.story())).collect();
+    stories.join("; ")
 }

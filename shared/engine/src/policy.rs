@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    AlertKind, Cleared, IncidentName, LedgerAct, Mandate, Outcome, Policy, PolicyAge, PolicyDocument, PolicyFault,
-    PolicyVersions, Sighting,
+    Act, AlertKind, Cleared, Fact, Facts, IncidentName, IncidentSubject, LedgerAct, Mandate, Outcome, Policy,
+    PolicyAge, PolicyDocument, PolicyFault, PolicyVersions, Sighting, Wrong,
 };
 use lifeboat_vault::{Sites, States, VaultError, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::within;
 use crate::error::EngineError;
-use crate::incidents::{self, WHOLE};
-use crate::ledger::put_on_record;
-use crate::lifeboat::Lifeboat;
+use crate::incidents;
+use crate::run::Run;
 
 /// The state's name.
 const POLICY: &str = "policy";
@@ -90,14 +89,11 @@ pub async fn policy_in_force(sites: &Sites, document: Option<&PolicyDocument>) -
 /// # Errors
 /// What keeps the state from being read or written, or a change from being put on record: the next look tries again.
 /// [`EngineError::Unannounced`].
-pub async fn adopt_policy(
-    lifeboat: &Lifeboat,
-    versions: Result<&PolicyVersions, &(String, String)>,
-) -> Result<Adopted, EngineError> {
-    let name = IncidentName::new(AlertKind::PolicyRefused, WHOLE);
+pub async fn adopt_policy(run: &Run, versions: Result<&PolicyVersions, &Wrong>) -> Result<Adopted, EngineError> {
+    let name = IncidentName::new(AlertKind::PolicyRefused, IncidentSubject::Repository);
     let faults = versions.ok().and_then(|versions| Policy::from_toml(&versions.in_place.text).err());
     let wrong = match (versions, &faults) {
-        (Err((what, hint)), _) => {
+        (Err(Wrong { what, hint }), _) => {
             let (what, hint) = (what.clone(), hint.clone());
             Some(Sighting { what, hint, database: None, part: None, facts: Vec::new() })
         }
@@ -105,16 +101,16 @@ pub async fn adopt_policy(
         (Ok(_), None) => None,
     };
     let change = match &wrong {
-        Some(sighting) => Some(incidents::seen(lifeboat, &name, sighting).await),
-        None => incidents::cleared(lifeboat, &name, &Cleared::All).await,
+        Some(sighting) => Some(incidents::report(run, &name, sighting).await),
+        None => incidents::clear(run, &name, &Cleared::All).await,
     };
-    let told = incidents::send(lifeboat, change.as_slice()).await;
+    let told = incidents::send(run, change.as_slice()).await;
     let incident = change.map(|change| change.to_string());
     let is_new = match versions {
-        Ok(versions) => keep(lifeboat, versions, incident).await?,
+        Ok(versions) => keep(run, versions, incident).await?,
         Err(_) => false,
     };
-    put_on_record_what_is_not(lifeboat).await?;
+    put_on_record_what_is_not(run).await?;
     told.map(|()| match faults {
         Some(faults) => Adopted::Refused(faults),
         None if is_new => Adopted::New,
@@ -123,24 +119,25 @@ pub async fn adopt_policy(
 }
 
 /// Keeps what is to be in force, and with it what must be put on record. Whether something else is in force than before.
-async fn keep(lifeboat: &Lifeboat, versions: &PolicyVersions, incident: Option<String>) -> Result<bool, EngineError> {
+async fn keep(run: &Run, versions: &PolicyVersions, incident: Option<String>) -> Result<bool, EngineError> {
     let PolicyVersions { in_place, history } = versions;
-    let states = States::new(&lifeboat.sites);
+    let states = States::new(&run.ports.sites);
     let state = states.read::<Kept>(POLICY).await?;
     let before = state.value.clone().unwrap_or_default();
     let mut kept = before.clone();
     let unseen = history.iter().flatten().filter(|document| Some(document.age()) > before.seen);
     for document in unseen {
-        let mut facts = vec![("before_sha256", kept.good_sha256.clone().unwrap_or_else(|| "none".to_owned()))];
+        let before_sha256 = kept.good_sha256.clone().unwrap_or_else(|| "none".to_owned());
+        let mut facts = Facts::new().with(Fact::BeforeSha256, before_sha256);
         let is_good = Policy::from_toml(&document.text).is_ok();
         if is_good {
             kept.document = Some(document.clone());
             kept.good_sha256 = Some(sha256(document.text.as_bytes()).to_string());
         } else if document.version == in_place.version {
-            facts.extend(incident.iter().map(|incident| ("incident", incident.clone())));
+            facts = facts.with_some(Fact::Incident, incident.as_ref());
         }
         let outcome = if is_good { Outcome::Completed } else { Outcome::Failed };
-        kept.unrecorded.push_back(act(lifeboat, document, outcome, facts));
+        kept.unrecorded.push_back(act(run, document, outcome, facts));
         kept.seen = Some(document.age());
     }
     // Without the history it is in force, and goes on record when that can be had.
@@ -156,7 +153,7 @@ async fn keep(lifeboat: &Lifeboat, versions: &PolicyVersions, incident: Option<S
         tracing::warn!(forgotten, "a change of the policy will not be on record: there was no trail for too long");
     }
     if !kept.unrecorded.is_empty() && !kept.claim.as_ref().is_some_and(Claim::lives) {
-        kept.claim = Some(claim(lifeboat));
+        kept.claim = Some(claim(run));
     }
     let text_of = |kept: &Kept| kept.document.as_ref().map(|document| document.text.clone());
     // Whoever was faster sees to the rest.
@@ -164,18 +161,18 @@ async fn keep(lifeboat: &Lifeboat, versions: &PolicyVersions, incident: Option<S
 }
 
 /// One after another, each under this run's claim: of a run that dies, the next one repeats an entry at most.
-async fn put_on_record_what_is_not(lifeboat: &Lifeboat) -> Result<(), EngineError> {
-    let states = States::new(&lifeboat.sites);
+async fn put_on_record_what_is_not(run: &Run) -> Result<(), EngineError> {
+    let states = States::new(&run.ports.sites);
     let mut recorded = None;
     for _ in 0..=UNRECORDED_LIMIT {
         let state = states.read::<Kept>(POLICY).await?;
         let mut kept = state.value.clone().unwrap_or_default();
         let Some(act) = kept.unrecorded.front().cloned() else { return Ok(()) };
         match &kept.claim {
-            Some(claim) if claim.run_id == lifeboat.run_id => {
+            Some(claim) if claim.run_id == run.id => {
                 // When others have added to the queue meanwhile, it is still in front, and on record.
                 if recorded.as_ref() != Some(&act) {
-                    match put_on_record(lifeboat, act.clone()).await {
+                    match run.record(act.clone()).await {
                         Ok(()) => recorded = Some(act),
                         // There is no trail yet: the first look after the first backup puts it there.
                         Err(EngineError::Vault(VaultError::NoRepository)) => return Ok(()),
@@ -187,7 +184,7 @@ async fn put_on_record_what_is_not(lifeboat: &Lifeboat) -> Result<(), EngineErro
             Some(claim) if claim.lives() => return Ok(()),
             _ => {}
         }
-        kept.claim = (!kept.unrecorded.is_empty()).then(|| claim(lifeboat));
+        kept.claim = (!kept.unrecorded.is_empty()).then(|| claim(run));
         states.replace(POLICY, state, &kept).await?;
     }
     Ok(())
@@ -199,8 +196,8 @@ impl Claim {
     }
 }
 
-fn claim(lifeboat: &Lifeboat) -> Claim {
-    Claim { run_id: lifeboat.run_id.clone(), at: Timestamp::now() }
+fn claim(run: &Run) -> Claim {
+    Claim { run_id: run.id.clone(), at: Timestamp::now() }
 }
 
 fn refusal(document: &PolicyDocument, faults: &[PolicyFault]) -> Sighting {
@@ -214,23 +211,14 @@ fn refusal(document: &PolicyDocument, faults: &[PolicyFault]) -> Sighting {
 }
 
 /// In the name of whoever changed it: AWS says who that was.
-fn act(
-    lifeboat: &Lifeboat,
-    document: &PolicyDocument,
-    outcome: Outcome,
-    facts: Vec<(&'static str, String)>,
-) -> LedgerAct {
+fn act(run: &Run, document: &PolicyDocument, outcome: Outcome, facts: Facts) -> LedgerAct {
     // Neither the one nor the other is of whoever looks: they may look at what several people changed.
     let mandate = Mandate {
         actor: document.modified_by.clone().unwrap_or_else(|| "not known".to_owned()),
         reason: document.reason.clone().unwrap_or_else(|| "none was stated".to_owned()),
     };
-    let own = [
-        ("sha256", sha256(document.text.as_bytes()).to_string()),
-        ("modified_at", document.modified_at.to_string()),
-        ("run_id", lifeboat.run_id.clone()),
-    ];
+    let own =
+        Facts::new().with(Fact::Sha256, sha256(document.text.as_bytes())).with(Fact::ModifiedAt, document.modified_at);
     let subject = format!("policy version {}", document.version);
-    let detail = own.into_iter().chain(facts).map(|(name, fact)| (name.to_owned(), fact)).collect();
-    LedgerAct { mandate, action: "policy".to_owned(), subject, outcome, detail }
+    LedgerAct { mandate, ..run.act_of(Act::Policy, subject, outcome, own.and(facts)) }
 }

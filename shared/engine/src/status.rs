@@ -6,21 +6,20 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    AlertKind, BACKUP, BackupId, BackupsStatus, Component, ComponentsStatus, Costs, DatabaseName, DatabaseStatus,
-    HealthReport, History, Incident, IncidentName, IncidentState, LastBackup, LedgerEntry, Outcome, ScheduleStatus,
-    Site, SiteStatus, Standing, Status,
+    Act, AlertKind, BackupId, BackupsStatus, Component, ComponentsStatus, Costs, DatabaseName, DatabaseStatus,
+    HealthReport, History, Incident, IncidentName, IncidentState, IncidentSubject, LastBackup, LedgerEntry, Outcome,
+    ScheduleStatus, Site, SiteStatus, Standing, Status,
 };
 use lifeboat_vault::{LedgerFilter, Repository, States, answers};
 
 use crate::deadline::within;
 use crate::error::EngineError;
-use crate::expected::HealthRequest;
-use crate::freshness::{Age, Listed, SITE_WITHIN, SiteView, ages, lacks, listed, readable, site_views, too_old};
-use crate::health::HEALTH;
-use crate::history::look_at_history;
-use crate::incidents::WHOLE;
+use crate::health::{
+    Age, HEALTH, HealthRequest, SITE_WITHIN, SiteBackups, SiteView, ages, lacks, listed, look_at_history, readable,
+    site_views, too_old,
+};
 use crate::incidents::incidents;
-use crate::lifeboat::Lifeboat;
+use crate::run::Run;
 
 /// Entries of the ledger that are shown.
 const TAIL: usize = 12;
@@ -32,22 +31,22 @@ const OVER_SHOWN: usize = 12;
 const LOOKED_WITHIN: SignedDuration = SignedDuration::from_mins(60);
 
 /// Looks at everything. What cannot be read is a sentence of its own, and the rest is shown.
-pub async fn status(lifeboat: &Lifeboat, request: &HealthRequest) -> Status {
+pub async fn status(run: &Run, request: &HealthRequest) -> Status {
     let at = Timestamp::now();
     let mut unread = Unread::default();
     let (views, stores, looked, incidents) = tokio::join!(
-        site_views(lifeboat),
-        join_all(lifeboat.sites.names().into_iter().map(|site| store(lifeboat, site))),
-        in_time(look(lifeboat)),
-        in_time(incidents(lifeboat)),
+        site_views(run),
+        join_all(run.ports.sites.names().into_iter().map(|site| store(run, site))),
+        in_time(look(run)),
+        in_time(incidents(run)),
     );
     for SiteView { site, repository } in &views {
         unread.note(&format!("the repository on {site}"), repository.as_ref().err().map(AsRef::as_ref));
     }
     let repository = readable(&views).ok();
     let (history, tail, databases) = tokio::join!(
-        in_time(look_at_history(lifeboat, repository.flatten())),
-        in_time(tail(lifeboat, repository.flatten())),
+        in_time(look_at_history(run, repository.flatten())),
+        in_time(tail(run, repository.flatten())),
         join_all(request.databases.iter().map(|database| listed(&views, database, at))),
     );
     // Of a ledger that could not be reached, what is there to read is not all.
@@ -55,17 +54,17 @@ pub async fn status(lifeboat: &Lifeboat, request: &HealthRequest) -> Status {
     let tail = unread.or_note("the ledger", tail).filter(|_| repository.is_some());
     let databases = request.databases.iter().zip(&databases);
     let databases =
-        databases.map(|(database, listed)| database_status(lifeboat, listed, history.as_ref(), database, request, at));
+        databases.map(|(database, listed)| database_status(run, listed, history.as_ref(), database, request, at));
     let backups = backups_status(databases.collect(), at);
     let looked = unread.or_note("what was last looked for", looked);
-    let health = components_status(lifeboat, stores, looked.as_ref(), backups.last_backup.as_ref(), at);
+    let health = components_status(run, stores, looked.as_ref(), backups.last_backup.as_ref(), at);
     let incidents = shown(unread.or_note("the incidents", incidents).unwrap_or_default());
     let open = incidents.iter().filter(|incident| incident.is_open()).map(|incident| Standing::from(incident.severity));
     let unseen = unread.0.first().map(|_| Standing::Unknown);
     // That somebody has not looked yet does not make the backups none.
     let parts = Some(health.status).filter(|status| *status > Standing::Empty);
     let status = Standing::worst(open.chain(parts).chain([backups.status]).chain(unseen));
-    let costs = history.as_ref().map(|history| costs(lifeboat, history, request, at));
+    let costs = history.as_ref().map(|history| costs(run, history, request, at));
     Status { at, status, unread: unread.0, backups, health, incidents, history, tail, costs }
 }
 
@@ -88,18 +87,18 @@ async fn in_time<T>(reading: impl Future<Output = Result<T, EngineError>>) -> Re
     within(SITE_WITHIN, Box::pin(reading)).await
 }
 
-async fn look(lifeboat: &Lifeboat) -> Result<Option<HealthReport>, EngineError> {
-    Ok(States::new(&lifeboat.sites).read::<HealthReport>(HEALTH).await?.value)
+async fn look(run: &Run) -> Result<Option<HealthReport>, EngineError> {
+    Ok(States::new(&run.ports.sites).read::<HealthReport>(HEALTH).await?.value)
 }
 
-async fn tail(lifeboat: &Lifeboat, repository: Option<&Repository>) -> Result<Vec<LedgerEntry>, EngineError> {
+async fn tail(run: &Run, repository: Option<&Repository>) -> Result<Vec<LedgerEntry>, EngineError> {
     let Some(repository) = repository else { return Ok(Vec::new()) };
-    Ok(lifeboat.ledger(repository).entries(&LedgerFilter::default(), TAIL).await?)
+    Ok(run.ledger(repository).entries(&LedgerFilter::default(), TAIL).await?)
 }
 
-async fn store(lifeboat: &Lifeboat, site: Site) -> Component {
+async fn store(run: &Run, site: Site) -> Component {
     let asked = Instant::now();
-    let answer = in_time(async { Ok(answers(&lifeboat.sites, site).await?) }).await;
+    let answer = in_time(async { Ok(answers(&run.ports.sites, site).await?) }).await;
     let latency_ms = u64::try_from(asked.elapsed().as_millis()).ok();
     let (status, detail) = match answer {
         Ok(()) => (Standing::Ok, None),
@@ -111,22 +110,22 @@ async fn store(lifeboat: &Lifeboat, site: Site) -> Component {
 }
 
 fn database_status(
-    lifeboat: &Lifeboat,
-    listed: &[Listed],
+    run: &Run,
+    listed: &[SiteBackups],
     history: Option<&History>,
     database: &DatabaseName,
     request: &HealthRequest,
     at: Timestamp,
 ) -> DatabaseStatus {
-    let sites: Vec<SiteStatus> = listed.iter().map(|one| site_status(lifeboat, listed, one, at)).collect();
+    let sites: Vec<SiteStatus> = listed.iter().map(|one| site_status(run, listed, one, at)).collect();
     let newest = sites.iter().filter_map(|site| site.newest.clone()).max();
     let last_backup = newest.and_then(|backup_id| {
         let began = backup_id.began_at()?;
         Some(LastBackup { database: database.clone(), backup_id, at: began })
     });
     // Without what is on record, nobody can say how old anything is.
-    let ages = history.and_then(|history| ages(lifeboat, listed, history, database, request, at).ok());
-    let schedules: Vec<ScheduleStatus> = ages.iter().flatten().map(|age| schedule(lifeboat, age)).collect();
+    let ages = history.and_then(|history| ages(run, listed, history, database, request, at).ok());
+    let schedules: Vec<ScheduleStatus> = ages.iter().flatten().map(|age| schedule(run, age)).collect();
     let unknown = ages.is_none().then_some(Standing::Unknown);
     let all = schedules.iter().map(|schedule| schedule.status).chain(sites.iter().map(|site| site.status));
     let status = match (Standing::worst(all.chain(unknown)), &last_backup) {
@@ -137,27 +136,27 @@ fn database_status(
     DatabaseStatus { database: database.clone(), status, last_backup, schedules, sites }
 }
 
-fn site_status(lifeboat: &Lifeboat, listed: &[Listed], one: &Listed, at: Timestamp) -> SiteStatus {
-    let due = too_old(at, lifeboat.policy.freshness.offsite);
+fn site_status(run: &Run, listed: &[SiteBackups], one: &SiteBackups, at: Timestamp) -> SiteStatus {
+    let due = too_old(at, run.policy.freshness.offsite);
     let behind = lacks(listed, one.site, due);
     let newest: Option<BackupId> = one.backups.as_ref().ok().and_then(|backups| backups.last().cloned());
     let status = match (&one.backups, behind, &newest) {
         (Err(_), ..) => Standing::Unknown,
-        (Ok(_), Some(1..), _) => Standing::from(lifeboat.policy.rule(AlertKind::OffsiteLag).severity),
+        (Ok(_), Some(1..), _) => Standing::from(run.policy.rule(AlertKind::OffsiteLag).severity),
         (Ok(_), _, None) => Standing::Empty,
         (Ok(_), _, Some(_)) => Standing::Ok,
     };
     SiteStatus { site: one.site, status, newest, behind }
 }
 
-fn schedule(lifeboat: &Lifeboat, age: &Age) -> ScheduleStatus {
+fn schedule(run: &Run, age: &Age) -> ScheduleStatus {
     let status = match age.last {
-        _ if age.is_overdue() => Standing::from(lifeboat.policy.rule(age.overdue).severity),
+        _ if age.is_overdue() => Standing::from(run.policy.rule(age.overdue()).severity),
         None => Standing::Empty,
         Some(_) => Standing::Ok,
     };
     ScheduleStatus {
-        kind: age.what.to_owned(),
+        kind: age.act.profile().noun.to_owned(),
         status,
         last: age.last,
         age_minutes: age.age.as_mins(),
@@ -178,7 +177,7 @@ fn backups_status(databases: Vec<DatabaseStatus>, at: Timestamp) -> BackupsStatu
 
 /// `looked` is what the last look found, `None` when that cannot be read.
 fn components_status(
-    lifeboat: &Lifeboat,
+    run: &Run,
     mut components: Vec<Component>,
     looked: Option<&Option<HealthReport>>,
     last_backup: Option<&LastBackup>,
@@ -201,8 +200,11 @@ fn components_status(
     let probes = report.into_iter().flat_map(|report| &report.probes);
     for probe in probes.filter(|probe| probe.name.kind == AlertKind::KeyUnusable) {
         let IncidentName { kind, subject } = &probe.name;
-        let name = if subject == WHOLE { "keys".to_owned() } else { format!("key {subject}") };
-        let severity = lifeboat.policy.rule(*kind).severity;
+        let name = match subject {
+            IncidentSubject::Repository => "keys".to_owned(),
+            subject => format!("key {subject}"),
+        };
+        let severity = run.policy.rule(*kind).severity;
         let (status, detail) = match &probe.wrong {
             Some(wrong) => (Standing::from(severity), Some(wrong.what.clone())),
             None if is_fresh => (Standing::Ok, None),
@@ -226,10 +228,10 @@ fn shown(incidents: Vec<Incident>) -> Vec<Incident> {
     open.into_iter().chain(over).collect()
 }
 
-fn costs(lifeboat: &Lifeboat, history: &History, request: &HealthRequest, at: Timestamp) -> Costs {
-    let (prices, sites) = (&lifeboat.policy.prices, lifeboat.sites.names().len() as u64);
+fn costs(run: &Run, history: &History, request: &HealthRequest, at: Timestamp) -> Costs {
+    let (prices, sites) = (&run.policy.prices, run.ports.sites.names().len() as u64);
     let last_backup = request.databases.iter().filter_map(|database| {
-        let last = history.runs(database, BACKUP).rfind(|run| run.outcome == Outcome::Completed)?;
+        let last = history.runs(database, Act::Backup).rfind(|run| run.outcome == Outcome::Completed)?;
         let stored_bytes = last.stored_bytes.unwrap_or(0).saturating_mul(sites);
         Some((database.clone(), last.usage.cost(stored_bytes, prices)))
     });

@@ -2,24 +2,27 @@
 //! from the other.
 
 mod absent;
+mod ending;
 mod ledger;
 mod objects;
 mod part;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use lifeboat_model::{DatabaseName, Finding, VerificationReport, VerificationScope};
 use lifeboat_vault::Repository;
 
+use crate::announcement::announce;
 use crate::error::EngineError;
-use crate::lifeboat::Lifeboat;
-use crate::outcome;
+use crate::run::Run;
 use crate::stopwatch::Stopwatch;
 
+use ending::VerificationEnding;
 use objects::{Backup, Inspection};
 use part::{ChunkCount, Part};
+
+pub(crate) use ending::failed;
 
 /// What to verify.
 #[derive(Debug, Clone)]
@@ -34,23 +37,22 @@ pub struct VerifyRequest {
 ///
 /// Damage is not an error: it is in the report's findings, each with whether it was healed. An error means that the
 /// verification itself could not be carried out.
-pub async fn verify(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
-    let result = inspect_scope(lifeboat, request).await;
-    let told = outcome::of_verification(lifeboat, request, &result).await;
-    result.and_then(|report| told.map(|()| report))
+pub async fn verify(run: &Run, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
+    let result = inspect_scope(run, request).await;
+    let announced = announce(run, &VerificationEnding { request, result: &result }).await;
+    result.and_then(|report| announced.map(|()| report))
 }
 
-async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
+async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
     let started_at = Timestamp::now();
-    let mut stopwatch = Stopwatch::new(&*lifeboat.progress);
+    let mut stopwatch = Stopwatch::new(&*run.progress);
 
     stopwatch.begin("documents", None);
-    let repository = Repository::open_to_verify(lifeboat.sites.clone(), Arc::clone(&lifeboat.keys)).await?;
-    let repository = Arc::new(repository);
-    let mut inspection = Inspection::new(lifeboat, Arc::clone(&repository));
+    let repository = run.repository_to_verify().await?;
+    let mut inspection = Inspection::new(run, repository.clone());
     // Bound here and not around the whole, so that what was found until then is kept.
-    let following = Box::pin(follow(&mut inspection, &repository, request, &mut stopwatch));
-    let mut followed = lifeboat.deadline.bound(following).await;
+    let following = Box::pin(follow(&mut inspection, repository, request, &mut stopwatch));
+    let mut followed = run.deadline.bound(following).await;
     if let Err(error) = &followed
         && inspection.found_damage()
     {
@@ -62,8 +64,8 @@ async fn inspect_scope(lifeboat: &Lifeboat, request: &VerifyRequest) -> Result<V
     // What was found is kept also when the rest could not be looked at.
     stopwatch.begin("report", None);
     let report = inspection.report(request, started_at, *followed.as_ref().unwrap_or(&0));
-    let keeping = Box::pin(keep_findings(&repository, &request.database, &report.findings));
-    let kept = lifeboat.deadline.bound(keeping).await;
+    let keeping = Box::pin(keep_findings(repository, &request.database, &report.findings));
+    let kept = run.deadline.bound(keeping).await;
     followed?;
     kept.map(|()| report)
 }

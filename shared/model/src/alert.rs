@@ -1,12 +1,11 @@
-//! What people are told, and how much it matters.
-
-use std::fmt;
-use std::str::FromStr;
+//! Alerts: what people are notified of, and how much it matters.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{DatabaseName, NameError};
+use crate::identity::DatabaseName;
+use crate::incident::IncidentName;
+use crate::names::names;
 
 /// How much an alert matters; a message attribute that subscribers filter by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,11 +19,11 @@ pub enum Severity {
     Critical,
 }
 
-/// By which way a message reaches people; a message attribute that subscriptions filter by.
+/// How a message reaches people; a message attribute that subscriptions filter by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
-    /// A readable letter.
+    /// A mail of several lines.
     Email,
     /// One short line.
     Sms,
@@ -36,7 +35,7 @@ pub enum Channel {
     Dashboard,
 }
 
-/// When an incident is told again that nobody has acknowledged.
+/// When the reminders of an incident are sent that nobody has acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Escalation {
@@ -72,50 +71,20 @@ pub enum AlertKind {
     DrillOverdue,
     /// Backups have not reached the off-site in the time that policy allows.
     OffsiteLag,
-    /// A key of a site does not open, or does not vouch.
+    /// A key of a site does not open what it sealed, or makes no MACs.
     KeyUnusable,
     /// The audit trail is broken or cannot be written.
     LedgerBroken,
-    /// A policy that is none was put in the place of the one in force.
+    /// A document that is no valid policy was put in the policy's parameter.
     PolicyRefused,
     /// A service did not answer several times in a row.
     ServiceOutage,
-    /// A certificate ends soon.
+    /// A certificate expires soon.
     CertificateExpiry,
-    /// A database answers slowly.
+    /// A database is slow.
     DatabaseLatency,
     /// Too many requests fail.
     HighErrorRate,
-}
-
-/// A name that is none of a list.
-macro_rules! names {
-    ($type:ty, $what:literal, [$($variant:ident => $name:literal),+ $(,)?]) => {
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// As documents and message attributes have it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = NameError;
-
-            fn from_str(text: &str) -> Result<Self, NameError> {
-                let found = Self::ALL.iter().copied().find(|one| one.as_str() == text);
-                found.ok_or_else(|| NameError::Word { what: $what, text: text.to_owned() })
-            }
-        }
-    };
 }
 
 names!(Severity, "a severity", [Info => "info", Warning => "warning", Critical => "critical"]);
@@ -144,12 +113,12 @@ names!(AlertKind, "a kind of alert", [
 ]);
 
 impl AlertKind {
-    /// Whether it is good news: told once, and no incident.
+    /// Whether it is good news: sent once, and no incident.
     pub fn is_notice(self) -> bool {
         matches!(self, Self::BackupCompleted | Self::VerificationCompleted | Self::DrillCompleted)
     }
 
-    /// In a person's words, to begin a subject line with.
+    /// The beginning of a subject line.
     pub fn title(self) -> &'static str {
         match self {
             Self::BackupCompleted => "Backup completed",
@@ -166,34 +135,32 @@ impl AlertKind {
             Self::LedgerBroken => "Audit trail broken",
             Self::PolicyRefused => "Policy refused",
             Self::ServiceOutage => "Service outage",
-            Self::CertificateExpiry => "Certificate ends soon",
-            Self::DatabaseLatency => "Database answers slowly",
+            Self::CertificateExpiry => "Certificate expires soon",
+            Self::DatabaseLatency => "Database is slow",
             Self::HighErrorRate => "Many requests fail",
         }
     }
 
-    /// What it means for whoever relies on the backups, in one sentence.
+    /// What it means for those who rely on the backups: one sentence.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::BackupCompleted => "there is a new backup",
-            Self::VerificationCompleted => "what is stored is what was written",
+            Self::BackupCompleted => "a new backup is available",
+            Self::VerificationCompleted => "the stored bytes are the bytes that were written",
             Self::DrillCompleted => "the backup can be restored",
-            Self::BackupFailed => "there is no new backup on every site; the older ones are as they were",
-            Self::BackupOverdue => "what was written to the database since the last backup would be lost with it",
-            Self::VerificationFinding => {
-                "some stored bytes are not what was written, or it is not known whether they are"
-            }
-            Self::VerificationOverdue => "it is not known whether what is stored is still what was written",
-            Self::DrillFailed => "it is not proved that the backup can be restored",
-            Self::DrillOverdue => "it is long since a restore was proved",
-            Self::OffsiteLag => "with the primary region lost, the newest backups would be lost as well",
+            Self::BackupFailed => "the new backup is not on every site; older backups are unchanged",
+            Self::BackupOverdue => "changes since the last backup would be lost with the database",
+            Self::VerificationFinding => "some stored bytes are damaged, or could not be checked",
+            Self::VerificationOverdue => "nobody knows whether the stored bytes are still intact",
+            Self::DrillFailed => "the backup may not be restorable",
+            Self::DrillOverdue => "no restore was proved for a long time",
+            Self::OffsiteLag => "the newest backups would be lost with the primary region",
             Self::KeyUnusable => {
-                "what is stored on that site cannot be opened there, or nobody vouches for the audit trail"
+                "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"
             }
-            Self::LedgerBroken => "what is done is not on record, or the record was altered",
-            Self::PolicyRefused => "the last good policy stays in force, and the change that was wanted is not made",
-            Self::ServiceOutage => "whoever needs the service does not get it",
-            Self::CertificateExpiry => "connections will be refused once it has ended",
+            Self::LedgerBroken => "actions are missing from the audit trail, or the audit trail was altered",
+            Self::PolicyRefused => "the previous policy stays in force, and the change has no effect",
+            Self::ServiceOutage => "the service is unavailable to its users",
+            Self::CertificateExpiry => "connections will fail when the certificate expires",
             Self::DatabaseLatency => "users of the database wait",
             Self::HighErrorRate => "users of the service get errors",
         }
@@ -201,7 +168,7 @@ impl AlertKind {
 }
 
 impl AlertKind {
-    /// The command that shows a person what is the matter.
+    /// The command that shows more.
     pub fn command(self, database: Option<&str>) -> String {
         let database = |option: &str| database.map(|name| format!(" {option}{name}")).unwrap_or_default();
         match self {
@@ -225,17 +192,17 @@ impl AlertKind {
     }
 }
 
-/// Where a message stands in an incident's life.
+/// Which message of an incident it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// Good news, or something that is over already: no incident.
+    /// Good news, or trouble that was healed at once: no incident.
     Notice,
     /// The incident begins.
     Opened,
     /// It goes on, and nobody has acknowledged it.
     Reminder,
-    /// It is over.
+    /// It is resolved.
     Resolved,
 }
 
@@ -243,7 +210,7 @@ names!(AlertState, "a state of an alert", [
     Notice => "notice", Opened => "opened", Reminder => "reminder", Resolved => "resolved",
 ]);
 
-/// A message to people, before it is put into words for a channel.
+/// A message to people, before each channel puts it into its own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// What it is about.
@@ -252,12 +219,12 @@ pub struct Alert {
     pub severity: Severity,
     /// Where it stands.
     pub state: AlertState,
-    /// By which ways it goes.
+    /// The channels it goes to.
     pub channels: Vec<Channel>,
     /// The database, where there is one.
     pub database: Option<DatabaseName>,
-    /// The incident's name, such as `backup-failed/clinic`; absent for a notice.
-    pub incident: Option<String>,
+    /// The incident; absent for a notice.
+    pub incident: Option<IncidentName>,
     /// Since when: the first time it was seen, or the event itself.
     pub since: Timestamp,
     /// What happened: one sentence.

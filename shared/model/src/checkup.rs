@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::identity::Site;
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     /// What, in a word or two: `reachable`, `offsite writable`.
     pub check: String,
+    /// The site that it is about alone; absent: both, or neither.
+    #[serde(skip)]
+    pub site: Option<Site>,
     /// How it is.
     pub verdict: Verdict,
     /// What was seen, in one sentence without its full stop.
@@ -36,7 +41,7 @@ pub enum Verdict {
 impl Diagnosis {
     /// A thing that is as it should be.
     pub fn ok(check: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { check: check.into(), verdict: Verdict::Ok, seen: seen.into(), hint: None, elapsed_ms: None }
+        Self { check: check.into(), site: None, verdict: Verdict::Ok, seen: seen.into(), hint: None, elapsed_ms: None }
     }
 
     /// A thing that somebody should know of.
@@ -47,6 +52,12 @@ impl Diagnosis {
     /// A thing that keeps backups from being taken.
     pub fn failed(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { verdict: Verdict::Failed, ..Self::warn(check, seen, hint) }
+    }
+
+    /// The same, about one site alone.
+    #[must_use]
+    pub fn on(self, site: Site) -> Self {
+        Self { site: Some(site), ..self }
     }
 
     /// The same, after so long.

@@ -1,91 +1,117 @@
-//! Events for the bus.
+//! Events on the bus: written and read with the same type.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::identity::{BackupId, DatabaseName, Site};
 use crate::phase::Phases;
+use crate::verification::ScopeKind;
 
-/// An event on the bus: `source` is `lifeboat`, `detail-type` is [`Event::detail_type`], `detail` is the variant's fields.
+/// An event on the bus. Its JSON is the part of EventBridge's envelope that is ours: `detail-type`, and the variant's fields as `detail`;
+/// the `source` is [`Event::SOURCE`].
 ///
-/// EventBridge delivers at least once: whoever reacts to one must be able to react twice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
+/// EventBridge delivers at least once, so a reaction must be safe to repeat. A field that no reaction needs may be missing when an event is
+/// read: an older version, or a person who writes one by hand, need not know it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "detail-type", content = "detail")]
 pub enum Event {
     /// A schedule's tick asks for a backup of one database.
+    #[serde(rename = "Backup Requested")]
     BackupRequested {
         /// The database.
         database: DatabaseName,
         /// The tick's own time: the same for a repeated delivery.
         requested_at: Timestamp,
-        /// `schedule`, `deployment` or `operator`.
+        /// Who asked: [`Mandate::actor`](crate::Mandate).
         trigger: String,
     },
     /// A backup is complete and its manifest is stored.
+    #[serde(rename = "Backup Completed")]
     BackupCompleted {
         /// The database.
         database: DatabaseName,
         /// The backup.
         backup_id: BackupId,
         /// Sites that hold all of it.
+        #[serde(default)]
         sites: Vec<Site>,
         /// Relations of the catalog.
+        #[serde(default)]
         relations: u64,
         /// Rows of all tables.
+        #[serde(default)]
         rows: u64,
         /// Plaintext bytes.
+        #[serde(default)]
         raw_bytes: u64,
         /// Bytes of new objects.
+        #[serde(default)]
         stored_bytes: u64,
         /// New chunks.
+        #[serde(default)]
         new_chunks: u64,
         /// Reused chunks.
+        #[serde(default)]
         reused_chunks: u64,
         /// Wall seconds by phase.
+        #[serde(default)]
         seconds: Phases,
     },
     /// A backup did not complete on every site. Unless `error` says that it is complete on the primary, there is none.
+    #[serde(rename = "Backup Failed")]
     BackupFailed {
         /// The database, where the order named one.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         database: Option<DatabaseName>,
         /// What went wrong.
+        #[serde(default)]
         error: String,
         /// What to do.
+        #[serde(default)]
         hint: String,
     },
     /// A verification found nothing wrong, or put right what it found.
+    #[serde(rename = "Verification Completed")]
     VerificationCompleted {
         /// The database.
         database: DatabaseName,
         /// `backup`, `all` or `rotation`.
-        scope: String,
+        scope: ScopeKind,
         /// The backup, for scope `backup`.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         backup_id: Option<BackupId>,
         /// Objects read.
+        #[serde(default)]
         objects: u64,
         /// Their bytes.
+        #[serde(default)]
         read_bytes: u64,
         /// Objects that were healed.
+        #[serde(default)]
         healed: u64,
     },
     /// A verification found damage that it could not put right, or could not run.
+    #[serde(rename = "Verification Failed")]
     VerificationFailed {
         /// The database, where the order named one.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         database: Option<DatabaseName>,
         /// `backup`, `all` or `rotation`, when it had begun.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        scope: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<ScopeKind>,
         /// What went wrong.
+        #[serde(default)]
         error: String,
         /// What to do.
+        #[serde(default)]
         hint: String,
         /// Damaged objects.
+        #[serde(default)]
         damaged: u64,
     },
     /// A drill restored a backup and every proof held.
+    #[serde(rename = "Restore Test Completed")]
     RestoreTestCompleted {
         /// The database.
         database: DatabaseName,
@@ -94,25 +120,32 @@ pub enum Event {
         /// The site it was read from.
         site: Site,
         /// Tables compared.
+        #[serde(default)]
         tables: u64,
         /// Rows compared.
+        #[serde(default)]
         rows: u64,
         /// Always true here.
+        #[serde(default)]
         equal: bool,
         /// Wall seconds by phase.
+        #[serde(default)]
         seconds: Phases,
     },
     /// A drill could not restore, or a proof did not hold.
+    #[serde(rename = "Restore Test Failed")]
     RestoreTestFailed {
         /// The database, where the order named one.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         database: Option<DatabaseName>,
         /// The backup, when one had been chosen.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         backup_id: Option<BackupId>,
         /// What went wrong.
+        #[serde(default)]
         error: String,
         /// What to do.
+        #[serde(default)]
         hint: String,
     },
 }
@@ -132,5 +165,72 @@ impl Event {
             Self::RestoreTestCompleted { .. } => "Restore Test Completed",
             Self::RestoreTestFailed { .. } => "Restore Test Failed",
         }
+    }
+
+    /// EventBridge's `detail`, as JSON with its fields in the order of the variant.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn detail(&self) -> Result<String, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            #[serde(borrow)]
+            detail: &'a RawValue,
+        }
+        let envelope = serde_json::to_string(self)?;
+        Ok(serde_json::from_str::<Envelope<'_>>(&envelope)?.detail.get().to_owned())
+    }
+
+    /// Whether an event of this `detail-type` is one of ours.
+    pub fn is_ours(detail_type: &str) -> bool {
+        Self::DETAIL_TYPES.contains(&detail_type)
+    }
+
+    /// The `detail-type` of each variant.
+    const DETAIL_TYPES: [&'static str; 7] = [
+        "Backup Requested",
+        "Backup Completed",
+        "Backup Failed",
+        "Verification Completed",
+        "Verification Failed",
+        "Restore Test Completed",
+        "Restore Test Failed",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn one_of_each() -> Vec<Event> {
+        let minimal = json!({
+            "database": "clinic", "requested_at": "2026-11-21T20:00:00Z", "trigger": "schedule", "scope": "all",
+            "backup_id": "2026-11-21T20-00-02Z-k3f9", "site": "offsite",
+        });
+        let read = |kind: &&str| serde_json::from_value(json!({ "detail-type": kind, "detail": minimal })).unwrap();
+        Event::DETAIL_TYPES.iter().map(read).collect()
+    }
+
+    #[test]
+    fn every_event_reads_back_from_what_is_put_on_the_bus() {
+        for (event, kind) in one_of_each().into_iter().zip(Event::DETAIL_TYPES) {
+            assert_eq!(event.detail_type(), kind);
+            let envelope = json!({
+                "version": "0", "source": Event::SOURCE, "account": "123456789012",
+                "detail-type": event.detail_type(), "detail": serde_json::from_str::<Value>(&event.detail().unwrap()).unwrap(),
+            });
+            assert_eq!(serde_json::from_value::<Event>(envelope).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn a_detail_has_the_fields_of_the_event_and_nothing_around_them() {
+        let database = Some("clinic".parse().unwrap());
+        let event = Event::BackupFailed { database, error: "no".to_owned(), hint: "yes".to_owned() };
+        assert_eq!(event.detail().unwrap(), r#"{"database":"clinic","error":"no","hint":"yes"}"#);
+        let event = Event::BackupFailed { database: None, error: "no".to_owned(), hint: "yes".to_owned() };
+        assert_eq!(event.detail().unwrap(), r#"{"error":"no","hint":"yes"}"#);
     }
 }

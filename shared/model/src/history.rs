@@ -7,9 +7,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::DatabaseName;
+use crate::act::Act;
+use crate::fact::Fact;
+use crate::identity::{DatabaseName, Site};
 use crate::ledger::{LedgerEntry, Outcome};
-use crate::usage::{Usage, fact};
+use crate::usage::Usage;
+use crate::verification::VerificationScope;
 
 /// Runs that are kept of each action of each database: two and a half days of hourly backups.
 pub const RUNS_KEPT: usize = 60;
@@ -19,16 +22,6 @@ const MONTHS_KEPT: usize = 13;
 
 /// Databases that runs are kept of, besides those that are waited for. The document stays readable whatever the ledger names.
 const DATABASES_KEPT: usize = 100;
-
-/// Actions whose runs are kept.
-const RUNS_OF: [&str; 3] = [BACKUP, VERIFY, TEST_RESTORE];
-
-/// As the ledger names it.
-pub const BACKUP: &str = "backup";
-/// As the ledger names it.
-pub const VERIFY: &str = "verify";
-/// As the ledger names it.
-pub const TEST_RESTORE: &str = "test-restore";
 
 /// `state/history.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -89,7 +82,7 @@ pub struct PastRun {
     pub healed: Option<u64>,
     /// The site that a drill restored from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub site: Option<String>,
+    pub site: Option<Site>,
     /// What it asked of AWS.
     pub usage: Usage,
 }
@@ -105,36 +98,36 @@ impl History {
         while self.months.len() > MONTHS_KEPT {
             self.months.pop_first();
         }
-        if entry.action == BACKUP && entry.outcome == Outcome::Completed {
-            self.stored_bytes = self.stored_bytes.saturating_add(fact(&entry.detail, "stored_bytes").unwrap_or(0));
+        if entry.act() == Some(Act::Backup) && entry.outcome == Outcome::Completed {
+            self.stored_bytes = self.stored_bytes.saturating_add(Fact::StoredBytes.read(&entry.detail).unwrap_or(0));
         }
-        let Some(database) = fact::<DatabaseName>(&entry.detail, "database") else { return };
+        let Some(database) = Fact::Database.read::<DatabaseName>(&entry.detail) else { return };
         if self.databases.len() < DATABASES_KEPT || self.databases.contains_key(&database) {
             self.databases.entry(database).or_default().fold(entry);
         }
     }
 
     /// From `now` on `action` is waited for, unless it was before.
-    pub fn wait_for(&mut self, database: &DatabaseName, action: &str, now: Timestamp) {
+    pub fn wait_for(&mut self, database: &DatabaseName, act: Act, now: Timestamp) {
         let known = self.databases.entry(database.clone()).or_default();
-        if !known.last.contains_key(action) {
-            known.awaited.entry(action.to_owned()).or_insert(now);
+        if !known.last.contains_key(act.as_str()) {
+            known.awaited.entry(act.as_str().to_owned()).or_insert(now);
         }
     }
 
     /// Since when `action` is waited for, which has never gone well.
-    pub fn awaited(&self, database: &DatabaseName, action: &str) -> Option<Timestamp> {
-        self.databases.get(database)?.awaited.get(action).copied()
+    pub fn awaited(&self, database: &DatabaseName, act: Act) -> Option<Timestamp> {
+        self.databases.get(database)?.awaited.get(act.as_str()).copied()
     }
 
     /// When `action` last went well for `database`; `None` when it never has.
-    pub fn last(&self, database: &DatabaseName, action: &str) -> Option<Timestamp> {
-        self.databases.get(database)?.last.get(action).copied()
+    pub fn last(&self, database: &DatabaseName, act: Act) -> Option<Timestamp> {
+        self.databases.get(database)?.last.get(act.as_str()).copied()
     }
 
     /// The last runs of an action, oldest first.
-    pub fn runs(&self, database: &DatabaseName, action: &str) -> impl DoubleEndedIterator<Item = &PastRun> {
-        self.databases.get(database).and_then(|known| known.runs.get(action)).into_iter().flatten()
+    pub fn runs(&self, database: &DatabaseName, act: Act) -> impl DoubleEndedIterator<Item = &PastRun> {
+        self.databases.get(database).and_then(|known| known.runs.get(act.as_str())).into_iter().flatten()
     }
 
     /// What the month of `at` has used so far.
@@ -145,11 +138,12 @@ impl History {
 
 impl DatabaseHistory {
     fn fold(&mut self, entry: &LedgerEntry) {
-        if !RUNS_OF.contains(&entry.action.as_str()) {
+        if entry.act().is_none_or(|act| act.profile().overdue.is_none()) {
             return;
         }
         // A verification of what one backup added is no part of the rotation, which may have stopped all the same.
-        let is_of_one_backup = entry.detail.get("scope").is_some_and(|scope| scope.starts_with("backup"));
+        let scope = Fact::Scope.read::<VerificationScope>(&entry.detail);
+        let is_of_one_backup = matches!(scope, Some(VerificationScope::Backup { .. }));
         if entry.outcome == Outcome::Completed && !is_of_one_backup {
             let last = self.last.entry(entry.action.clone()).or_insert(entry.at);
             *last = entry.at.max(*last);
@@ -176,14 +170,14 @@ impl PastRun {
             at: entry.at,
             outcome: entry.outcome,
             subject: entry.subject.clone(),
-            seconds: fact(facts, "seconds").filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0),
-            rows: fact(facts, "rows"),
-            raw_bytes: fact(facts, "raw_bytes"),
-            stored_bytes: fact(facts, "stored_bytes"),
-            reused_bytes: fact(facts, "reused_bytes"),
-            findings: fact(facts, "findings"),
-            healed: fact(facts, "healed"),
-            site: facts.get("site").cloned(),
+            seconds: Fact::Seconds.read(facts).filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0),
+            rows: Fact::Rows.read(facts),
+            raw_bytes: Fact::RawBytes.read(facts),
+            stored_bytes: Fact::StoredBytes.read(facts),
+            reused_bytes: Fact::ReusedBytes.read(facts),
+            findings: Fact::Findings.read(facts),
+            healed: Fact::Healed.read(facts),
+            site: Fact::Site.read(facts),
             usage: Usage::of(facts),
         }
     }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::names::names;
+
 /// Why a text is not the name it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -169,26 +171,7 @@ impl Site {
     }
 }
 
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Primary => "primary",
-            Self::Offsite => "offsite",
-        })
-    }
-}
-
-impl FromStr for Site {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "primary" => Ok(Self::Primary),
-            "offsite" => Ok(Self::Offsite),
-            other => Err(format!("`{other}` is not a site: `primary` or `offsite`")),
-        }
-    }
-}
+names!(Site, "a site: `primary` or `offsite`", [Primary => "primary", Offsite => "offsite"]);
 
 #[cfg(test)]
 mod tests {

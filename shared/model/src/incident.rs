@@ -4,6 +4,8 @@
 //! repository's compare-and-swap. A message is *owed* from the moment that its reason is stored, *claimed* by whoever sends it, and
 //! *sent*: whoever dies in between leaves it to the next.
 
+mod subject;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -15,17 +17,13 @@ use crate::alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
 use crate::identity::{DatabaseName, NameError};
 use crate::policy::{AlertRule, Policy};
 
+pub use subject::{IncidentSubject, Part};
+
 /// After this time a claim counts for nothing: whoever made it has died. Longer than sending takes with all its retries.
 const CLAIM: SignedDuration = SignedDuration::from_secs(120);
 
 /// Parts that are told apart, at most: a rotation of a month, and both sites.
 const MOST_PARTS: usize = 40;
-
-/// Stands for all parts when there are too many.
-const EVERYTHING: &str = "everything";
-
-/// Longest subject of an incident.
-const LONGEST_SUBJECT: usize = 63;
 
 /// What an incident is called: `backup-failed/clinic`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,8 +31,8 @@ const LONGEST_SUBJECT: usize = 63;
 pub struct IncidentName {
     /// What is wrong.
     pub kind: AlertKind,
-    /// With what: a database, a site, or `all`.
-    pub subject: String,
+    /// With what.
+    pub subject: IncidentSubject,
 }
 
 /// Where an incident stands.
@@ -61,7 +59,7 @@ pub struct Sighting {
     /// The database, where it is about one.
     pub database: Option<DatabaseName>,
     /// Which part of it is wrong, where not all of it was looked at: a site, a scope. Only a look at that part can clear it.
-    pub part: Option<String>,
+    pub part: Option<Part>,
     /// Facts by name.
     pub facts: Vec<(String, String)>,
 }
@@ -72,7 +70,7 @@ pub enum Cleared {
     /// All that the incident can be about.
     All,
     /// This part of it.
-    Part(String),
+    Part(Part),
 }
 
 /// Somebody took it up.
@@ -137,7 +135,7 @@ pub struct Incident {
     pub database: Option<DatabaseName>,
     /// The parts that were seen to be wrong, and not since to be right.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub parts: BTreeSet<String>,
+    pub parts: BTreeSet<Part>,
     /// Facts by name, as last seen.
     pub facts: Vec<(String, String)>,
     /// By which ways it is told.
@@ -154,7 +152,7 @@ pub struct Incident {
 
 impl IncidentName {
     /// An incident of `kind` about `subject`.
-    pub fn new(kind: AlertKind, subject: impl Into<String>) -> Self {
+    pub fn new(kind: AlertKind, subject: impl Into<IncidentSubject>) -> Self {
         Self { kind, subject: subject.into() }
     }
 }
@@ -173,11 +171,8 @@ impl FromStr for IncidentName {
             || NameError::Word { what: "the name of an incident, as `backup-failed/clinic`", text: text.to_owned() };
         let (kind, subject) = text.split_once('/').ok_or_else(wrong)?;
         let kind: AlertKind = kind.parse().map_err(|_| wrong())?;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if kind.is_notice() || subject.is_empty() || subject.len() > LONGEST_SUBJECT || !subject.chars().all(plain) {
-            return Err(wrong());
-        }
-        Ok(Self::new(kind, subject))
+        let subject: IncidentSubject = subject.parse().map_err(|_| wrong())?;
+        if kind.is_notice() { Err(wrong()) } else { Ok(Self::new(kind, subject)) }
     }
 }
 
@@ -231,7 +226,7 @@ impl Incident {
         parts.extend(part);
         if parts.len() > MOST_PARTS {
             // More than are told apart: then only a look at everything clears it.
-            parts = [EVERYTHING.to_owned()].into();
+            parts = [Part::Everything].into();
         }
         Self {
             name: name.clone(),
@@ -340,7 +335,7 @@ impl Incident {
             state,
             channels: self.channels.clone(),
             database: self.database.clone(),
-            incident: Some(self.name.to_string()),
+            incident: Some(self.name.clone()),
             since: self.since,
             what: self.what.clone(),
             hint: resolved.is_none().then(|| self.hint.clone()),

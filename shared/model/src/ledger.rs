@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::act::Act;
 use crate::digest::Sha256;
 use crate::mandate::Mandate;
 
@@ -24,7 +25,7 @@ pub struct LedgerAct {
     /// Who acted, and why.
     pub mandate: Mandate,
     /// As in [`LedgerEntry`].
-    pub action: String,
+    pub action: Act,
     /// As in [`LedgerEntry`].
     pub subject: String,
     /// As in [`LedgerEntry`].
@@ -46,7 +47,7 @@ pub struct LedgerEntry {
     pub actor: String,
     /// Why: [`Mandate::reason`].
     pub reason: String,
-    /// What was done: `backup`, `verify`, `test-restore`.
+    /// What was done: the name of an [`Act`], maybe of one that a newer version knows.
     pub action: String,
     /// On what: a database or a backup id.
     pub subject: String,
@@ -54,6 +55,13 @@ pub struct LedgerEntry {
     pub outcome: Outcome,
     /// Facts by name: counts, durations, ids. Never a row value, key or connection string.
     pub detail: BTreeMap<String, String>,
+}
+
+impl LedgerEntry {
+    /// What was done, when this version knows such an act.
+    pub fn act(&self) -> Option<Act> {
+        self.action.parse().ok()
+    }
 }
 
 /// An entry by its place in the chain. Whoever vouches for one vouches for every entry before it.

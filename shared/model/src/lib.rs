@@ -4,6 +4,7 @@
 //! `RepositoryDocument`, `Lease`, `LedgerEntry`, `Finding`, reports) and the events that leave the system. It does no
 //! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
 
+mod act;
 mod advice;
 mod alert;
 mod backoff;
@@ -12,6 +13,7 @@ mod chunk;
 mod digest;
 mod drill;
 mod event;
+mod fact;
 mod finding;
 mod globals;
 mod health;
@@ -25,7 +27,9 @@ mod listing;
 mod mandate;
 mod manifest;
 mod meter;
+mod names;
 mod phase;
+mod plan;
 mod policy;
 mod repository;
 mod slice;
@@ -33,6 +37,7 @@ mod status;
 mod usage;
 mod verification;
 
+pub use act::{Act, ActProfile};
 pub use advice::{Advice, Response, story};
 pub use alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
 pub use backoff::Backoff;
@@ -41,23 +46,27 @@ pub use chunk::{ChunkEntry, Origin, StoredChunk, Stream};
 pub use digest::{ChunkId, ChunkKey, PublicKey, RowDigest, RowHasher, Sha256};
 pub use drill::{DrillReport, TableProof};
 pub use event::Event;
+pub use fact::{Fact, Facts};
 pub use finding::{Finding, FindingKind};
 pub use globals::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, Setting};
 pub use health::{HealthReport, Probe, Wrong};
-pub use history::{BACKUP, DatabaseHistory, History, PastRun, RUNS_KEPT, TEST_RESTORE, VERIFY};
+pub use history::{DatabaseHistory, History, PastRun, RUNS_KEPT};
 pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
-pub use incident::{Acknowledgement, Claim, Cleared, Incident, IncidentName, IncidentState, Owed, Sighting};
+pub use incident::{
+    Acknowledgement, Claim, Cleared, Incident, IncidentName, IncidentState, IncidentSubject, Owed, Part, Sighting,
+};
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
 pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Outcome};
 pub use listing::{ListedBackup, Presence};
-pub use mandate::{LONGEST_NAME, LONGEST_REASON, Mandate, recordable};
+pub use mandate::{LONGEST_NAME, LONGEST_REASON, Mandate, SCHEDULE, recordable};
 pub use manifest::{
     BackupState, ChunkList, ChunkListPart, CopyFormat, Coverage, MANIFEST_FORMAT, Manifest, RelationEntry,
     RelationKind, RelationStatus, Source, TableData, Totals,
 };
 pub use meter::Meter;
 pub use phase::Phases;
+pub use plan::{Plan, PlanHash};
 pub use policy::{
     AlertRule, Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyAge,
     PolicyDocument, PolicyFault, PolicyVersions, Prices, Retention,
@@ -69,4 +78,4 @@ pub use status::{
     Standing, Status,
 };
 pub use usage::{Cost, Usage};
-pub use verification::{VerificationReport, VerificationScope};
+pub use verification::{ScopeKind, VerificationReport, VerificationScope};

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::NameError;
 
+/// The actor of a run that a schedule starts.
+pub const SCHEDULE: &str = "schedule";
+
 /// Longest name of a person, in characters.
 pub const LONGEST_NAME: usize = 100;
 
@@ -13,7 +16,7 @@ pub const LONGEST_REASON: usize = 300;
 /// Who wants an act, and why: what the ledger says of everything that is done for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mandate {
-    /// `schedule`, `event`, an ARN that AWS vouched for, or `stated by` and a name that nobody vouched for.
+    /// [`SCHEDULE`], `event`, an ARN that AWS vouched for, or `stated by` and a name that nobody vouched for.
     pub actor: String,
     /// The tick, the event, or a person's own words.
     pub reason: String,

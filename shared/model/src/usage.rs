@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign};
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fact::{Fact, Facts};
 use crate::policy::Prices;
 
 /// Bytes of a gigabyte by which storage is priced.
@@ -39,22 +39,21 @@ pub struct Cost {
 
 impl Usage {
     /// As facts of an entry in the ledger, which [`Usage::of`] reads again.
-    pub fn facts(&self) -> [(&'static str, String); 4] {
-        [
-            ("writes", self.writes.to_string()),
-            ("reads", self.reads.to_string()),
-            ("key_requests", self.key_requests.to_string()),
-            ("gb_seconds", format!("{:.3}", self.gb_seconds)),
-        ]
+    pub fn facts(&self) -> Facts {
+        Facts::new()
+            .with(Fact::Writes, self.writes)
+            .with(Fact::Reads, self.reads)
+            .with(Fact::KeyRequests, self.key_requests)
+            .with(Fact::GbSeconds, format_args!("{:.3}", self.gb_seconds))
     }
 
-    /// What the facts of an entry say; nothing where they say nothing.
-    pub fn of(facts: &BTreeMap<String, String>) -> Self {
+    /// The usage that an entry's detail states; none where it states nothing.
+    pub fn of(detail: &BTreeMap<String, String>) -> Self {
         Self {
-            writes: fact(facts, "writes").unwrap_or_default(),
-            reads: fact(facts, "reads").unwrap_or_default(),
-            key_requests: fact(facts, "key_requests").unwrap_or_default(),
-            gb_seconds: fact(facts, "gb_seconds").filter(|seconds: &f64| seconds.is_finite()).unwrap_or_default(),
+            writes: Fact::Writes.read(detail).unwrap_or_default(),
+            reads: Fact::Reads.read(detail).unwrap_or_default(),
+            key_requests: Fact::KeyRequests.read(detail).unwrap_or_default(),
+            gb_seconds: Fact::GbSeconds.read(detail).filter(|seconds: &f64| seconds.is_finite()).unwrap_or_default(),
         }
     }
 
@@ -86,9 +85,4 @@ impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
-}
-
-/// A fact of an entry, where there is one that can be read.
-pub(crate) fn fact<T: FromStr>(facts: &BTreeMap<String, String>, name: &str) -> Option<T> {
-    facts.get(name)?.parse().ok()
 }

@@ -1,10 +1,13 @@
 //! What a `verify` run looked at and what it found.
 
+use std::fmt;
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::identity::{BackupId, DatabaseName};
+use crate::identity::{BackupId, DatabaseName, NameError};
 
 /// Which objects a verification reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,65 @@ pub enum VerificationScope {
         /// At least 1.
         days: u32,
     },
+}
+
+impl VerificationScope {
+    /// Its kind alone, as events have it.
+    pub fn kind(&self) -> ScopeKind {
+        match self {
+            Self::Backup { .. } => ScopeKind::Backup,
+            Self::All => ScopeKind::All,
+            Self::Rotation { .. } => ScopeKind::Rotation,
+        }
+    }
+
+    /// The backup, where it is about one.
+    pub fn backup_id(&self) -> Option<&BackupId> {
+        match self {
+            Self::Backup { backup_id } => Some(backup_id),
+            Self::All | Self::Rotation { .. } => None,
+        }
+    }
+}
+
+/// A kind of scope, without what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScopeKind {
+    /// One backup.
+    Backup,
+    /// Everything.
+    All,
+    /// A part of everything.
+    Rotation,
+}
+
+/// `backup <id>`, `all`, `rotation 3 of 30`: two scopes are about the same objects exactly when their texts are equal.
+impl fmt::Display for VerificationScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backup { backup_id } => write!(f, "backup {backup_id}"),
+            Self::All => f.write_str("all"),
+            Self::Rotation { day, days } => write!(f, "rotation {day} of {days}"),
+        }
+    }
+}
+
+impl FromStr for VerificationScope {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let scope = match text.split_once(' ') {
+            Some(("backup", backup_id)) => backup_id.parse().ok().map(|backup_id| Self::Backup { backup_id }),
+            Some(("rotation", part)) => part
+                .split_once(" of ")
+                .and_then(|(day, days)| Some(Self::Rotation { day: day.parse().ok()?, days: days.parse().ok()? })),
+            None if text == "all" => Some(Self::All),
+            _ => None,
+        };
+        let same = scope.filter(|scope| scope.to_string() == text);
+        same.ok_or_else(|| NameError::Word { what: "the scope of a verification", text: text.to_owned() })
+    }
 }
 
 /// The outcome of one verification of one database.
@@ -63,5 +125,35 @@ impl VerificationReport {
     /// Whether nothing is damaged, as far as was looked.
     pub fn is_sound(&self) -> bool {
         self.more_findings == 0 && self.damage().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_reads_back_from_its_text_and_nothing_else_is_one() {
+        let backup_id: BackupId = "2026-11-21T20-49-33Z-k3f9".parse().unwrap();
+        for scope in [
+            VerificationScope::Backup { backup_id },
+            VerificationScope::All,
+            VerificationScope::Rotation { day: 0, days: 1 },
+            VerificationScope::Rotation { day: u32::MAX, days: 30 },
+        ] {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+        }
+        for text in [
+            "",
+            "backup",
+            "backup x",
+            "all ",
+            "rotation 3",
+            "rotation 03 of 30",
+            "rotation 3 of -1",
+            "rotation +3 of 30",
+        ] {
+            assert!(text.parse::<VerificationScope>().is_err(), "{text}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    Acknowledgement, AlertKind, AlertState, Cleared, Incident, IncidentName, IncidentState, Policy, Sighting,
+    Acknowledgement, AlertKind, AlertState, Cleared, Incident, IncidentName, IncidentState, IncidentSubject, Part,
+    Policy, Sighting,
 };
 
 /// A Tuesday, two minutes before the office closes at 18:00 UTC.
@@ -14,13 +15,17 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
+fn clinic() -> IncidentSubject {
+    "clinic".parse().unwrap()
+}
+
 fn sighting(what: &str, part: Option<&str>) -> Sighting {
-    let part = part.map(str::to_owned);
+    let part = part.map(|part| Part::from(part.to_owned()));
     Sighting { what: what.to_owned(), hint: "do this".to_owned(), database: None, part, facts: Vec::new() }
 }
 
 fn seen(before: Option<&Incident>, kind: AlertKind, policy: &Policy, now: Timestamp) -> Incident {
-    Incident::seen(before, &IncidentName::new(kind, "clinic"), sighting("it is wrong", None), policy, now)
+    Incident::seen(before, &IncidentName::new(kind, clinic()), sighting("it is wrong", None), policy, now)
 }
 
 /// What leaves now, if anything does, and the incident after it has.
@@ -95,7 +100,7 @@ fn a_claim_keeps_others_away_until_whoever_made_it_must_have_died() {
 #[test]
 fn a_part_that_is_sound_clears_itself_and_what_could_not_be_looked_at_hides_no_damage() {
     let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
-    let name = IncidentName::new(AlertKind::VerificationFinding, "clinic");
+    let name = IncidentName::new(AlertKind::VerificationFinding, clinic());
     let see = |before: Option<&Incident>, what: &str, part: Option<&str>| {
         Incident::seen(before, &name, sighting(what, part), &policy, now)
     };
@@ -103,17 +108,18 @@ fn a_part_that_is_sound_clears_itself_and_what_could_not_be_looked_at_hides_no_d
     let two = see(Some(&one), "one chunk is damaged", Some("rotation 4 of 30"));
     let blind = see(Some(&two), "the store was away", None);
     assert_eq!((blind.what.as_str(), blind.parts.len(), blind.sightings), ("one chunk is damaged", 2, 3));
-    let cleared = |incident: &Incident, part: &str| incident.cleared(&Cleared::Part(part.to_owned()), &policy, now);
+    let cleared =
+        |incident: &Incident, part: &str| incident.cleared(&Cleared::Part(Part::from(part.to_owned())), &policy, now);
     assert!(cleared(&blind, "rotation 5 of 30").is_none(), "that says nothing of the damage");
     let less = cleared(&blind, "rotation 3 of 30").unwrap();
     assert_eq!(less.state, IncidentState::Open);
     assert_eq!(cleared(&less, "rotation 4 of 30").unwrap().state, IncidentState::Resolved);
     let many = (0..100).fold(None, |before: Option<Incident>, number| {
-        Some(see(before.as_ref(), "damaged", Some(&format!("backup {number}"))))
+        Some(see(before.as_ref(), "damaged", Some(&format!("rotation {number} of 100"))))
     });
     let many = many.unwrap();
     assert!(many.parts.len() <= 60, "{}", many.parts.len());
-    assert!(cleared(&many, "backup 99").is_none_or(|left| left.is_open()), "only all of it clears all of it");
+    assert!(cleared(&many, "rotation 99 of 100").is_none_or(|left| left.is_open()), "only all of it clears all of it");
     assert_eq!(many.cleared(&Cleared::All, &policy, now).unwrap().state, IncidentState::Resolved);
 }
 

@@ -1,11 +1,11 @@
-//! An alert in words, for each channel its own.
+//! The words of an alert, for each channel.
 //!
 //! Source of the chat form: "Custom notifications using Amazon Q Developer in chat applications" (formerly AWS Chatbot), AWS user
 //! guide.
 
 use std::fmt::Write as _;
 
-use lifeboat_model::{Alert, AlertState, DatabaseName};
+use lifeboat_model::{Alert, AlertState, DatabaseName, IncidentName};
 use serde_json::{Map, Value, json};
 
 /// Longest subject that SNS takes, in characters; longer ones are cut.
@@ -52,8 +52,8 @@ impl From<&Alert> for Message {
 }
 
 fn title(alert: &Alert) -> String {
-    let subject = alert.incident.as_ref().and_then(|incident| incident.split_once('/')).map(|(_, subject)| subject);
-    match subject.or(alert.database.as_ref().map(DatabaseName::as_str)) {
+    let subject = alert.incident.as_ref().map(|incident| incident.subject.to_string());
+    match subject.or(alert.database.as_ref().map(ToString::to_string)) {
         Some(subject) => format!("{}: {subject}", alert.kind.title()),
         None => alert.kind.title().to_owned(),
     }
@@ -64,7 +64,7 @@ fn email(alert: &Alert, title: &str) -> String {
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\n"));
     match alert.state {
         AlertState::Resolved => {
-            line("It is over", "what is told here was so and is no more.");
+            line("Status", "Resolved. There is nothing to do.");
             line("What happened", &sentence(&alert.what));
             line("Since", &alert.since.to_string());
         }
@@ -78,9 +78,9 @@ fn email(alert: &Alert, title: &str) -> String {
         line("What to do", &sentence(hint));
     }
     if let (Some(incident), AlertState::Opened | AlertState::Reminder) = (&alert.incident, alert.state) {
-        line("See", &alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str)));
+        line("Command", &alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str)));
         line("Runbook", &runbook(alert));
-        line("Take it up", &acknowledge(incident));
+        line("Acknowledge", &acknowledge(incident));
     }
     text.push('\n');
     for (name, value) in &alert.facts {
@@ -142,7 +142,7 @@ fn runbook(alert: &Alert) -> String {
     format!("docs/runbooks/{}.md", alert.kind)
 }
 
-fn acknowledge(incident: &str) -> String {
+fn acknowledge(incident: &IncidentName) -> String {
     format!("lifeboat incidents ack {incident} --reason \"...\"")
 }
 
@@ -174,7 +174,7 @@ mod tests {
             state,
             channels: vec![Channel::Email],
             database: Some("clinic".parse().unwrap()),
-            incident: Some("backup-failed/clinic".to_owned()),
+            incident: Some("backup-failed/clinic".parse().unwrap()),
             since: "2026-11-21T20:49:33Z".parse().unwrap(),
             what: "the server `db` does not answer".to_owned(),
             hint: Some("check that it runs".to_owned()),
@@ -189,13 +189,13 @@ mod tests {
         assert_eq!(
             email,
             "Backup failed: clinic\n\nWhat happened: The server `db` does not answer.\nSince: 2026-11-21T20:49:33Z\n\
-             What it means: There is no new backup on every site; the older ones are as they were.\n\
-             What to do: Check that it runs.\nSee: lifeboat doctor clinic\nRunbook: docs/runbooks/backup-failed.md\n\
-             Take it up: lifeboat incidents ack backup-failed/clinic --reason \"...\"\n\nrun_id: 7\n"
+             What it means: The new backup is not on every site; older backups are unchanged.\n\
+             What to do: Check that it runs.\nCommand: lifeboat doctor clinic\nRunbook: docs/runbooks/backup-failed.md\n\
+             Acknowledge: lifeboat incidents ack backup-failed/clinic --reason \"...\"\n\nrun_id: 7\n"
         );
         let resolved = Message::from(&Alert { hint: None, ..alert(AlertState::Resolved) });
         assert_eq!(resolved.subject, "[resolved] Backup failed: clinic");
-        assert!(resolved.email.contains("It is over") && !resolved.email.contains("Take it up"), "{}", resolved.email);
+        assert!(resolved.email.contains("Resolved.") && !resolved.email.contains("Acknowledge"), "{}", resolved.email);
         assert_eq!(Message::from(&alert(AlertState::Reminder)).subject, "[critical] Backup failed: clinic (still)");
     }
 

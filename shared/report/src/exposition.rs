@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
-use lifeboat_model::{AlertKind, BACKUP, Cost, Costs, Outcome, PastRun, Standing, Status, TEST_RESTORE};
+use lifeboat_model::{Act, AlertKind, Cost, Costs, Outcome, PastRun, Standing, Status};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -69,7 +69,7 @@ fn of_everything(metrics: &mut Metrics, status: &Status) {
         let kind: AlertKind = incident.name.kind;
         let labels = vec![
             ("kind", kind.to_string()),
-            ("subject", incident.name.subject.clone()),
+            ("subject", incident.name.subject.to_string()),
             ("severity", incident.severity.to_string()),
             ("acknowledged", incident.acknowledged.is_some().to_string()),
         ];
@@ -117,24 +117,28 @@ fn of_databases(metrics: &mut Metrics, status: &Status) {
 }
 
 fn of_runs(metrics: &mut Metrics, status: &Status) {
-    let newest = |action: &'static str, value: fn(&PastRun) -> Option<f64>| {
+    let newest = |act: Act, value: fn(&PastRun) -> Option<f64>| {
         let databases = status.backups.databases.iter();
         databases.filter_map(move |database| {
-            let mut runs = status.history.as_ref()?.runs(&database.database, action);
+            let mut runs = status.history.as_ref()?.runs(&database.database, act);
             let run = runs.rfind(|run| run.outcome == Outcome::Completed)?;
             Some((vec![("database", database.database.to_string())], value(run)?))
         })
     };
-    metrics.gauges("backup_duration_seconds", "How long the newest backup took", newest(BACKUP, |run| run.seconds));
-    let rows = newest(BACKUP, |run| run.rows.map(|rows| rows as f64));
+    metrics.gauges(
+        "backup_duration_seconds",
+        "How long the newest backup took",
+        newest(Act::Backup, |run| run.seconds),
+    );
+    let rows = newest(Act::Backup, |run| run.rows.map(|rows| rows as f64));
     metrics.gauges("backup_rows", "Rows of the newest backup", rows);
-    let raw = newest(BACKUP, |run| run.raw_bytes.map(|bytes| bytes as f64));
+    let raw = newest(Act::Backup, |run| run.raw_bytes.map(|bytes| bytes as f64));
     metrics.gauges("backup_raw_bytes", "Size of the newest backup before compression", raw);
-    let stored = newest(BACKUP, |run| run.stored_bytes.map(|bytes| bytes as f64));
+    let stored = newest(Act::Backup, |run| run.stored_bytes.map(|bytes| bytes as f64));
     metrics.gauges("backup_stored_bytes", "What the newest backup stored", stored);
-    let reuse = newest(BACKUP, PastRun::reused_ratio);
+    let reuse = newest(Act::Backup, PastRun::reused_ratio);
     metrics.gauges("backup_reused_ratio", "Of its stored bytes, the part that was reused", reuse);
-    let recovery = newest(TEST_RESTORE, |run| run.seconds);
+    let recovery = newest(Act::TestRestore, |run| run.seconds);
     metrics.gauges("drill_recovery_seconds", "Recovery time that the newest drill measured", recovery);
 }
 

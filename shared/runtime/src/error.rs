@@ -1,10 +1,30 @@
 //! Why an invocation failed before or in its verb, and how Lambda is told.
 
+use std::fmt;
+
 use lambda_runtime::Diagnostic;
 use lifeboat_aws::AwsError;
 use lifeboat_engine::EngineError;
 use lifeboat_model::DatabaseName;
 use lifeboat_postgres::PostgresError;
+
+/// Where a connection was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionOrigin {
+    /// In the secret of this database or server.
+    Secret(String),
+    /// In this option of the command line.
+    Option(&'static str),
+}
+
+impl fmt::Display for ConnectionOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(name) => write!(f, "the secret of `{name}`"),
+            Self::Option(option) => write!(f, "`{option}`"),
+        }
+    }
+}
 
 /// An invocation's failure.
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +32,12 @@ pub enum RuntimeError {
     /// Environment variables are missing or unreadable: all of them, at once.
     #[error("settings are incomplete: {}", .0.join("; "))]
     Settings(Vec<String>),
-    /// The event is none that this function knows.
-    #[error("the input is not one of this function's: {0}")]
+    /// The input is not one that this function or command takes.
+    #[error("the input is invalid: {0}")]
     Input(String),
+    /// An order that must be about one database names none, and several are configured.
+    #[error("the input is invalid: there are {0} databases: name one")]
+    SeveralDatabases(usize),
     /// No such database is configured.
     #[error("no database `{0}` is configured")]
     UnknownDatabase(DatabaseName),
@@ -27,11 +50,11 @@ pub enum RuntimeError {
         #[source]
         source: AwsError,
     },
-    /// A secret is not a connection.
-    #[error("the secret of `{name}` is not a connection: {source}")]
+    /// A secret or an option is not a connection.
+    #[error("{origin} is not a connection: {source}")]
     Connection {
-        /// What the secret is for.
-        name: String,
+        /// Where it was given.
+        origin: ConnectionOrigin,
         /// What is wrong with it, without its value.
         #[source]
         source: PostgresError,
@@ -54,14 +77,16 @@ impl RuntimeError {
     /// What a person can do about it: one sentence.
     pub fn hint(&self) -> String {
         match self {
-            Self::Settings(_) => "set them through the template's parameters and deploy again".to_owned(),
-            Self::Input(_) => "see events/ for an input of each kind".to_owned(),
-            Self::UnknownDatabase(_) => "see the parameter `DatabaseNames`".to_owned(),
+            Self::Settings(_) => "set them with the stack's parameters and deploy again".to_owned(),
+            Self::Input(_) | Self::SeveralDatabases(_) => "see events/ for an example of each input".to_owned(),
+            Self::UnknownDatabase(_) => {
+                "use a name from the stack's parameter `DatabaseNames`, or add it there and deploy".to_owned()
+            }
             Self::Secret { .. } => {
-                "check that the secret exists and that the function may read it and reach Secrets Manager".to_owned()
+                "check that the secret exists, and that the function's role may read it and its network reaches Secrets Manager".to_owned()
             }
             Self::Policy { .. } => {
-                "check that the parameter exists and that this role may read it, and write it to push one".to_owned()
+                "check that the parameter exists, and that this role may read it, or write it for `lifeboat policy push`".to_owned()
             }
             Self::Connection { source, .. } => {
                 source.hint().unwrap_or("see docs for the two forms of a connection secret").to_owned()
@@ -70,8 +95,8 @@ impl RuntimeError {
         }
     }
 
-    /// Whether a verb ended with it, and has told so itself.
-    pub(crate) fn is_told(&self) -> bool {
+    /// Whether a verb ended with it, and announced that itself.
+    pub(crate) fn is_announced(&self) -> bool {
         matches!(self, Self::Engine(_))
     }
 
@@ -79,7 +104,7 @@ impl RuntimeError {
     fn name(&self) -> &'static str {
         match self {
             Self::Settings(_) => "Settings",
-            Self::Input(_) => "Input",
+            Self::Input(_) | Self::SeveralDatabases(_) => "Input",
             Self::UnknownDatabase(_) => "UnknownDatabase",
             Self::Secret { .. } | Self::Connection { .. } => "Secret",
             Self::Policy { .. } => "Policy",

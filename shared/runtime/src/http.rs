@@ -9,9 +9,9 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use tracing::Instrument;
 
 use crate::serve::{deadline, start};
-use crate::services::{Run, Services};
+use crate::services::{Call, Services};
 
-/// What is asked: the method and path, without query and body. Whoever may call the URL at all may ask it.
+/// A request: its method and path, without query and body. Everyone who may call the URL may ask for every path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// `GET`.
@@ -20,7 +20,7 @@ pub struct HttpRequest {
     pub path: String,
 }
 
-/// What is answered.
+/// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAnswer {
     /// As in HTTP.
@@ -33,7 +33,7 @@ pub struct HttpAnswer {
     pub body: String,
 }
 
-/// What an answer that is no page lets a browser do: nothing.
+/// An answer that is no page lets a browser do nothing.
 const NO_CONTENT: &str = "default-src 'none'";
 
 impl HttpAnswer {
@@ -49,7 +49,7 @@ impl HttpAnswer {
 /// Wrong settings, or a Lambda runtime that cannot be reached.
 pub async fn serve_http<H, F>(function: &'static str, handle: H) -> Result<(), lambda_runtime::Error>
 where
-    H: Fn(HttpRequest, Run, Arc<Services>) -> F,
+    H: Fn(HttpRequest, Call, Arc<Services>) -> F,
     F: Future<Output = HttpAnswer>,
 {
     let services = start(function).await?;
@@ -57,10 +57,10 @@ where
     lambda_runtime::run(service_fn(move |event: LambdaEvent<LambdaFunctionUrlRequest>| {
         let services = Arc::clone(&services);
         async move {
-            let run = Run { id: event.context.request_id.clone(), deadline: deadline(&event.context) };
-            let span = tracing::info_span!("request", function, run_id = %run.id);
+            let call = Call { id: event.context.request_id.clone(), deadline: deadline(&event.context) };
+            let span = tracing::info_span!("request", function, run_id = %call.id);
             let request = read(event.payload);
-            let answer = Box::pin(handle(request, run, services)).instrument(span).await;
+            let answer = Box::pin(handle(request, call, services)).instrument(span).await;
             Ok::<_, std::convert::Infallible>(write(answer))
         }
     }))

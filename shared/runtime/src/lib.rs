@@ -10,9 +10,9 @@ mod services;
 mod settings;
 mod trigger;
 
-pub use error::RuntimeError;
+pub use error::{ConnectionOrigin, RuntimeError};
 pub use http::{HttpAnswer, HttpRequest, serve_http};
 pub use serve::{Input, Invocation, serve};
-pub use services::{Run, Services};
+pub use services::{Call, Services};
 pub use settings::{DatabaseSettings, Settings, SiteSettings};
 pub use trigger::{TickTime, Trigger, by_event, by_order, by_schedule, input_error, order, quotable};

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
-use lifeboat_engine::{Deadline, Verb, refuse};
-use lifeboat_model::{DatabaseName, Mandate};
+use lifeboat_engine::{Deadline, refuse};
+use lifeboat_model::{Act, DatabaseName, Mandate};
 use serde_json::Value;
 use tracing::Instrument;
 
 use crate::error::RuntimeError;
-use crate::services::{Run, Services};
+use crate::services::{Call, Services};
 use crate::settings::Settings;
 use crate::trigger::Trigger;
 
-/// What a function can be asked.
+/// The inputs of a function.
 pub trait Input: Sized {
     /// Reads the input of an invocation.
     ///
@@ -35,46 +35,46 @@ pub struct Invocation<I> {
     /// Its input, read.
     pub input: I,
     /// Its id and deadline.
-    pub run: Run,
+    pub call: Call,
     /// Clients and settings, made once per process.
     pub services: Arc<Services>,
 }
 
-/// Runs `handle` for every invocation of the function of `verb`, for as long as the process lives.
+/// Runs `handle` for every invocation of the function of `act`, for as long as the process lives.
 ///
 /// Settings are read once, before the first invocation: a function that is wired wrongly says so at its start, and names
-/// everything that is missing. What keeps the verb from beginning (an input that cannot be read, an unknown database, a
-/// secret that cannot be had) is told here to ledger, bus and subscribers; a verb tells its own end.
+/// everything that is missing. A failure before the verb begins (an input that cannot be read, an unknown database, an unavailable secret)
+/// is announced here; a verb announces its own end.
 ///
 /// # Errors
 /// Wrong settings, or a Lambda runtime that cannot be reached. A handler's error is the answer to its invocation.
-pub async fn serve<I, H, F>(verb: Verb, handle: H) -> Result<(), lambda_runtime::Error>
+pub async fn serve<I, H, F>(act: Act, handle: H) -> Result<(), lambda_runtime::Error>
 where
     I: Input,
     H: Fn(Invocation<I>) -> F,
     F: Future<Output = Result<Value, RuntimeError>>,
 {
-    let function = verb.as_str();
+    let function = act.as_str();
     let services = start(function).await?;
     let handle = &handle;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let services = Arc::clone(&services);
         async move {
-            let run = Run { id: event.context.request_id.clone(), deadline: deadline(&event.context) };
-            let span = tracing::info_span!("invocation", function, run_id = %run.id);
-            let answer = answer(verb, handle, Trigger::from(event.payload), run, services).instrument(span).await;
+            let call = Call { id: event.context.request_id.clone(), deadline: deadline(&event.context) };
+            let span = tracing::info_span!("invocation", function, run_id = %call.id);
+            let answer = answer(act, handle, event.payload, call, services).instrument(span).await;
             answer.map_err(|error| Diagnostic::from(&*error))
         }
     }))
     .await
 }
 
-/// Reads the input, lets the handler do what it asks for, and tells what kept that from beginning.
+/// Reads the input, lets the handler do what it asks for, and announces a failure that kept it from beginning.
 async fn answer<I, H, F>(
-    verb: Verb,
+    act: Act,
     handle: &H,
-    trigger: Trigger,
-    run: Run,
+    payload: Value,
+    call: Call,
     services: Arc<Services>,
 ) -> Result<Value, Arc<RuntimeError>>
 where
@@ -84,10 +84,10 @@ where
 {
     let unknown = || Mandate { actor: "unknown".to_owned(), reason: "an order that cannot be read".to_owned() };
     let (mut database, mut mandate) = (None, unknown());
-    let answer = match I::read(trigger, &services.settings) {
+    let answer = match Trigger::read(payload).and_then(|trigger| I::read(trigger, &services.settings)) {
         Ok(input) => {
             (database, mandate) = (input.database().cloned(), input.mandate().clone());
-            Box::pin(handle(Invocation { input, run: run.clone(), services: Arc::clone(&services) })).await
+            Box::pin(handle(Invocation { input, call: call.clone(), services: Arc::clone(&services) })).await
         }
         Err(error) => Err(error),
     };
@@ -96,11 +96,11 @@ where
         Err(error) => Arc::new(error),
     };
     tracing::error!(error = error.story(), hint = error.hint(), "the invocation failed");
-    if !error.is_told() {
-        let lifeboat = services.lifeboat(run, &mandate).await;
+    if !error.is_announced() {
+        let run = services.run(call, Some(act), &mandate).await;
         let is_known = database.as_ref().is_some_and(|name| services.settings.database(name).is_ok());
-        let told = refuse(&lifeboat, verb, database.as_ref(), is_known, error.clone(), error.hint()).await;
-        if let Err(error) = told {
+        let announced = refuse(&run, database.as_ref(), is_known, error.clone(), error.hint()).await;
+        if let Err(error) = announced {
             tracing::error!(error = error.story(), hint = error.hint(), "the failure could not be announced");
         }
     }

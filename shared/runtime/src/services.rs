@@ -1,4 +1,4 @@
-//! Clients and settings of a process, and what a verb is given of them.
+//! Clients and settings of a process, and the run of a verb that begins with them.
 
 use std::sync::Arc;
 
@@ -7,19 +7,18 @@ use lifeboat_aws::{
     AwsError, AwsOutbox, KmsDataKeys, KmsKey, KmsMacKey, PolicyParameter, S3Store, SdkConfig, caller_arn, kms_client,
     s3_client, sdk_config, secret_text,
 };
-use lifeboat_engine::{Deadline, Lifeboat, Tally, Unwatched, policy_in_force};
-use lifeboat_model::{DatabaseName, Mandate, Meter, PolicyDocument, PolicyVersions, Site};
-use lifeboat_notify::Outbox;
+use lifeboat_engine::{Deadline, Order, Ports, Run, policy_in_force};
+use lifeboat_model::{Act, DatabaseName, Mandate, Meter, PolicyDocument, PolicyVersions, Site, Wrong};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::{MacKey, MacKeys, ObjectStore, Sites};
 
-use crate::error::RuntimeError;
+use crate::error::{ConnectionOrigin, RuntimeError};
 use crate::settings::{Settings, SiteSettings};
 
-/// Names one run and says when it ends.
+/// One invocation of a function or of the CLI, before it is known what it asks for.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct Call {
     /// Lambda's request id, or the CLI's own.
     pub id: String,
     /// When the process ends.
@@ -31,10 +30,7 @@ pub struct Services {
     /// What the environment says.
     pub settings: Settings,
     config: SdkConfig,
-    sites: Sites,
-    keys: Arc<dyn DataKeys>,
-    macs: MacKeys,
-    outbox: Arc<dyn Outbox>,
+    ports: Ports,
     meter: Meter,
 }
 
@@ -52,52 +48,52 @@ impl Services {
         };
         let sites = Sites::new(settings.primary.as_ref().map(store), settings.offsite.as_ref().map(store));
         let Settings { bus, topic, chat_topic, .. } = settings.clone();
-        let outbox = Arc::new(AwsOutbox::new(&config, bus, topic, chat_topic));
-        let (keys, macs) = (keys(&settings, &config, &meter), mac_keys(&settings, &config, &meter));
-        Ok(Self { settings, config, sites, keys, macs, outbox, meter })
+        let ports = Ports {
+            sites,
+            keys: keys(&settings, &config, &meter),
+            macs: mac_keys(&settings, &config, &meter),
+            outbox: Arc::new(AwsOutbox::new(&config, bus, topic, chat_topic)),
+            tools_dir: settings.tools_dir.clone(),
+            sessions: settings.sessions,
+        };
+        Ok(Self { settings, config, ports, meter })
     }
 
-    /// What a verb works with, under the policy that is in force now.
-    pub async fn lifeboat(&self, run: Run, mandate: &Mandate) -> Lifeboat {
+    /// A run under the policy that is in force now. `act` is absent for a run that only looks.
+    pub async fn run(&self, call: Call, act: Option<Act>, mandate: &Mandate) -> Run {
         let document = match self.parameter() {
-            Some((name, parameter)) => Box::pin(parameter.get_in_time())
-                .await
-                .map_err(|source| unreachable(name, source))
-                .inspect_err(untold)
-                .ok(),
+            Some((name, parameter)) => {
+                let document = Box::pin(parameter.get_in_time()).await.map_err(|source| unreachable(name, source));
+                document.inspect_err(warn_unreachable).ok()
+            }
             None => None,
         };
-        Box::pin(self.lifeboat_under(run, mandate, document.as_ref())).await
+        Box::pin(self.run_under(call, act, mandate, document.as_ref())).await
     }
 
-    /// The same, with this document in the policy's place.
-    pub async fn lifeboat_under(&self, run: Run, mandate: &Mandate, document: Option<&PolicyDocument>) -> Lifeboat {
-        let tally = Tally::begin(&self.meter, self.settings.memory_mb);
-        let sites = self.sites.for_run();
+    /// The same, under this document of the users', where it is valid.
+    pub async fn run_under(
+        &self,
+        call: Call,
+        act: Option<Act>,
+        mandate: &Mandate,
+        document: Option<&PolicyDocument>,
+    ) -> Run {
+        let Call { id, deadline } = call;
+        let (meter, memory_mb) = (self.meter.clone(), self.settings.memory_mb);
+        let order = Order { id, act, mandate: mandate.clone(), deadline, meter, memory_mb };
+        // Neither a site nor a key that was set aside in one run is set aside in the next.
+        let (sites, macs) = (self.ports.sites.for_run(), self.ports.macs.for_run());
         let policy = Box::pin(policy_in_force(&sites, document)).await;
-        Lifeboat {
-            sites,
-            policy: Arc::new(policy),
-            keys: Arc::clone(&self.keys),
-            macs: self.macs.for_run(),
-            outbox: Arc::clone(&self.outbox),
-            tools_dir: self.settings.tools_dir.clone(),
-            sessions: self.settings.sessions,
-            deadline: run.deadline,
-            run_id: run.id,
-            mandate: mandate.clone(),
-            tally,
-            must_tell: true,
-            progress: Unwatched::shared(),
-        }
+        Run::begin(order, Ports { sites, macs, ..self.ports.clone() }, Arc::new(policy))
     }
 
     /// The users' policy document with its versions, for it to be taken into force, or why it cannot be had and what to do; `None` when
     /// it has no place.
-    pub async fn policy_versions(&self) -> Option<Result<PolicyVersions, (String, String)>> {
+    pub async fn policy_versions(&self) -> Option<Result<PolicyVersions, Wrong>> {
         let (name, parameter) = self.parameter()?;
         let versions = Box::pin(parameter.versions()).await.map_err(|source| unreachable(name, source));
-        Some(versions.inspect_err(untold).map_err(|error| (error.story(), error.hint())))
+        Some(versions.inspect_err(warn_unreachable).map_err(|error| Wrong { what: error.story(), hint: error.hint() }))
     }
 
     /// The users' policy document.
@@ -146,11 +142,11 @@ impl Services {
     /// The one database an order is about: the named one, or the only one.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownDatabase`]; [`RuntimeError::Input`] when there are several and none is named.
+    /// [`RuntimeError::UnknownDatabase`]; [`RuntimeError::SeveralDatabases`] when none is named.
     pub fn one_database(&self, named: Option<DatabaseName>) -> Result<DatabaseName, RuntimeError> {
         match self.databases(named.as_ref())?.as_slice() {
             [one] => Ok(one.clone()),
-            several => Err(RuntimeError::Input(format!("there are {} databases: name one", several.len()))),
+            several => Err(RuntimeError::SeveralDatabases(several.len())),
         }
     }
 
@@ -181,7 +177,8 @@ impl Services {
         let name = || name.to_owned();
         let text = Box::pin(secret_text(&self.config, arn)).await;
         let text = text.map_err(|source| RuntimeError::Secret { name: name(), source })?;
-        ConnectionSettings::from_secret(&text).map_err(|source| RuntimeError::Connection { name: name(), source })
+        ConnectionSettings::from_secret(&text)
+            .map_err(|source| RuntimeError::Connection { origin: ConnectionOrigin::Secret(name()), source })
     }
 }
 
@@ -193,8 +190,8 @@ fn no_place() -> RuntimeError {
     RuntimeError::Settings(vec!["`LIFEBOAT_POLICY` is missing".to_owned()])
 }
 
-fn untold(error: &RuntimeError) {
-    tracing::warn!(error = error.story(), hint = error.hint(), "the policy cannot be had");
+fn warn_unreachable(error: &RuntimeError) {
+    tracing::warn!(error = error.story(), hint = error.hint(), "the policy is unavailable");
 }
 
 /// The key service with the keys of the sites that have one.

@@ -1,37 +1,54 @@
-//! What an invocation's input is: an event from the bus, or an order from a schedule or a person.
+//! The input of an invocation: an event from the bus, or an order from a schedule or a person.
 
 use jiff::{Timestamp, Unit};
-use lifeboat_model::{LONGEST_NAME, LONGEST_REASON, Mandate, NameError, recordable};
+use lifeboat_model::{Act, Event, LONGEST_NAME, LONGEST_REASON, Mandate, NameError, SCHEDULE, recordable};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::RuntimeError;
 
-/// The two kinds of input that functions get.
+/// What starts a function.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
-    /// An event from EventBridge.
-    Event {
+    /// One of our events, from the bus.
+    Event(Box<Event>),
+    /// Any other event from EventBridge.
+    OtherEvent {
         /// Its `detail-type`.
-        kind: String,
-        /// Its `detail`.
-        detail: Value,
+        detail_type: String,
     },
     /// JSON from a schedule, the console or the CLI.
     Order(Value),
 }
 
-impl From<Value> for Trigger {
-    fn from(payload: Value) -> Self {
-        match (payload.get("detail-type").and_then(Value::as_str), payload.get("detail")) {
-            (Some(kind), Some(detail)) => Self::Event { kind: kind.to_owned(), detail: detail.clone() },
-            _ => Self::Order(payload),
+impl Trigger {
+    /// Reads the payload of an invocation.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Input`] for one of our events that cannot be read; it repeats nothing that is not [`quotable`].
+    pub fn read(payload: Value) -> Result<Self, RuntimeError> {
+        let detail_type = payload.get("detail-type").and_then(Value::as_str);
+        match detail_type.filter(|_| payload.get("detail").is_some()) {
+            Some(ours) if Event::is_ours(ours) => Ok(Self::Event(Box::new(order(payload)?))),
+            Some(other) => Ok(Self::OtherEvent { detail_type: other.to_owned() }),
+            None => Ok(Self::Order(payload)),
         }
+    }
+
+    /// The refusal of an event that does not start this act.
+    pub fn starts_no(&self, act: Act) -> RuntimeError {
+        let detail_type = match self {
+            Self::Event(event) => event.detail_type(),
+            Self::OtherEvent { detail_type } => detail_type,
+            Self::Order(_) => "",
+        };
+        let noun = act.profile().noun;
+        RuntimeError::Input(format!("the event `{}` does not start a {noun}", quotable(detail_type)))
     }
 }
 
-/// Reads a detail or an order as a document.
+/// Reads an event or an order as a document.
 ///
 /// # Errors
 /// [`RuntimeError::Input`] says what is wrong with it.
@@ -39,18 +56,18 @@ pub fn order<T: DeserializeOwned>(value: Value) -> Result<T, RuntimeError> {
     serde_json::from_value(value.clone()).map_err(|error| input_error(&error.to_string(), &value))
 }
 
-/// What an event that starts a function makes of it: nobody asked, but something happened.
+/// The mandate of a run that an event starts: no person asked for it.
 pub fn by_event(kind: &str) -> Mandate {
     Mandate { actor: "event".to_owned(), reason: format!("the event `{}`", quotable(kind)) }
 }
 
-/// What a tick of a schedule is on record as.
+/// The mandate of a run that a schedule starts.
 pub fn by_schedule(tick: Timestamp) -> Mandate {
-    Mandate { actor: "schedule".to_owned(), reason: format!("due at {}", tick.round(Unit::Second).unwrap_or(tick)) }
+    Mandate { actor: SCHEDULE.to_owned(), reason: format!("due at {}", tick.round(Unit::Second).unwrap_or(tick)) }
 }
 
-/// Who ordered something and why, as far as the order says. Lambda does not tell a function who called it: a name is what somebody
-/// stated. CloudTrail knows the caller by the run's id, which is on record as well.
+/// Who ordered something and why, as far as the order says. Lambda does not tell a function who called it, so a name is only stated.
+/// CloudTrail knows the caller by the run's id, which is on record as well.
 ///
 /// # Errors
 /// [`RuntimeError::Input`] for a text that is too long for the ledger, or looks like a connection.
@@ -141,9 +158,16 @@ mod tests {
     #[test]
     fn an_envelope_with_detail_is_an_event_and_anything_else_is_an_order() {
         let event = json!({"source": "lifeboat", "detail-type": "Backup Requested", "detail": {"database": "a"}});
-        assert!(matches!(Trigger::from(event), Trigger::Event { kind, .. } if kind == "Backup Requested"));
-        assert!(matches!(Trigger::from(json!({"database": "a"})), Trigger::Order(_)));
-        assert!(matches!(Trigger::from(json!([1])), Trigger::Order(_)));
+        assert!(matches!(Trigger::read(event.clone()), Err(RuntimeError::Input(_))), "it misses fields");
+        let mut whole = event;
+        whole["detail"] = json!({"database": "a", "requested_at": "2026-11-21T20:00:00Z", "trigger": "schedule"});
+        let Ok(Trigger::Event(event)) = Trigger::read(whole) else { panic!("it is one of ours") };
+        assert!(matches!(*event, Event::BackupRequested { .. }));
+        let other = Trigger::read(json!({"detail-type": "Parameter Store Change", "detail": {}})).unwrap();
+        assert!(other.starts_no(Act::Backup).story().contains("`Parameter Store Change` does not start a backup"));
+        for order in [json!({"database": "a"}), json!([1]), json!({"detail-type": "Backup Requested"})] {
+            assert!(matches!(Trigger::read(order), Ok(Trigger::Order(_))));
+        }
     }
 
     #[test]

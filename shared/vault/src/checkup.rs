@@ -101,7 +101,7 @@ pub async fn check_keys(keys: &dyn DataKeys, sites: &[Site]) -> Vec<Diagnosis> {
             ),
             Err(error) => told(name, &error),
         };
-        checks.push(checked.after(asked.elapsed()));
+        checks.push(checked.on(*site).after(asked.elapsed()));
     }
     checks
 }
@@ -112,11 +112,12 @@ pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
     for site in sites {
         let name = format!("{site} ledger key");
         let Some(key) = macs.get(*site) else {
-            checks.push(Diagnosis::failed(
+            let absent = Diagnosis::failed(
                 name,
                 "there is none to vouch for what is put on record",
                 "set the ARN of the site's HMAC key",
-            ));
+            );
+            checks.push(absent.on(*site));
             continue;
         };
         let asked = Instant::now();
@@ -133,7 +134,7 @@ pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
             ),
             Err(error) => Diagnosis::failed(name, story(&error), plain(error.hint())),
         };
-        checks.push(checked.after(asked.elapsed()));
+        checks.push(checked.on(*site).after(asked.elapsed()));
     }
     checks
 }

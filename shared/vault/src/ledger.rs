@@ -404,7 +404,7 @@ fn next_entry(act: &LedgerAct, newest: Option<&Stored>, append_id: &str, now: Ti
         at: now,
         actor: short(actor),
         reason: short(reason),
-        action: short(action),
+        action: action.to_string(),
         subject: short(subject),
         outcome: *outcome,
         detail: detail.chain([(APPEND_ID.to_owned(), append_id.to_owned())]).collect(),

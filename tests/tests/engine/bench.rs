@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lifeboat_bench::RecordingOutbox;
 use lifeboat_engine::{
-    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Tally, Unwatched,
+    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
     VerifyRequest, backup, drill, verify,
 };
 use lifeboat_local::PostgresServer;
@@ -65,7 +65,7 @@ impl Bench {
     }
 
     pub fn request(&self) -> BackupRequest {
-        BackupRequest { database: database(), source: self.settings(SOURCE), requested_at: None }
+        BackupRequest { database: database(), source: self.settings(SOURCE), asked: Asked::Now }
     }
 
     /// The same request as another role.
@@ -114,41 +114,49 @@ impl Bench {
 pub fn process_with(sites: Sites, tools_dir: PathBuf) -> Process {
     static RUNS: AtomicU32 = AtomicU32::new(1);
     let outbox = Arc::new(RecordingOutbox::default());
-    let lifeboat = Lifeboat {
+    let ports = Ports {
         sites,
         keys: keys_of(&BOTH),
         macs: macs(),
         outbox: outbox.clone(),
         tools_dir: Some(tools_dir),
         sessions: 2,
-        deadline: Deadline::none(),
-        run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
-        policy: Arc::new(Policy::default()),
-        tally: Tally::begin(&Meter::default(), 0),
-        mandate: Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() },
-        must_tell: true,
-        progress: Unwatched::shared(),
     };
-    Process { lifeboat, outbox }
+    let id = format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed));
+    Process { run: begin(id, ports, Arc::default()), outbox }
+}
+
+fn begin(id: String, ports: Ports, policy: Arc<Policy>) -> Run {
+    let mandate = Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() };
+    let (act, deadline, meter) = (None, Deadline::none(), Meter::default());
+    Run::begin(Order { id, act, mandate, deadline, meter, memory_mb: 0 }, ports, policy)
 }
 
 /// One invocation: it has an id, and what it said is kept.
 pub struct Process {
-    pub lifeboat: Lifeboat,
+    pub run: Run,
     pub outbox: Arc<RecordingOutbox>,
 }
 
 impl Process {
+    /// The run as the platform begins it again: with the same id, and nothing of what it has read.
+    pub fn again(&self) -> Run {
+        let Run { ports, id, policy, deadline, mandate, must_notify, act, .. } = &self.run;
+        let mut run = begin(id.clone(), ports.clone(), Arc::clone(policy));
+        (run.deadline, run.mandate, run.must_notify, run.act) = (*deadline, mandate.clone(), *must_notify, *act);
+        run
+    }
+
     pub async fn back_up(&self, request: &BackupRequest) -> Result<Manifest, EngineError> {
-        backup(&self.lifeboat, request).await
+        backup(&self.again(), request).await
     }
 
     pub async fn drill(&self, request: &DrillRequest) -> Result<DrillReport, EngineError> {
-        drill(&self.lifeboat, request).await
+        drill(&self.again(), request).await
     }
 
     pub async fn verify(&self, scope: VerificationScope) -> Result<VerificationReport, EngineError> {
-        verify(&self.lifeboat, &VerifyRequest { database: database(), scope }).await
+        verify(&self.again(), &VerifyRequest { database: database(), scope }).await
     }
 
     /// The types of the events so far, in order.

@@ -24,7 +24,7 @@ async fn a_backup_whose_deadline_comes_near_ends_cleanly_and_the_next_run_goes_o
     let script = Script::new();
     script.add(Rule::always(Fault::Slow(Duration::from_secs(1))).on(Operation::Put).under("chunks/"));
     let mut process = bench.process_on(bench.stores.behind(&script, &script));
-    process.lifeboat.deadline = Deadline::after(Duration::from_secs(20));
+    process.run.deadline = Deadline::after(Duration::from_secs(20));
     let began = std::time::Instant::now();
     let error = process.back_up(&bench.request()).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(20), "it ended itself: {:?}", began.elapsed());
@@ -61,7 +61,7 @@ async fn a_backup_whose_deadline_comes_near_ends_cleanly_and_the_next_run_goes_o
 async fn a_backup_without_any_time_left_says_so_and_holds_no_lease() {
     let bench = Bench::with("no-time", "CREATE TABLE t AS SELECT 1 AS a");
     let mut process = bench.process();
-    process.lifeboat.deadline = Deadline::after(Duration::ZERO);
+    process.run.deadline = Deadline::after(Duration::ZERO);
     let error = process.back_up(&bench.request()).await.unwrap_err();
     assert!(matches!(error, EngineError::DeadlineNear { done: 0, .. } | EngineError::OutOfTime { .. }), "{error:?}");
     assert!(bench.stores.lease().is_none_or(|lease| lease.released), "{:?}", bench.stores.lease());
@@ -75,7 +75,7 @@ async fn a_store_that_hangs_until_the_end_leaves_the_bus_and_the_subscribers_the
     let script = Script::new();
     script.add(Rule::always(Fault::Hold(Gate::new())));
     let mut process = bench.process_on(bench.stores.behind(&script, &script));
-    process.lifeboat.deadline = Deadline::after(Duration::from_secs(4));
+    process.run.deadline = Deadline::after(Duration::from_secs(4));
     // Nobody opens the gate: a run that waited for it would never end.
     let ended = tokio::time::timeout(Duration::from_secs(120), process.back_up(&bench.request())).await;
     let error = ended.unwrap().unwrap_err();
@@ -94,7 +94,7 @@ async fn a_verification_that_hangs_ends_itself_says_so_and_keeps_what_it_found()
     let script = Script::new();
     script.add(Rule::always(Fault::Hold(Gate::new())).on(Operation::Measure).under("chunks/"));
     let mut process = bench.process_on(bench.stores.behind(&script, &script));
-    process.lifeboat.deadline = Deadline::after(Duration::from_secs(12));
+    process.run.deadline = Deadline::after(Duration::from_secs(12));
     let error = process.verify(VerificationScope::All).await.unwrap_err();
     assert!(matches!(error, EngineError::OutOfTime { .. }), "{error:?}");
     assert_eq!((process.said(), process.alerted()), (vec!["Verification Failed"], vec![Severity::Critical]));

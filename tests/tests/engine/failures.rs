@@ -122,7 +122,7 @@ async fn a_disabled_key_fails_the_backup_and_is_named() {
     bench.back_up().await;
     bench.sql("INSERT INTO clinic.remark VALUES ('new')");
     let mut process = bench.process();
-    process.lifeboat.keys = Arc::new(DisabledKey);
+    process.run.ports.keys = Arc::new(DisabledKey);
     let before = bench.stores.primary.keys("chunks/");
     let (sentence, hint) = fails(&bench, &process, &bench.request()).await;
     assert!(sentence.contains("alias/lifeboat") && sentence.contains("disabled"), "{sentence}");
@@ -183,9 +183,9 @@ impl Outbox for NoBus {
 async fn a_tick_whose_requests_do_not_get_onto_the_bus_is_told_to_the_subscribers_for_each_database() {
     let bench = Bench::with("no-bus", "CREATE TABLE t (a int)");
     let mut process = bench.process();
-    process.lifeboat.outbox = Arc::new(NoBus(Arc::clone(&process.outbox)));
+    process.run.ports.outbox = Arc::new(NoBus(Arc::clone(&process.outbox)));
     let databases: Vec<DatabaseName> = ["billing", "clinic"].map(|name| name.parse().unwrap()).into();
-    let error = request_backups(&process.lifeboat, &databases, jiff::Timestamp::now()).await.unwrap_err();
+    let error = request_backups(&process.again(), &databases, jiff::Timestamp::now()).await.unwrap_err();
     assert!(
         error.story().starts_with("the backup of `billing` could not be requested: EventBridge refused"),
         "{error:?}"
@@ -201,7 +201,7 @@ async fn a_tick_whose_requests_do_not_get_onto_the_bus_is_told_to_the_subscriber
 
 /// What a doctor says of everything, as `name: verdict`.
 async fn diagnoses(process: &Process, bench: &Bench) -> Vec<(String, Verdict)> {
-    let checks = lifeboat_engine::doctor(&process.lifeboat, &bench.request().source).await;
+    let checks = lifeboat_engine::doctor(&process.again(), &bench.request().source).await;
     for check in &checks {
         assert_eq!(check.hint.is_none(), check.verdict == Verdict::Ok, "{check:?}");
         assert!(!check.seen.contains('\n') && !check.seen.ends_with('.'), "{check:?}");
@@ -245,7 +245,7 @@ async fn the_doctor_names_every_thing_that_is_not_as_it_should_be_and_writes_one
     let script = Script::new();
     script.add(Rule::always(Fault::Reject(Refusal::Denied)).on(Operation::Put));
     let mut process = bench.process_on(bench.stores.behind(&Script::new(), &script));
-    process.lifeboat.keys = Arc::new(DisabledKey);
+    process.run.ports.keys = Arc::new(DisabledKey);
     all.retain(|(name, _)| !name.starts_with("offsite") && !name.ends_with("key"));
     all.push(("offsite writable".to_owned(), Verdict::Failed));
     all.push(("keys".to_owned(), Verdict::Failed));
@@ -302,7 +302,7 @@ exec "$REAL" "$@""#;
     ] {
         let folder = tools_with_pg_dump(&bench, script);
         let mut process = bench.process();
-        process.lifeboat.tools_dir = Some(folder.path().to_owned());
+        process.run.ports.tools_dir = Some(folder.path().to_owned());
         let (sentence, hint) = fails(&bench, &process, &bench.request()).await;
         assert!(sentence.contains(words) && hint.contains(advice), "{sentence}; {hint}");
     }

@@ -98,8 +98,8 @@ async fn eight_runs_that_see_the_same_at_once_tell_it_once_and_so_do_eight_that_
     for (policy, state) in [(impatient(), AlertState::Opened), (Arc::default(), AlertState::Resolved)] {
         let looks = (0..8).map(|_| async {
             let mut process = bench.process();
-            process.lifeboat.policy = policy.clone();
-            check_health(&process.lifeboat, &health(), None).await.unwrap();
+            process.run.policy = policy.clone();
+            check_health(&process.again(), &health(), None).await.unwrap();
             told(&process)
         });
         let mut counted: BTreeMap<AlertKind, usize> = BTreeMap::new();
@@ -133,7 +133,7 @@ async fn an_alert_that_did_not_leave_is_owed_and_leaves_later_once() {
     let bench = Bench::with("owed", TABLE);
     bench.back_up().await;
     let mut process = bench.process();
-    process.lifeboat.outbox = Arc::new(NoTopic(process.outbox.clone()));
+    process.run.ports.outbox = Arc::new(NoTopic(process.outbox.clone()));
     process.back_up(&nowhere(&bench)).await.unwrap_err();
     let open = incident(&bench, "backup-failed/clinic").await;
     assert_eq!((open.sent, open.owed.map(|owed| owed.state)), (0, Some(AlertState::Opened)));
@@ -141,12 +141,12 @@ async fn an_alert_that_did_not_leave_is_owed_and_leaves_later_once() {
     let other = bench.process();
     other.back_up(&nowhere(&bench)).await.unwrap_err();
     assert_eq!(told(&other), []);
-    process.lifeboat.outbox = process.outbox.clone();
+    process.run.ports.outbox = process.outbox.clone();
     process.back_up(&nowhere(&bench)).await.unwrap_err();
     assert_eq!(told(&process), [(AlertKind::BackupFailed, AlertState::Opened)]);
     let last = bench.process();
     last.back_up(&nowhere(&bench)).await.unwrap_err();
-    check_health(&last.lifeboat, &health(), None).await.unwrap();
+    check_health(&last.again(), &health(), None).await.unwrap();
     assert_eq!(told(&last), []);
 }
 
@@ -216,20 +216,20 @@ async fn a_backup_that_did_not_happen_and_a_key_that_does_not_open_are_told_and_
     let bench = Bench::with("silent", TABLE);
     // Before the first backup nothing is overdue at once.
     let process = bench.process();
-    let report = check_health(&process.lifeboat, &health(), None).await.unwrap();
+    let report = check_health(&process.again(), &health(), None).await.unwrap();
     assert!(report.is_well() && told(&process).is_empty(), "{report:?}");
     bench.back_up().await;
     // Whoever only looks tells nobody.
     let mut process = bench.process();
-    process.lifeboat.policy = impatient();
-    assert!(!look_at_health(&process.lifeboat, &health()).await.is_well());
+    process.run.policy = impatient();
+    assert!(!look_at_health(&process.again(), &health()).await.is_well());
     assert_eq!((told(&process), Incidents::new(&bench.stores.sites()).list().await.unwrap()), (vec![], vec![]));
     let process = bench.process();
-    assert!(check_health(&process.lifeboat, &health(), None).await.unwrap().is_well());
+    assert!(check_health(&process.again(), &health(), None).await.unwrap().is_well());
 
     let mut process = bench.process();
-    process.lifeboat.policy = impatient();
-    let report = check_health(&process.lifeboat, &health(), None).await.unwrap();
+    process.run.policy = impatient();
+    let report = check_health(&process.again(), &health(), None).await.unwrap();
     let wrong: Vec<String> =
         report.probes.iter().filter(|probe| probe.wrong.is_some()).map(|probe| probe.name.to_string()).collect();
     assert_eq!(wrong, ["backup-overdue/clinic", "verification-overdue/clinic", "drill-overdue/clinic"]);
@@ -238,9 +238,9 @@ async fn a_backup_that_did_not_happen_and_a_key_that_does_not_open_are_told_and_
     assert_eq!(told(&process), [(AlertKind::BackupOverdue, AlertState::Resolved)], "a backup says so itself");
 
     let mut process = bench.process();
-    process.lifeboat.keys = crate::stores::keys_of(&[Site::Primary]);
-    check_health(&process.lifeboat, &health(), None).await.unwrap();
-    assert_eq!(process.outbox.alerts()[0].incident.as_deref(), Some("key-unusable/repository"));
+    process.run.ports.keys = crate::stores::keys_of(&[Site::Primary]);
+    check_health(&process.again(), &health(), None).await.unwrap();
+    assert_eq!(process.outbox.alerts()[0].incident, Some("key-unusable/repository".parse().unwrap()));
     let patient = [
         (AlertKind::KeyUnusable, AlertState::Opened),
         (AlertKind::VerificationOverdue, AlertState::Resolved),
@@ -276,12 +276,12 @@ async fn a_policy_is_on_record_in_the_name_of_who_changed_it_and_a_bad_one_takes
     let good = document("version = 1\n[freshness]\nbackup_minutes = 7\n", 2);
     // Before the first backup there is no trail; that keeps no policy from being in force.
     let process = bench.process();
-    assert_eq!(adopt_policy(&process.lifeboat, Ok(&versions(&[&good]))).await.unwrap(), Adopted::New);
+    assert_eq!(adopt_policy(&process.again(), Ok(&versions(&[&good]))).await.unwrap(), Adopted::New);
     bench.back_up().await;
-    assert_eq!(adopt_policy(&process.lifeboat, Ok(&versions(&[&good]))).await.unwrap(), Adopted::Unchanged);
+    assert_eq!(adopt_policy(&process.again(), Ok(&versions(&[&good]))).await.unwrap(), Adopted::Unchanged);
     // A late look at an older version changes nothing.
     assert_eq!(
-        adopt_policy(&process.lifeboat, Ok(&versions(&[&document("version = 1\n", 1)]))).await.unwrap(),
+        adopt_policy(&process.again(), Ok(&versions(&[&document("version = 1\n", 1)]))).await.unwrap(),
         Adopted::Unchanged
     );
 
@@ -289,7 +289,7 @@ async fn a_policy_is_on_record_in_the_name_of_who_changed_it_and_a_bad_one_takes
     let mut all = Vec::new();
     for _ in 0..3 {
         let process = bench.process();
-        let Adopted::Refused(faults) = adopt_policy(&process.lifeboat, Ok(&versions(&[&good, &bad]))).await.unwrap()
+        let Adopted::Refused(faults) = adopt_policy(&process.again(), Ok(&versions(&[&good, &bad]))).await.unwrap()
         else {
             panic!()
         };
@@ -314,9 +314,9 @@ async fn a_policy_is_on_record_in_the_name_of_who_changed_it_and_a_bad_one_takes
     let all = versions(&[&good, &bad, &between, &corrected]);
     // What cannot be had is no reason to wait for a policy; it goes on record when it can be had.
     let alone = PolicyVersions { history: None, ..all.clone() };
-    assert_eq!(adopt_policy(&process.lifeboat, Ok(&alone)).await.unwrap(), Adopted::New);
-    assert_eq!(adopt_policy(&bench.process().lifeboat, Ok(&all)).await.unwrap(), Adopted::Unchanged);
-    assert_eq!(adopt_policy(&bench.process().lifeboat, Ok(&all)).await.unwrap(), Adopted::Unchanged);
+    assert_eq!(adopt_policy(&process.again(), Ok(&alone)).await.unwrap(), Adopted::New);
+    assert_eq!(adopt_policy(&bench.process().again(), Ok(&all)).await.unwrap(), Adopted::Unchanged);
+    assert_eq!(adopt_policy(&bench.process().again(), Ok(&all)).await.unwrap(), Adopted::Unchanged);
     assert_eq!(told(&process), [(AlertKind::PolicyRefused, AlertState::Resolved)]);
 
     let ledger = bench.stores.ledger().await;
@@ -352,18 +352,18 @@ async fn what_nobody_takes_up_is_told_again_and_what_somebody_did_is_not() {
     let mut process = bench.process();
     let mut policy = Policy::default();
     policy.alerts.repeat = SignedDuration::from_millis(1);
-    process.lifeboat.policy = Arc::new(policy);
+    process.run.policy = Arc::new(policy);
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(check_health(&process.lifeboat, &health(), None).await.unwrap().sent, 1);
+    assert_eq!(check_health(&process.again(), &health(), None).await.unwrap().sent, 1);
     assert_eq!(told(&process), [(AlertKind::BackupFailed, AlertState::Reminder)]);
     let name: IncidentName = "backup-failed/clinic".parse().unwrap();
-    lifeboat_engine::acknowledge(&process.lifeboat, &name).await.unwrap();
+    lifeboat_engine::acknowledge(&process.again(), &name).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(check_health(&process.lifeboat, &health(), None).await.unwrap().sent, 0);
+    assert_eq!(check_health(&process.again(), &health(), None).await.unwrap().sent, 0);
     let taken = incident(&bench, "backup-failed/clinic").await;
     assert_eq!((taken.state, taken.acknowledged.unwrap().by.as_str()), (IncidentState::Acknowledged, "schedule"));
     assert_eq!(bench.stores.ledger().await.last().unwrap().action, "acknowledge");
-    lifeboat_engine::acknowledge(&process.lifeboat, &"drill-failed/clinic".parse().unwrap()).await.unwrap_err();
+    lifeboat_engine::acknowledge(&process.again(), &"drill-failed/clinic".parse().unwrap()).await.unwrap_err();
 }
 
 /// The look sends what is owed, and takes a policy into force, in the name of one run.
@@ -372,14 +372,14 @@ async fn a_look_that_refuses_a_policy_again_tells_it_once() {
     let bench = Bench::with("refused-again", TABLE);
     bench.back_up().await;
     let [good, bad] = [document("version = 1\n", 1), document("version = 2\n", 2)];
-    adopt_policy(&bench.process().lifeboat, Ok(&versions(&[&good, &bad]))).await.unwrap();
+    adopt_policy(&bench.process().again(), Ok(&versions(&[&good, &bad]))).await.unwrap();
     let again = document("version = 1\n", 3);
-    adopt_policy(&bench.process().lifeboat, Ok(&versions(&[&good, &bad, &again]))).await.unwrap();
+    adopt_policy(&bench.process().again(), Ok(&versions(&[&good, &bad, &again]))).await.unwrap();
     let worse = document("version = 3\n", 4);
     let process = bench.process();
     let policy = versions(&[&good, &bad, &again, &worse]);
-    check_health(&process.lifeboat, &health(), Some(Ok(&policy))).await.unwrap();
-    check_health(&process.lifeboat, &health(), Some(Ok(&policy))).await.unwrap();
+    check_health(&process.again(), &health(), Some(Ok(&policy))).await.unwrap();
+    check_health(&process.again(), &health(), Some(Ok(&policy))).await.unwrap();
     assert_eq!(told(&process), [(AlertKind::PolicyRefused, AlertState::Opened)]);
     assert_eq!(incident(&bench, "policy-refused/repository").await.sent, 1);
 }
@@ -390,10 +390,10 @@ async fn what_is_taken_out_of_the_settings_is_wrong_no_more() {
     bench.back_up().await;
     bench.process().back_up(&nowhere(&bench)).await.unwrap_err();
     let process = bench.process();
-    check_health(&process.lifeboat, &health(), None).await.unwrap();
+    check_health(&process.again(), &health(), None).await.unwrap();
     assert_eq!(told(&process), [], "it is there, and wrong");
     let other = HealthRequest { databases: vec!["billing".parse().unwrap()], drills: true };
-    check_health(&process.lifeboat, &other, None).await.unwrap();
+    check_health(&process.again(), &other, None).await.unwrap();
     assert_eq!(told(&process), [(AlertKind::BackupFailed, AlertState::Resolved)]);
 }
 
@@ -424,9 +424,9 @@ async fn a_person_s_drill_that_nobody_else_can_be_told_of_is_no_failure() {
     let bench = Bench::with("worst-day", TABLE);
     bench.back_up().await;
     let mut process = bench.process();
-    process.lifeboat.outbox = Arc::new(NoTopic(process.outbox.clone()));
+    process.run.ports.outbox = Arc::new(NoTopic(process.outbox.clone()));
     let request = bench.drill_request(Site::Offsite);
     assert!(process.drill(&request).await.unwrap_err().story().contains("no topic"), "the platform repeats it");
-    process.lifeboat.must_tell = false;
+    process.run.must_notify = false;
     assert!(process.drill(&request).await.unwrap().equal);
 }

@@ -39,7 +39,7 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
     let undisturbed = bench.stores.copy().await;
     let mut process = bench.process_on(undisturbed.behind(&script, &script));
     // One session: the requests come in the same order each time.
-    process.lifeboat.sessions = 1;
+    process.run.ports.sessions = 1;
     let whole = process.back_up(&bench.request()).await.unwrap();
     let log = script.log();
     let publishes =
@@ -55,7 +55,7 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
         let script = Script::new();
         script.die_at(n, moment);
         let mut dead = bench.process_on(stores.behind(&script, &script));
-        dead.lifeboat.sessions = 1;
+        dead.run.ports.sessions = 1;
         let result = dead.back_up(&bench.request()).await;
         assert!(script.is_dead(), "{at}");
         let stored_by_the_dead = new_chunks(&bench.stores, &stores);
@@ -83,7 +83,7 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
             continue;
         }
         // While the dead run's lease lasts, nobody else begins; after it, the next run completes.
-        if stores.lease().is_some_and(|lease| lease.holder == dead.lifeboat.run_id && !lease.released) {
+        if stores.lease().is_some_and(|lease| lease.holder == dead.run.id && !lease.released) {
             killed_while_leased += 1;
             let error = bench.process_on(stores.sites()).back_up(&bench.request()).await.unwrap_err();
             assert!(matches!(error, EngineError::Vault(VaultError::LeaseHeld { .. })), "{at}: {error:?}");

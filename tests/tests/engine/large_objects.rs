@@ -13,7 +13,7 @@ SELECT lo_from_bytea(60000 + o, (SELECT string_agg(sha512((o || ' ' || i)::text:
 async fn large_objects_of_several_chunks_are_restored_by_several_sessions() {
     let bench = Bench::with("large-objects", OBJECTS);
     let mut process = bench.process();
-    process.lifeboat.sessions = 4;
+    process.run.ports.sessions = 4;
     let manifest = process.back_up(&bench.request()).await.unwrap();
     assert_eq!(manifest.large_objects, 3);
     let entries = bench.stores.chunk_entries(&manifest, Site::Primary).await;

@@ -33,7 +33,7 @@ fn leaving_out(bench: &Bench, names: &[&str]) -> Process {
         name: (*name).to_owned(),
         reason: "kept elsewhere".to_owned(),
     });
-    process.lifeboat.policy = Arc::new(Policy { left_out: left_out.collect(), ..Policy::default() });
+    process.run.policy = Arc::new(Policy { left_out: left_out.collect(), ..Policy::default() });
     process
 }
 

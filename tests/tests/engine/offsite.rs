@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Fault, Moment, Operation, Refusal, Rule, Script};
-use lifeboat_engine::{BackupRequest, EngineError};
+use lifeboat_engine::{Asked, BackupRequest, EngineError};
 use lifeboat_model::{BackupId, Event, FindingKind, Outcome, Presence, Severity, Site, VerificationScope};
 use lifeboat_vault::VaultError;
 
@@ -47,7 +47,7 @@ async fn falls_behind(bench: &Bench, rule: Rule) -> (BackupId, Script) {
 
 /// What the listing says of the off-site.
 async fn presence(bench: &Bench, backup_id: &BackupId) -> Presence {
-    let lifeboat = bench.process().lifeboat;
+    let lifeboat = bench.process().again();
     let shown = lifeboat_engine::show(&lifeboat, &[database()], backup_id, Site::Primary).await.unwrap();
     assert_eq!(shown.sites[&Site::Primary], Presence::Complete);
     let listed = lifeboat_engine::backups(&lifeboat, &database(), Site::Primary).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_request_answered_by_a_backup_that_is_behind_is_answered_when_that_one
     bench.back_up().await;
     // Backup ids and requests are compared by the second.
     let requested_at = Timestamp::now() + SignedDuration::from_secs(1);
-    let request = BackupRequest { requested_at: Some(requested_at), ..bench.request() };
+    let request = BackupRequest { asked: Asked::Since(requested_at), ..bench.request() };
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let mut ids = Vec::new();
     for _ in 0..2 {
@@ -139,7 +139,7 @@ async fn a_run_killed_while_it_brings_backups_over_leaves_no_false_one_and_the_n
     let script = Script::new();
     let undisturbed = bench.stores.copy().await;
     let mut process = bench.process_on(undisturbed.behind(&script, &script));
-    process.lifeboat.sessions = 1;
+    process.run.ports.sessions = 1;
     process.back_up(&bench.request()).await.unwrap();
     let log = script.log();
     let is_publication = |(operation, key): &(Operation, String)| {
@@ -155,7 +155,7 @@ async fn a_run_killed_while_it_brings_backups_over_leaves_no_false_one_and_the_n
         let script = Script::new();
         script.die_at(n, if n % 2 == 0 { Moment::Before } else { Moment::After });
         let mut dead = bench.process_on(stores.behind(&script, &script));
-        dead.lifeboat.sessions = 1;
+        dead.run.ports.sessions = 1;
         let _ = dead.back_up(&bench.request()).await;
         assert!(script.is_dead(), "{at}");
         let listed = stores.backups(Site::Offsite).await;

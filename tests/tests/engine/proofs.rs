@@ -71,7 +71,7 @@ async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_diffe
         bench.stores.forget_incidents();
         let tools = tools_with(&bench, Moment::Whole, sql);
         let mut process = bench.process();
-        process.lifeboat.tools_dir = Some(tools.path().to_owned());
+        process.run.ports.tools_dir = Some(tools.path().to_owned());
         let report = process.drill(&bench.drill_request(Site::Primary)).await.unwrap();
         assert!(!report.equal, "{sql}");
         let mut found: Vec<(FindingKind, String)> =
@@ -94,7 +94,7 @@ async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_diffe
     // And with nothing done to it, the same backup by the same way is equal.
     let tools = tools_with(&bench, Moment::Whole, "SELECT 1");
     let mut process = bench.process();
-    process.lifeboat.tools_dir = Some(tools.path().to_owned());
+    process.run.ports.tools_dir = Some(tools.path().to_owned());
     let report = process.drill(&bench.drill_request(Site::Primary)).await.unwrap();
     assert!(report.equal, "{:?}", report.findings);
     assert_eq!(report.backup_id, manifest.backup_id);

@@ -47,7 +47,7 @@ async fn neither_the_password_nor_a_row_is_in_any_log_error_event_alert_report_o
     for (moment, sql) in REFUSALS {
         let tools = tools_with(&bench, moment, sql);
         let mut process = bench.process();
-        process.lifeboat.tools_dir = Some(tools.path().to_owned());
+        process.run.ports.tools_dir = Some(tools.path().to_owned());
         let error = process.drill(&drill).await.expect_err(sql);
         said.push(format!("{error} {error:?} {} {} {drill:?}", error.story(), error.hint()));
         said.push(format!("{:?} {:?}", process.outbox.events(), process.outbox.alerts()));
@@ -56,13 +56,13 @@ async fn neither_the_password_nor_a_row_is_in_any_log_error_event_alert_report_o
     // A proof that does not hold names the table and no row of it.
     let tools = tools_with(&bench, Moment::Whole, "UPDATE letter SET body = body || '!'");
     let mut process_with_tools = bench.process();
-    process_with_tools.lifeboat.tools_dir = Some(tools.path().to_owned());
+    process_with_tools.run.ports.tools_dir = Some(tools.path().to_owned());
     let report = process_with_tools.drill(&drill).await.unwrap();
     assert!(!report.equal);
     said.push(format!("{report:?} {:?}", process_with_tools.outbox.events()));
     // A key that does not open, and damage that is found.
     let mut stranger = bench.process();
-    stranger.lifeboat.keys = crate::stores::stranger_s_key();
+    stranger.run.ports.keys = crate::stores::stranger_s_key();
     let error = stranger.back_up(&request).await.unwrap_err();
     said.push(format!("{error} {error:?} {}", error.story()));
     assert!(bench.stores.primary.flip_bit(&bench.stores.primary.keys("chunks/")[0], 9, 1));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lifeboat_bench::{Fault, FaultyStore, Gate, Refusal, Rule, Script};
 use lifeboat_engine::{HealthRequest, check_health, look_at_health, status};
-use lifeboat_model::{AlertKind, AlertState, Outcome, Site, Standing, VerificationScope};
+use lifeboat_model::{Act, AlertKind, AlertState, Outcome, Site, Standing, VerificationScope};
 use lifeboat_vault::{ObjectStore, Sites};
 
 use crate::bench::{Bench, database};
@@ -30,19 +30,19 @@ fn sites(bench: &Bench, wrong: Site, fault: Fault) -> Sites {
 async fn the_state_is_empty_then_well_then_what_went_wrong() {
     let bench = Bench::with("glance", TABLE);
     let process = bench.process();
-    let empty = status(&process.lifeboat, &asked()).await;
+    let empty = status(&process.again(), &asked()).await;
     assert_eq!((empty.status, empty.headline().as_str()), (Standing::Empty, "There is no backup yet"));
     assert_eq!((empty.unread.len(), empty.tail.unwrap().len()), (0, 0), "{:?}", empty.unread);
 
     let backup = bench.back_up().await;
     bench.process().verify(VerificationScope::All).await.unwrap();
-    check_health(&bench.process().lifeboat, &asked(), None).await.unwrap();
-    let well = status(&bench.process().lifeboat, &asked()).await;
+    check_health(&bench.process().again(), &asked(), None).await.unwrap();
+    let well = status(&bench.process().again(), &asked()).await;
     assert_eq!((well.status, well.headline().as_str()), (Standing::Ok, "Everything is all right"), "{well:?}");
     assert_eq!(well.backups.last_backup.unwrap().backup_id, backup.backup_id);
     let actions: Vec<&str> = well.tail.as_ref().unwrap().iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["verify", "backup"], "newest first");
-    let run = well.history.as_ref().unwrap().runs(&database(), "backup").next_back().unwrap();
+    let run = well.history.as_ref().unwrap().runs(&database(), Act::Backup).next_back().unwrap();
     assert_eq!((run.rows, run.outcome), (Some(100), Outcome::Completed));
     assert_eq!(run.stored_bytes, Some(backup.totals.stored_bytes));
     let costs = well.costs.as_ref().unwrap();
@@ -53,10 +53,10 @@ async fn the_state_is_empty_then_well_then_what_went_wrong() {
     nowhere.source = lifeboat_postgres::ConnectionSettings::from_secret(&bench.server.url("nothing_here")).unwrap();
     bench.process().back_up(&nowhere).await.unwrap_err();
     // What is on record is shown before anybody has digested it.
-    let wrong = status(&bench.process().lifeboat, &asked()).await;
+    let wrong = status(&bench.process().again(), &asked()).await;
     assert_eq!((wrong.status, wrong.headline().as_str()), (Standing::Critical, "1 thing is wrong"));
     assert_eq!(wrong.incidents[0].name.kind, AlertKind::BackupFailed);
-    let run = wrong.history.as_ref().unwrap().runs(&database(), "backup").next_back().unwrap();
+    let run = wrong.history.as_ref().unwrap().runs(&database(), Act::Backup).next_back().unwrap();
     assert_eq!((run.outcome, run.rows), (Outcome::Failed, None));
 }
 
@@ -66,7 +66,7 @@ async fn a_site_that_does_not_serve_is_named_and_the_rest_is_shown() {
     let backup = bench.back_up().await;
     for fault in [Fault::Reject(Refusal::Denied), Fault::Hold(Gate::new())] {
         let process = bench.process_on(sites(&bench, Site::Offsite, fault));
-        let seen = status(&process.lifeboat, &asked()).await;
+        let seen = status(&process.again(), &asked()).await;
         assert_eq!(seen.status, Standing::Unknown, "{seen:?}");
         let offsite = seen.health.components.iter().find(|part| part.name == "store offsite").unwrap();
         assert_eq!(offsite.status, Standing::Warning);
@@ -77,14 +77,14 @@ async fn a_site_that_does_not_serve_is_named_and_the_rest_is_shown() {
         assert_eq!((primary.status, offsite.status, offsite.behind), (Standing::Ok, Standing::Unknown, None));
         assert!(clinic.schedules.iter().all(|schedule| !schedule.overdue), "{clinic:?}");
         // Whoever looks says the same of the off-site, and nothing of the backups, which are there.
-        let report = look_at_health(&process.lifeboat, &asked()).await;
+        let report = look_at_health(&process.again(), &asked()).await;
         let wrong = report.probes.iter().filter(|probe| probe.wrong.is_some());
         let kinds: Vec<AlertKind> = wrong.map(|probe| probe.name.kind).collect();
         assert_eq!(kinds, [AlertKind::OffsiteLag], "{report:?}");
     }
 
     let process = bench.process_on(sites(&bench, Site::Primary, Fault::Reject(Refusal::Unavailable)));
-    let seen = status(&process.lifeboat, &asked()).await;
+    let seen = status(&process.again(), &asked()).await;
     assert_eq!(seen.status, Standing::Critical);
     let primary = seen.health.components.iter().find(|part| part.name == "store primary").unwrap();
     assert!(primary.detail.as_ref().unwrap().contains("primary"), "{primary:?}");
@@ -97,10 +97,10 @@ async fn a_backup_that_is_on_record_and_not_there_any_more_is_told() {
     let backup = bench.back_up().await;
     let manifest = format!("backups/clinic/{}/manifest.json", backup.backup_id);
     assert!(bench.stores.primary.remove(&manifest));
-    let report = look_at_health(&bench.process().lifeboat, &asked()).await;
+    let report = look_at_health(&bench.process().again(), &asked()).await;
     let wrong: Vec<_> = report.probes.iter().filter_map(|probe| probe.wrong.as_ref()).collect();
     assert!(wrong.len() == 1 && wrong[0].what.contains("the primary does not have it any more"), "{wrong:?}");
-    let seen = status(&bench.process().lifeboat, &asked()).await;
+    let seen = status(&bench.process().again(), &asked()).await;
     assert_eq!(seen.backups.status, Standing::Critical, "{seen:?}");
 }
 
@@ -110,10 +110,10 @@ async fn a_site_that_hangs_keeps_nobody_from_being_told() {
     let bench = Bench::with("hangs", TABLE);
     bench.back_up().await;
     let hanging = || bench.process_on(sites(&bench, Site::Primary, Fault::Hold(Gate::new())));
-    let seen = status(&hanging().lifeboat, &asked()).await;
+    let seen = status(&hanging().again(), &asked()).await;
     assert_eq!(seen.status, Standing::Critical);
     let process = hanging();
-    check_health(&process.lifeboat, &asked(), None).await.unwrap_err();
+    check_health(&process.again(), &asked(), None).await.unwrap_err();
     let alerts = process.outbox.alerts();
     let told: Vec<_> = alerts.iter().map(|alert| (alert.kind, alert.state)).collect();
     assert_eq!(told, [(AlertKind::BackupOverdue, AlertState::Opened)], "{alerts:?}");

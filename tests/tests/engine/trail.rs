@@ -37,7 +37,7 @@ async fn a_trail_that_was_cut_between_two_backups_is_not_forgotten_with_the_next
     let [finding] = report.findings.as_slice() else { panic!("{:?}", report.findings) };
     assert_eq!((finding.kind, finding.subject.as_str()), (FindingKind::LedgerBroken, "ledger/000000000003.json"));
     let process = bench.process();
-    let told = verify_ledger(&process.lifeboat, None, |_, _| true).await.unwrap_err();
+    let told = verify_ledger(&process.again(), None, |_, _| true).await.unwrap_err();
     assert!(told.story().contains("ledger/000000000003.json"), "{}", told.story());
 }
 
@@ -64,7 +64,7 @@ async fn a_trail_that_somebody_stopped_stops_neither_verifications_nor_backups()
 
 fn told(process: &Process) -> Vec<(String, AlertState)> {
     let alerts = process.outbox.alerts().into_iter();
-    alerts.filter_map(|alert| Some((alert.incident?, alert.state))).collect()
+    alerts.filter_map(|alert| Some((alert.incident?.to_string(), alert.state))).collect()
 }
 
 /// Somebody who may write to one bucket, and to it alone, makes a trail, a manifest and a key to sign it with.
@@ -84,7 +84,7 @@ async fn a_trail_is_brought_back_by_a_manifest_that_the_chunk_key_authenticates_
             brought.push(entry.number);
             true
         };
-        let report = restore_ledger(&process.lifeboat, &databases, &request, take).await.unwrap();
+        let report = restore_ledger(&process.again(), &databases, &request, take).await.unwrap();
         assert!(report.is_proved() && brought == [1, 2, 3], "{brought:?} {report:?}");
     }
     let stores = bench.stores.copy().await;
@@ -93,5 +93,5 @@ async fn a_trail_is_brought_back_by_a_manifest_that_the_chunk_key_authenticates_
     let backup_id = key.split('/').nth(2).unwrap().parse().unwrap();
     let request = TrailRequest { backup_id, until: "2100-01-01T00:00:00Z".parse().unwrap(), site: Site::Offsite };
     let process = bench.process_on(stores.sites());
-    restore_ledger(&process.lifeboat, &databases, &request, |_, _| true).await.unwrap_err();
+    restore_ledger(&process.again(), &databases, &request, |_, _| true).await.unwrap_err();
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Fault, Gate, Operation, Rule, Script};
-use lifeboat_engine::{BackupRequest, EngineError};
+use lifeboat_engine::{Asked, BackupRequest, EngineError};
 use lifeboat_model::{Event, Outcome, Severity, Site};
 use lifeboat_vault::VaultError;
 
@@ -13,7 +13,7 @@ use crate::sample::CLINIC;
 use crate::stores::BOTH;
 
 fn wanted_at(bench: &Bench, at: Timestamp) -> BackupRequest {
-    BackupRequest { requested_at: Some(at), ..bench.request() }
+    BackupRequest { asked: Asked::Since(at), ..bench.request() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,7 +66,7 @@ async fn of_two_runs_at_once_the_second_is_refused_with_holder_and_expiry_and_pu
     let (gate, script) = (Gate::new(), Script::new());
     script.add(Rule::always(Fault::Hold(gate.clone())).on(Operation::Put).under("chunks/"));
     let first = bench.process_on(bench.stores.behind(&script, &script));
-    let first_id = first.lifeboat.run_id.clone();
+    let first_id = first.run.id.clone();
     let request = bench.request();
     let running = tokio::spawn(async move { (first.back_up(&request).await, first) });
     gate.arrival().await;

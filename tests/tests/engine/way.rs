@@ -133,7 +133,7 @@ async fn with_the_primary_gone_a_drill_from_the_offsite_with_its_key_alone_is_eq
     ];
     for (primary, sites, alerted) in ways {
         let mut process = bench.process_on(sites);
-        process.lifeboat.keys = keys_of(&[Site::Offsite]);
+        process.run.ports.keys = keys_of(&[Site::Offsite]);
         let report = process.drill(&bench.drill_request(Site::Offsite)).await.unwrap();
         assert!(report.equal, "primary {primary}: {:?}", report.findings);
         assert_eq!((report.rows, report.large_objects), (ROWS, LARGE_OBJECTS));
@@ -149,10 +149,10 @@ async fn the_primary_restores_with_its_own_key_alone_and_neither_with_a_stranger
     let bench = Bench::with("keys", CLINIC);
     bench.back_up().await;
     let mut process = bench.process();
-    process.lifeboat.keys = keys_of(&[Site::Primary]);
+    process.run.ports.keys = keys_of(&[Site::Primary]);
     assert!(process.drill(&bench.drill_request(Site::Primary)).await.unwrap().equal);
 
-    process.lifeboat.keys = stranger_s_key();
+    process.run.ports.keys = stranger_s_key();
     for site in BOTH {
         let error = process.drill(&bench.drill_request(site)).await.unwrap_err();
         assert!(matches!(error, EngineError::Vault(_)), "{error:?}");
@@ -166,19 +166,19 @@ async fn what_there_is_can_be_listed_and_shown_from_each_site_without_a_key() {
     let bench = Bench::with("listing", "CREATE TABLE t AS SELECT 1 AS a");
     let (one, two) = (bench.back_up().await, bench.back_up().await);
     let mut process = bench.process();
-    process.lifeboat.keys = stranger_s_key();
+    process.run.ports.keys = stranger_s_key();
     for site in BOTH {
-        let mut listed = lifeboat_engine::backups(&process.lifeboat, &database(), site).await.unwrap();
+        let mut listed = lifeboat_engine::backups(&process.again(), &database(), site).await.unwrap();
         listed.sort_by_key(|backup| backup.manifest.started_at);
         let on_both = |manifest: &Manifest| ListedBackup {
             manifest: manifest.clone(),
             sites: BOTH.map(|site| (site, Presence::Complete)).into(),
         };
         assert_eq!(listed, [on_both(&one), on_both(&two)]);
-        let shown = lifeboat_engine::show(&process.lifeboat, &[database()], &two.backup_id, site).await.unwrap();
+        let shown = lifeboat_engine::show(&process.again(), &[database()], &two.backup_id, site).await.unwrap();
         assert_eq!(shown, on_both(&two));
     }
     let unknown = "2020-01-01T00-00-00Z-aaaa".parse().unwrap();
-    let error = lifeboat_engine::show(&process.lifeboat, &[database()], &unknown, Site::Primary).await.unwrap_err();
+    let error = lifeboat_engine::show(&process.again(), &[database()], &unknown, Site::Primary).await.unwrap_err();
     assert!(matches!(error, EngineError::UnknownBackup { .. }), "{error:?}");
 }

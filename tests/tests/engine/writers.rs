@@ -136,7 +136,7 @@ async fn while_eight_writers_move_money_every_backup_is_a_state_that_was_committ
     let (mut backups, mut counts) = (Vec::new(), Vec::new());
     for _ in 0..BACKUPS {
         let mut process = bench.process();
-        process.lifeboat.sessions = 3;
+        process.run.ports.sessions = 3;
         let before = committed.load(Ordering::Relaxed);
         backups.push(process.back_up(&bench.request()).await.unwrap());
         counts.push(committed.load(Ordering::Relaxed) - before);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use lifeboat_engine::{BackupChoice, BackupRequest, DrillRequest, DrillTarget};
+use lifeboat_engine::{Asked, BackupChoice, BackupRequest, DrillRequest, DrillTarget};
 use lifeboat_local::{Installation, PostgresOptions, PostgresServer};
 use lifeboat_model::{DrillReport, Manifest, RelationStatus, Site};
 use lifeboat_postgres::ConnectionSettings;
@@ -39,7 +39,7 @@ async fn carry(
     [dump, restore]: [&Path; 2],
 ) -> (Manifest, DrillReport) {
     let stores = Stores::default();
-    let request = BackupRequest { database: database(), source, requested_at: None };
+    let request = BackupRequest { database: database(), source, asked: Asked::Now };
     let manifest = process_with(stores.sites(), dump.to_owned()).back_up(&request).await.unwrap();
     let into = DrillTarget::Keep(into);
     let request = DrillRequest { database: database(), backup: BackupChoice::Newest, site: Site::Offsite, into };

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    Acknowledgement, AlertKind, BackupId, BackupsStatus, Component, ComponentsStatus, Costs, DatabaseName,
-    DatabaseStatus, History, Incident, IncidentName, LastBackup, LedgerEntry, Outcome, Policy, ScheduleStatus,
-    Sighting, Site, SiteStatus, Standing, Status,
+    Acknowledgement, Act, AlertKind, BackupId, BackupsStatus, Component, ComponentsStatus, Costs, DatabaseName,
+    DatabaseStatus, History, Incident, IncidentName, IncidentSubject, LastBackup, LedgerEntry, Outcome, Policy,
+    ScheduleStatus, Sighting, Site, SiteStatus, Standing, Status,
 };
 
 const NOW: &str = "2026-11-22T16:05:00Z";
@@ -93,7 +93,13 @@ pub fn trouble() -> Status {
             facts: Vec::new(),
         };
         let at = before(SignedDuration::from_hours(hours));
-        Incident::seen(None, &IncidentName::new(kind, subject), sighting, &Policy::default(), at)
+        Incident::seen(
+            None,
+            &IncidentName::new(kind, subject.parse::<IncidentSubject>().unwrap()),
+            sighting,
+            &Policy::default(),
+            at,
+        )
     };
     let failed = seen(
         AlertKind::BackupFailed,
@@ -191,7 +197,7 @@ fn with_trail(trail: Vec<LedgerEntry>) -> Status {
     };
     let prices = Policy::default().prices;
     let stored_bytes = 2 * history.stored_bytes;
-    let usage = history.runs(&clinic(), "backup").next_back().unwrap().usage;
+    let usage = history.runs(&clinic(), Act::Backup).next_back().unwrap().usage;
     let costs = Costs {
         last_backup: [(clinic(), usage.cost(2 * 31_400_000, &prices))].into(),
         month: history.month(now()).cost(stored_bytes, &prices),

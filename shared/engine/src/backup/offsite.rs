@@ -1,11 +1,10 @@
 //! Bringing to the off-site what did not get there while it was away.
 
 use futures_util::TryStreamExt as _;
-use jiff::Timestamp;
-use lifeboat_model::{BackupId, ChunkId, DatabaseName, LedgerAct, Manifest, Outcome, Site, StoredChunk};
+use lifeboat_model::{Act, BackupId, ChunkId, DatabaseName, Fact, Facts, Manifest, Outcome, Site, StoredChunk};
 use lifeboat_vault::{Repository, VaultError};
 
-use super::Run;
+use super::NewBackup;
 use crate::error::EngineError;
 
 /// Chunks on their way at the same time: enough to hide the store's latency.
@@ -17,11 +16,11 @@ const BATCH: usize = 256;
 /// Backups that one run brings over, at most: a day and a night of hourly ones. The next run goes on with the others.
 const MOST_BACKUPS: usize = 24;
 
-/// Brings older backups of a database to the off-site, newest first. The run's own backup is complete: what stands in the
-/// way here is told in the log and left to the next run.
-pub(super) async fn bring_over(run: &Run<'_>, repository: &Repository, database: &DatabaseName) {
-    let work = Box::pin(bring_each_over(run, repository, database));
-    match run.lifeboat.deadline.spare(run.began, work).await {
+/// Brings older backups of a database to the off-site, newest first. The run's own backup is complete: a failure here is logged and left
+/// to the next run.
+pub(super) async fn bring_over(new: &NewBackup<'_>, database: &DatabaseName) {
+    let work = Box::pin(bring_each_over(new, database));
+    match new.run.deadline.spare(new.run.began, work).await {
         Some(Ok(())) => {}
         Some(Err(error)) => {
             let (error, hint) = (error.story(), error.hint());
@@ -33,12 +32,12 @@ pub(super) async fn bring_over(run: &Run<'_>, repository: &Repository, database:
     }
 }
 
-async fn bring_each_over(run: &Run<'_>, repository: &Repository, database: &DatabaseName) -> Result<(), EngineError> {
-    let behind = repository.behind(database).await?;
+async fn bring_each_over(new: &NewBackup<'_>, database: &DatabaseName) -> Result<(), EngineError> {
+    let behind = new.repository.behind(database).await?;
     let mut failure = None;
     for backup_id in behind.iter().take(MOST_BACKUPS) {
-        match bring_one_over(run, repository, database, backup_id).await {
-            Ok(manifest) => record(run, repository, &manifest).await,
+        match bring_one_over(new, database, backup_id).await {
+            Ok(manifest) => record(new, &manifest).await,
             // One that is damaged must not keep the others from getting there.
             Err(error) => failure = failure.or(Some(error)),
         }
@@ -47,13 +46,12 @@ async fn bring_each_over(run: &Run<'_>, repository: &Repository, database: &Data
 }
 
 async fn bring_one_over(
-    run: &Run<'_>,
-    repository: &Repository,
+    new: &NewBackup<'_>,
     database: &DatabaseName,
     backup_id: &BackupId,
 ) -> Result<Manifest, EngineError> {
-    let manifest = repository.authenticated_manifest(database, backup_id, Site::Primary).await?;
-    bring_manifest_over(repository, &manifest, |id| run.writer.is_done(id)).await?;
+    let manifest = new.repository.authenticated_manifest(database, backup_id, Site::Primary).await?;
+    bring_manifest_over(new.repository, &manifest, |id| new.writer.is_done(id)).await?;
     Ok(manifest)
 }
 
@@ -96,19 +94,14 @@ async fn bring_manifest_over(
     repository.bring_documents_over(manifest).await
 }
 
-/// The failed run has said that this backup is behind; from now on it is not.
-async fn record(run: &Run<'_>, repository: &Repository, manifest: &Manifest) {
+/// The run that failed has reported this backup as behind; from now on it is not.
+async fn record(new: &NewBackup<'_>, manifest: &Manifest) {
     let (database, backup_id) = (&manifest.database, &manifest.backup_id);
     tracing::info!(%database, %backup_id, "an older backup was brought to the off-site");
-    let act = LedgerAct {
-        mandate: run.lifeboat.mandate.clone(),
-        action: "bring-over".to_owned(),
-        subject: backup_id.to_string(),
-        outcome: Outcome::Completed,
-        detail: [("database".to_owned(), database.to_string())].into(),
-    };
-    if let Err(error) = run.lifeboat.ledger(repository).append(act, Timestamp::now()).await {
-        let error = EngineError::from(error).story();
+    let facts = Facts::new().with(Fact::Database, database);
+    let act = new.run.act_of(Act::BringOver, backup_id.to_string(), Outcome::Completed, facts);
+    if let Err(error) = new.run.record(act).await {
+        let error = error.story();
         tracing::error!(%database, %backup_id, error, "the ledger has no entry of a backup that was brought over");
     }
 }

@@ -1,7 +1,7 @@
 //! Rows: sessions take pieces of work, copy them out of the shared snapshot and store them chunk by chunk.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -9,12 +9,12 @@ use lifeboat_model::{CHUNK_BYTES, ChunkEntry, LONG_CHUNK_BYTES, RowHasher, Slice
 use lifeboat_postgres::{Relation, RowStream, SliceReader, Snapshot};
 use lifeboat_vault::{Scratch, Writer};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::collector::Entries;
-use super::{BackupPlan, Run};
+use super::{BackupPlan, NewBackup};
 use crate::deadline::Deadline;
 use crate::error::EngineError;
+use crate::pool::{Queue, Workers};
 use crate::progress::Progress;
 
 /// A piece of work of one session. Pieces are independent: any session may take any.
@@ -28,53 +28,43 @@ pub(super) enum Piece {
     LargeObjectProperties,
 }
 
-/// The pieces that no session has taken yet.
-struct Queue {
+/// What the sessions share.
+struct Work {
     relations: Vec<Relation>,
-    pieces: Mutex<Box<dyn Iterator<Item = Piece> + Send>>,
+    pieces: Queue<Piece>,
     done: AtomicU64,
     total: u64,
 }
 
-impl Queue {
-    fn take(&self) -> Option<Piece> {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).next()
-    }
-}
-
 /// Copies every piece of the plan with as many sessions as are allowed; the first failure ends all of them.
 pub(super) async fn store_rows(
-    run: &Run<'_>,
+    new: &NewBackup<'_>,
     snapshot: &Snapshot,
     plan: &BackupPlan,
     entries: Entries,
 ) -> Result<(), EngineError> {
     let total = plan.piece_count();
-    let queue = Arc::new(Queue {
+    let work = Arc::new(Work {
         relations: plan.relations.clone(),
-        pieces: Mutex::new(Box::new(plan.pieces())),
+        pieces: Queue::new(plan.pieces()),
         done: AtomicU64::new(0),
         total,
     });
-    let count = run.sessions().min(usize::try_from(total).unwrap_or(usize::MAX));
-    let mut sessions = JoinSet::new();
+    let count = new.run.ports.sessions().min(usize::try_from(total).unwrap_or(usize::MAX));
+    let mut sessions = Workers::new();
     let readers = try_join_all((0..count).map(|_| snapshot.reader())).await?;
     let long_chunk = Arc::new(Semaphore::new(1));
     for reader in readers {
         let session = Session {
             reader,
-            chunks: Chunks::new(Arc::clone(&run.writer), entries.clone(), Arc::clone(&long_chunk))?,
-            progress: Arc::clone(&run.lifeboat.progress),
-            deadline: run.lifeboat.deadline,
-            began: run.began,
+            chunks: Chunks::new(Arc::clone(&new.writer), entries.clone(), Arc::clone(&long_chunk))?,
+            progress: Arc::clone(&new.run.progress),
+            deadline: new.run.deadline,
+            began: new.run.began,
         };
-        sessions.spawn(session.work(Arc::clone(&queue)));
+        sessions.spawn(session.copy(Arc::clone(&work)));
     }
-    // On the way out with an error, dropping the set ends the sessions that are still at work.
-    while let Some(ended) = sessions.join_next().await {
-        ended.map_err(EngineError::Worker)??;
-    }
-    Ok(())
+    sessions.all().await.map(drop)
 }
 
 struct Session {
@@ -86,14 +76,14 @@ struct Session {
 }
 
 impl Session {
-    async fn work(mut self, queue: Arc<Queue>) -> Result<(), EngineError> {
-        while let Some(piece) = queue.take() {
+    async fn copy(mut self, work: Arc<Work>) -> Result<(), EngineError> {
+        while let Some(piece) = work.pieces.take() {
             if self.deadline.is_near(self.began) {
-                return Err(EngineError::DeadlineNear { done: queue.done.load(Ordering::Relaxed), total: queue.total });
+                return Err(EngineError::DeadlineNear { done: work.done.load(Ordering::Relaxed), total: work.total });
             }
             match piece {
                 Piece::Slice(place, slice) => {
-                    if let Some(table) = queue.relations.get(place) {
+                    if let Some(table) = work.relations.get(place) {
                         let rows = self.reader.copy_slice(table, slice).await?;
                         self.chunks.store(rows, Stream::Table(table.oid), Some(slice)).await?;
                     }
@@ -107,7 +97,7 @@ impl Session {
                     self.chunks.store(properties, Stream::LargeObjectProperties, None).await?;
                 }
             }
-            queue.done.fetch_add(1, Ordering::Relaxed);
+            work.done.fetch_add(1, Ordering::Relaxed);
             self.progress.advance(1);
         }
         self.reader.close().await;

@@ -7,43 +7,52 @@ use lifeboat_postgres::Snapshot;
 use lifeboat_vault::Scratch;
 use tokio::io::AsyncReadExt;
 
-use super::Run;
+use super::NewBackup;
 use super::collector::Entries;
 use crate::error::EngineError;
+use crate::ports::work_folder;
 
 /// Stores the schema archive, the roles, the globals and the inventory.
-pub(super) async fn store_schema(run: &Run<'_>, snapshot: &Snapshot, entries: Entries) -> Result<(), EngineError> {
-    let folder = run.lifeboat.work_folder()?;
+pub(super) async fn store_schema(
+    new: &NewBackup<'_>,
+    snapshot: &Snapshot,
+    entries: Entries,
+) -> Result<(), EngineError> {
+    let folder = work_folder()?;
     let archive = folder.path().join("schema.dump");
-    snapshot.schema_archive(&run.tools, &archive).await?;
-    store_file(run, Stream::Schema, &archive, &entries).await?;
+    snapshot.schema_archive(&new.tools, &archive).await?;
+    store_file(new, Stream::Schema, &archive, &entries).await?;
 
     let roles = folder.path().join("roles.sql");
-    snapshot.roles(&run.tools, &roles).await?;
-    store_file(run, Stream::Roles, &roles, &entries).await?;
+    snapshot.roles(&new.tools, &roles).await?;
+    store_file(new, Stream::Roles, &roles, &entries).await?;
 
-    store_json(run, Stream::Globals, &snapshot.globals().await?, &entries).await?;
-    store_json(run, Stream::Inventory, &snapshot.inventory().await?, &entries).await
+    store_json(new, Stream::Globals, &snapshot.globals().await?, &entries).await?;
+    store_json(new, Stream::Inventory, &snapshot.inventory().await?, &entries).await
 }
 
 async fn store_json(
-    run: &Run<'_>,
+    new: &NewBackup<'_>,
     stream: Stream,
     document: &impl serde::Serialize,
     entries: &Entries,
 ) -> Result<(), EngineError> {
     let json = serde_json::to_vec(document)
         .map_err(|source| EngineError::WorkFolder { path: stream.to_string(), source: source.into() })?;
-    store_bytes(run, stream, &json, entries).await
+    store_bytes(new, stream, &json, entries).await
 }
 
 /// Stores the sequences' values.
-pub(super) async fn store_sequences(run: &Run<'_>, snapshot: &Snapshot, entries: Entries) -> Result<(), EngineError> {
+pub(super) async fn store_sequences(
+    new: &NewBackup<'_>,
+    snapshot: &Snapshot,
+    entries: Entries,
+) -> Result<(), EngineError> {
     let sequences = snapshot.sequences().await?;
-    store_bytes(run, Stream::Sequences, sequences.sql.as_bytes(), &entries).await
+    store_bytes(new, Stream::Sequences, sequences.sql.as_bytes(), &entries).await
 }
 
-async fn store_file(run: &Run<'_>, stream: Stream, path: &Path, entries: &Entries) -> Result<(), EngineError> {
+async fn store_file(new: &NewBackup<'_>, stream: Stream, path: &Path, entries: &Entries) -> Result<(), EngineError> {
     let unusable = |source| EngineError::WorkFolder { path: path.display().to_string(), source };
     let mut file = tokio::fs::File::open(path).await.map_err(unusable)?;
     let mut plaintext = Vec::new();
@@ -55,28 +64,28 @@ async fn store_file(run: &Run<'_>, stream: Stream, path: &Path, entries: &Entrie
         if read == 0 {
             break;
         }
-        store_part(run, stream, part, &plaintext, &mut scratch, entries).await?;
+        store_part(new, stream, part, &plaintext, &mut scratch, entries).await?;
     }
     Ok(())
 }
 
-async fn store_bytes(run: &Run<'_>, stream: Stream, bytes: &[u8], entries: &Entries) -> Result<(), EngineError> {
+async fn store_bytes(new: &NewBackup<'_>, stream: Stream, bytes: &[u8], entries: &Entries) -> Result<(), EngineError> {
     let mut scratch = Scratch::new()?;
     for (part, plaintext) in (0..).zip(bytes.chunks(CHUNK_BYTES)) {
-        store_part(run, stream, part, plaintext, &mut scratch, entries).await?;
+        store_part(new, stream, part, plaintext, &mut scratch, entries).await?;
     }
     Ok(())
 }
 
 async fn store_part(
-    run: &Run<'_>,
+    new: &NewBackup<'_>,
     stream: Stream,
     part: u32,
     plaintext: &[u8],
     scratch: &mut Scratch,
     entries: &Entries,
 ) -> Result<(), EngineError> {
-    let chunk = run.writer.store(plaintext, scratch).await?;
+    let chunk = new.writer.store(plaintext, scratch).await?;
     let entry = ChunkEntry { stream, part, slice: None, rows: 0, digest: Default::default(), chunk: Some(chunk) };
     entries.hand_over(entry).await;
     Ok(())

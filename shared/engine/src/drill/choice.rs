@@ -8,7 +8,7 @@ use lifeboat_vault::Repository;
 
 use super::DrillRequest;
 use crate::error::EngineError;
-use crate::lifeboat::newest_backup;
+use crate::run::newest_backup;
 
 /// A backup by name, or by a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,34 +1,34 @@
 //! The proofs: rows, definitions, sequences and large objects of the restored database against the backup's documents.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use lifeboat_model::{
     Difference, Finding, FindingKind, Globals, InventoryObject, ObjectKind, RelationEntry, RowHasher, Stream,
     TableData, TableProof,
 };
 use lifeboat_postgres::{Prover, RestoreTarget, RowTotals, TableTarget};
-use tokio::task::JoinSet;
 
-use super::restore::{Definitions, Way};
 use crate::error::EngineError;
+use crate::pool::{Queue, Workers};
+use crate::restore::{Definitions, Restore, Restored};
 
-/// What the proofs leave out, named in every report so that nobody takes `equal` for more than it is.
+/// Left out by the proofs, and named in every report so that nobody takes `equal` for more than it is.
 const NOT_COMPARED: [&str; 3] = [
     "contents of materialized views, which are computed anew from the restored tables",
     "subscriptions, and options of user mappings",
     "passwords of roles, which no backup has",
 ];
 
-/// What a drill in a scratch database leaves out besides: it must not change what others on its server have.
+/// Left out, in addition, by a drill in a scratch database: it must not change what others on its server have.
 const NOT_COMPARED_IN_SCRATCH: [&str; 2] = [
     "attributes, settings and memberships of roles: a drill gives its server their names alone",
     "owner, connection limit and comment of the database itself",
 ];
 
-/// Said of a backup that was made before there was this stream.
+/// Left out of the proof of a backup that was made before there was this stream.
 const NO_GLOBALS: &str = "settings and grants of the database itself, which this backup does not carry";
 
-/// Kinds whose texts PostgreSQL prints anew from a parsed form, not the same from one major version to another.
+/// PostgreSQL prints the texts of these kinds from a parsed form, and each major version differently.
 const PRINTED_ANEW: [ObjectKind; 3] = [ObjectKind::View, ObjectKind::Rule, ObjectKind::Policy];
 
 /// What was proved and what was not.
@@ -43,63 +43,60 @@ pub(super) struct Proofs {
 
 /// Reads everything back and compares it.
 pub(super) async fn prove(
-    way: &Way<'_>,
+    restore: &Restore<'_>,
     target: &RestoreTarget,
-    definitions: &Definitions,
-    created_roles: &[String],
-    mut notes: Vec<String>,
+    restored: Restored,
 ) -> Result<Proofs, EngineError> {
+    let Restored { definitions, created_roles, refused: mut notes } = restored;
     let mut findings = Vec::new();
     let mut not_compared: Vec<String> = NOT_COMPARED.map(str::to_owned).to_vec();
-    let tables = prove_rows(way, target, &mut findings).await?;
+    let tables = prove_rows(restore, target, &mut findings).await?;
     let mut prover = target.prover().await?;
-    let schema_objects = prove_schema(way, &prover, definitions, &mut findings, &mut not_compared).await?;
+    let schema_objects = prove_schema(restore, &prover, &definitions, &mut findings, &mut not_compared).await?;
     match &definitions.globals {
-        Some(globals) => prove_globals(way, &prover, globals, created_roles, &mut findings, &mut notes).await?,
+        Some(globals) => prove_globals(restore, &prover, globals, &created_roles, &mut findings, &mut notes).await?,
         None => not_compared.push(NO_GLOBALS.to_owned()),
     }
-    if !way.is_kept {
+    if !restore.is_kept {
         not_compared.extend(NOT_COMPARED_IN_SCRATCH.map(str::to_owned));
     }
-    prove_sequences(&prover, definitions, &mut findings).await?;
-    let large_objects = prove_large_objects(way, &mut prover, &mut findings).await?;
+    prove_sequences(&prover, &definitions, &mut findings).await?;
+    let large_objects = prove_large_objects(restore, &mut prover, &mut findings).await?;
     prover.close().await;
     Ok(Proofs { tables, schema_objects, large_objects, findings, notes, not_compared })
 }
 
 /// Every table's row count and row digest against the manifest's.
 async fn prove_rows(
-    way: &Way<'_>,
+    restore: &Restore<'_>,
     target: &RestoreTarget,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<TableProof>, EngineError> {
-    let hasher = way.repository.chunk_key(way.manifest.epoch).await?.row_hasher();
-    let tables: Vec<(TableTarget, RelationEntry, TableData)> = way
+    let hasher = restore.repository.chunk_key(restore.manifest.epoch).await?.row_hasher();
+    let tables: Vec<(TableTarget, RelationEntry, TableData)> = restore
         .manifest
         .tables()
         .map(|(relation, data)| (TableTarget::new(relation, data), relation.clone(), data.clone()))
         .collect();
-    let queue = Arc::new(Mutex::new(tables.into_iter()));
-    let mut sessions = JoinSet::new();
-    for _ in 0..way.lifeboat.sessions.max(1) {
+    let queue = Arc::new(Queue::new(tables.into_iter()));
+    let mut sessions = Workers::new();
+    for _ in 0..restore.run.ports.sessions() {
         let mut prover = target.prover().await?;
-        let (queue, hasher, progress) = (Arc::clone(&queue), hasher.clone(), Arc::clone(&way.lifeboat.progress));
+        let (queue, hasher, progress) = (Arc::clone(&queue), hasher.clone(), Arc::clone(&restore.run.progress));
         sessions.spawn(async move {
             let mut proofs = Vec::new();
-            loop {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((table, relation, expected)) = next else { break };
+            while let Some((table, relation, expected)) = queue.take() {
                 let actual = prover.digest_table(&table, &hasher).await?;
                 proofs.push((format!("{}.{}", relation.schema, relation.name), expected, actual));
                 progress.advance(1);
             }
             prover.close().await;
-            Ok::<_, EngineError>(proofs)
+            Ok(proofs)
         });
     }
     let mut proofs = Vec::new();
-    while let Some(ended) = sessions.join_next().await {
-        for (table, expected, actual) in ended.map_err(EngineError::Worker)?? {
+    while let Some(proved) = sessions.next().await? {
+        for (table, expected, actual) in proved {
             if actual.rows != expected.rows {
                 let detail = format!("{} rows in the backup, {} restored", expected.rows, actual.rows);
                 findings.push(finding(FindingKind::RowCount, table.clone(), detail));
@@ -117,14 +114,14 @@ async fn prove_rows(
 
 /// Every definition against the inventory taken in the backup's snapshot.
 async fn prove_schema(
-    way: &Way<'_>,
+    restore: &Restore<'_>,
     target: &Prover,
     definitions: &Definitions,
     findings: &mut Vec<Finding>,
     not_compared: &mut Vec<String>,
 ) -> Result<u64, EngineError> {
     let restored = target.inventory().await?;
-    let (from, to) = (way.manifest.source.server_version_num / 10_000, target.major().await?);
+    let (from, to) = (restore.manifest.source.server_version_num / 10_000, target.major().await?);
     if from != to {
         let texts = format!("texts of views, rules and policies, which PostgreSQL {from} and {to} print differently");
         not_compared.push(texts);
@@ -145,7 +142,7 @@ async fn prove_schema(
 /// The database's own properties, and the roles that this restore has created: a difference is a finding. Roles that were
 /// there before are their server's own: a difference is a note.
 async fn prove_globals(
-    way: &Way<'_>,
+    restore: &Restore<'_>,
     target: &Prover,
     globals: &Globals,
     created_roles: &[String],
@@ -153,10 +150,10 @@ async fn prove_globals(
     notes: &mut Vec<String>,
 ) -> Result<(), EngineError> {
     let restored = target.globals().await?;
-    for what in globals.database.differences(&restored.database, way.is_kept) {
+    for what in globals.database.differences(&restored.database, restore.is_kept) {
         findings.push(finding(FindingKind::DatabaseDiffers, "database".to_owned(), what));
     }
-    if way.is_kept {
+    if restore.is_kept {
         for (role, what) in globals.role_differences(&restored) {
             if created_roles.contains(&role) {
                 findings.push(finding(FindingKind::RoleDiffers, role, what));
@@ -187,13 +184,13 @@ async fn prove_sequences(
 
 /// Number and content of the large objects against the chunk list's sums.
 async fn prove_large_objects(
-    way: &Way<'_>,
+    restore: &Restore<'_>,
     target: &mut Prover,
     findings: &mut Vec<Finding>,
 ) -> Result<u64, EngineError> {
-    let hasher: RowHasher = way.repository.chunk_key(way.manifest.epoch).await?.row_hasher();
+    let hasher: RowHasher = restore.repository.chunk_key(restore.manifest.epoch).await?.row_hasher();
     let (mut pages, mut properties) = (RowTotals::default(), RowTotals::default());
-    let mut list = way.repository.chunk_entries(way.manifest, way.site)?;
+    let mut list = restore.repository.chunk_entries(restore.manifest, restore.site)?;
     while let Some(entry) = list.next().await? {
         let sums = match entry.stream {
             Stream::LargeObjects => &mut pages,
@@ -205,9 +202,9 @@ async fn prove_large_objects(
     }
     let restored = target.large_objects().await?.readable;
     let actual = target.digest_large_objects(&hasher).await?;
-    if restored != way.manifest.large_objects || (actual.rows, actual.digest) != (pages.rows, pages.digest) {
+    if restored != restore.manifest.large_objects || (actual.rows, actual.digest) != (pages.rows, pages.digest) {
         let detail =
-            format!("{} in the backup, {restored} restored, or their bytes differ", way.manifest.large_objects);
+            format!("{} in the backup, {restored} restored, or their bytes differ", restore.manifest.large_objects);
         findings.push(finding(FindingKind::LargeObjects, "large objects".to_owned(), detail));
     }
     // A backup of before there was this stream has no rows of it.

@@ -26,7 +26,7 @@ impl Inspection<'_> {
             Some(backup) => self.anchor(backup).await,
             None => None,
         };
-        let ledger = self.lifeboat.ledger(&self.repository);
+        let ledger = self.run.ledger(&self.repository);
         let last = match ledger.newest_number_anywhere().await {
             Ok(last) => last,
             Err(error) => return self.not_walked(error),

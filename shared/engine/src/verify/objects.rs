@@ -3,8 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
-use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_model::{
@@ -13,13 +11,11 @@ use lifeboat_model::{
 };
 use lifeboat_vault::{Listed, ObjectState, Repository, VaultError, chunk_key, chunk_list_key, manifest_key};
 
-use tokio::task::JoinSet;
-use tracing::Instrument;
-
 use super::VerifyRequest;
 use super::part::{ChunkCount, Part};
 use crate::error::EngineError;
-use crate::lifeboat::Lifeboat;
+use crate::pool::Workers;
+use crate::run::Run;
 
 /// Objects read at the same time: enough to hide the store's latency. What is in memory at one time is a buffer for each.
 pub(super) const READS_AT_ONCE: usize = 16;
@@ -29,9 +25,8 @@ pub(super) const BATCH: usize = 256;
 
 /// What has been read and found so far.
 pub(super) struct Inspection<'a> {
-    pub(super) lifeboat: &'a Lifeboat,
-    pub(super) repository: Arc<Repository>,
-    began: Instant,
+    pub(super) run: &'a Run,
+    pub(super) repository: Repository,
     objects: u64,
     read_bytes: u64,
     findings: Vec<Finding>,
@@ -88,11 +83,10 @@ struct Looked {
 }
 
 impl<'a> Inspection<'a> {
-    pub(super) fn new(lifeboat: &'a Lifeboat, repository: Arc<Repository>) -> Self {
+    pub(super) fn new(run: &'a Run, repository: Repository) -> Self {
         Self {
-            lifeboat,
+            run,
             repository,
-            began: Instant::now(),
             objects: 0,
             read_bytes: 0,
             findings: Vec::new(),
@@ -297,19 +291,18 @@ impl<'a> Inspection<'a> {
     ) -> Result<usize, EngineError> {
         let mut sound = 0;
         // Tasks of their own: hashing what one has read must not hold up what the others read.
-        let mut looks = JoinSet::new();
+        let mut looks = Workers::new();
         loop {
             while looks.len() < READS_AT_ONCE
                 && let Some((listed, site)) = waiting.next()
             {
                 self.require_time()?;
-                looks.spawn(look(Arc::clone(&self.repository), listed, site).in_current_span());
+                looks.spawn(look(self.repository.clone(), listed, site));
             }
-            let Some(looked) = looks.join_next().await else { return Ok(sound) };
-            let Looked { size_bytes, finding } = looked.map_err(EngineError::Worker)??;
+            let Some(Looked { size_bytes, finding }) = looks.next().await? else { return Ok(sound) };
             self.objects += 1;
             self.read_bytes += size_bytes;
-            self.lifeboat.progress.advance(1);
+            self.run.progress.advance(1);
             sound += usize::from(finding.as_ref().is_none_or(|finding| finding.healed));
             if let Some(finding) = finding {
                 self.found(finding);
@@ -331,7 +324,7 @@ impl<'a> Inspection<'a> {
     }
 
     fn require_time(&self) -> Result<(), EngineError> {
-        if self.lifeboat.deadline.is_near(self.began) {
+        if self.run.deadline.is_near(self.run.began) {
             return Err(EngineError::VerificationUnfinished { objects: self.objects });
         }
         Ok(())
@@ -375,7 +368,7 @@ impl<'a> Inspection<'a> {
     }
 }
 
-async fn look(repository: Arc<Repository>, listed: Listed, site: Site) -> Result<Looked, EngineError> {
+async fn look(repository: Repository, listed: Listed, site: Site) -> Result<Looked, EngineError> {
     let state = repository.inspect(site, &listed).await?;
     let kind = match &state {
         ObjectState::Sound { size_bytes } => return Ok(Looked { size_bytes: *size_bytes, finding: None }),

@@ -1,9 +1,7 @@
 //! One database on the page.
 
 use jiff::Timestamp;
-use lifeboat_model::{
-    BACKUP, DatabaseStatus, History, Outcome, PastRun, ScheduleStatus, SiteStatus, Standing, TEST_RESTORE, VERIFY,
-};
+use lifeboat_model::{Act, DatabaseStatus, History, Outcome, PastRun, ScheduleStatus, SiteStatus, Standing};
 
 use super::chart::{Chart, durations, recoveries, sizes};
 use super::words;
@@ -57,7 +55,7 @@ impl DatabaseView {
         let runs = |action| -> Vec<&PastRun> {
             history.into_iter().flat_map(|history| history.runs(&status.database, action)).collect()
         };
-        let (backups, drills, verifications) = (runs(BACKUP), runs(TEST_RESTORE), runs(VERIFY));
+        let (backups, drills, verifications) = (runs(Act::Backup), runs(Act::TestRestore), runs(Act::Verify));
         let mut charts = vec![sizes(&backups), durations(&backups)];
         charts.extend((!drills.is_empty()).then(|| recoveries(&drills)));
         let sites = status.sites.iter().map(|site| of_site(site, now));
@@ -122,7 +120,7 @@ fn row(run: &PastRun) -> RunRow {
     RunRow {
         at: words::moment(run.at),
         subject: run.subject.clone(),
-        site: or_none(run.site.clone()),
+        site: or_none(run.site.map(|site| site.to_string())),
         standing,
         outcome,
         rows: or_none(run.rows.map(words::count)),

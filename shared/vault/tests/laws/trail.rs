@@ -454,8 +454,8 @@ async fn entries_are_found_by_time_actor_and_action_newest_first() {
     let ledger = bench.repository().await.ledger(&bench.macs);
     let day = |n: i64| now() + jiff::SignedDuration::from_hours(24 * n);
     for n in 0..6 {
-        let action = if n % 2 == 0 { "backup" } else { "verify" };
-        let act = lifeboat_model::LedgerAct { action: action.to_owned(), ..act(&format!("stated by user {n}")) };
+        let action = if n % 2 == 0 { lifeboat_model::Act::Backup } else { lifeboat_model::Act::Verify };
+        let act = lifeboat_model::LedgerAct { action, ..act(&format!("stated by user {n}")) };
         ledger.append(act, day(n)).await.unwrap();
     }
     let numbers = async |filter: LedgerFilter, limit| {

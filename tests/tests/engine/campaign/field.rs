@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use lifeboat_bench::RecordingOutbox;
 use lifeboat_engine::{
-    BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Lifeboat, Tally, Unwatched,
+    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
     VerifyRequest, backup, drill, verify,
 };
 use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::Meter;
-use lifeboat_model::{BackupId, Mandate, Outcome, Policy, Site, VerificationScope};
+use lifeboat_model::{BackupId, Mandate, Outcome, Site, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_vault::{ObjectStore, Sites};
 use tokio::runtime::{Builder, Runtime};
@@ -227,7 +227,7 @@ impl Field {
     fn run(&self, verb: Verb, stores: &Stores, switch: &KillSwitch) -> Option<Result<(), EngineError>> {
         let process = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let wire = self.runtime.block_on(PostgresWire::start(self.server.port(), switch.clone()));
-        let mut story = process.spawn(story(verb, self.lifeboat(stores, switch), self.settings(&wire)));
+        let mut story = process.spawn(story(verb, self.begin(stores, switch), self.settings(&wire)));
         let ended = self.runtime.block_on(async {
             tokio::select! {
                 ended = &mut story => Some(ended.unwrap()),
@@ -242,26 +242,28 @@ impl Field {
         ended
     }
 
-    fn lifeboat(&self, stores: &Stores, switch: &KillSwitch) -> Lifeboat {
+    fn begin(&self, stores: &Stores, switch: &KillSwitch) -> Run {
         static RUNS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
         let store = |site| -> Option<Arc<dyn ObjectStore>> {
             Some(Arc::new(MortalStore { store: stores.of(site).clone(), switch: switch.clone() }))
         };
-        Lifeboat {
+        let ports = Ports {
             sites: Sites::new(store(Site::Primary), store(Site::Offsite)),
             keys: Arc::new(MortalKeys { keys: keys_of(&BOTH), switch: switch.clone() }),
             macs: MortalMacs::of(&BOTH, switch),
             outbox: Arc::new(RecordingOutbox::default()),
             tools_dir: Some(self.server.bin_dir().to_owned()),
             sessions: SESSIONS,
-            deadline: Deadline::none(),
-            run_id: format!("campaign-{}", RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
-            policy: Arc::new(Policy::default()),
-            tally: Tally::begin(&Meter::default(), 0),
+        };
+        let order = Order {
+            id: format!("campaign-{}", RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+            act: None,
             mandate: Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() },
-            must_tell: true,
-            progress: Unwatched::shared(),
-        }
+            deadline: Deadline::none(),
+            meter: Meter::default(),
+            memory_mb: 0,
+        };
+        Run::begin(order, ports, Arc::default())
     }
 
     /// How to reach a database of the server through the wire.
@@ -329,27 +331,23 @@ async fn observe(server: &PostgresServer) -> tokio_postgres::Client {
 }
 
 /// What the process does.
-async fn story(
-    verb: Verb,
-    lifeboat: Lifeboat,
-    settings: impl Fn(&str) -> ConnectionSettings + Send,
-) -> Result<(), EngineError> {
+async fn story(verb: Verb, run: Run, settings: impl Fn(&str) -> ConnectionSettings + Send) -> Result<(), EngineError> {
     let database = database();
     match verb {
         Verb::Backup => {
-            let request = BackupRequest { database, source: settings("source"), requested_at: None };
-            backup(&lifeboat, &request).await.map(drop)
+            let request = BackupRequest { database, source: settings("source"), asked: Asked::Now };
+            backup(&run, &request).await.map(drop)
         }
         Verb::Verify => {
             let request = VerifyRequest { database, scope: VerificationScope::All };
-            let report = verify(&lifeboat, &request).await?;
+            let report = verify(&run, &request).await?;
             assert!(report.is_sound(), "{:?}", report.findings);
             Ok(())
         }
         Verb::Drill => {
             let into = DrillTarget::Scratch(settings("postgres"));
             let request = DrillRequest { database, backup: BackupChoice::Newest, site: Site::Offsite, into };
-            let report = drill(&lifeboat, &request).await?;
+            let report = drill(&run, &request).await?;
             assert!(report.equal, "{:?}", report.findings);
             Ok(())
         }

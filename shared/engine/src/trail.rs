@@ -1,43 +1,24 @@
-//! Writing, reading, proving and restoring the audit trail.
-
-use std::time::Duration;
+//! Reading, proving and restoring the audit trail.
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DatabaseName, Finding, FindingKind, LedgerAct, LedgerEntry, Site};
-use lifeboat_vault::{Anchor, ChainReport, Ledger, LedgerFilter, Repository, VaultError, Walk, manifest_key};
+use lifeboat_model::{BackupId, DatabaseName, Finding, FindingKind, LedgerEntry, Site};
+use lifeboat_vault::{Anchor, ChainReport, LedgerFilter, Repository, VaultError, Walk, manifest_key};
 
-use crate::catalog::database_of;
-use crate::deadline::within;
 use crate::error::EngineError;
-use crate::lifeboat::{Lifeboat, newest_backup};
-
-/// How long an entry may take, which is a second or two. Shorter than the claim on a message that is sent afterwards.
-const RECORD_WITHIN: Duration = Duration::from_secs(45);
-
-/// Puts an act on record, while the run still has time to say more.
-///
-/// # Errors
-/// What keeps the ledger from being written; [`EngineError::OutOfTime`].
-pub(crate) async fn put_on_record(lifeboat: &Lifeboat, act: LedgerAct) -> Result<(), EngineError> {
-    let recording = async {
-        let repository = lifeboat.repository().await?;
-        lifeboat.ledger(&repository).append(act, Timestamp::now()).await?;
-        Ok(())
-    };
-    lifeboat.deadline.bound(Box::pin(within(RECORD_WITHIN, recording))).await
-}
+use crate::listing::database_of;
+use crate::run::{Run, newest_backup};
 
 /// The newest entries that are wanted, newest first, at most `limit`, from `site` alone. Proves nothing.
 ///
 /// # Errors
 /// What keeps the repository or an entry from being read.
 pub async fn ledger_entries(
-    lifeboat: &Lifeboat,
+    run: &Run,
     site: Site,
     filter: &LedgerFilter,
     limit: usize,
 ) -> Result<Vec<LedgerEntry>, EngineError> {
-    Ok(ledger(lifeboat, &repository(lifeboat, Some(site)).await?).entries(filter, limit).await?)
+    Ok(run.ledger(&repository(run, Some(site)).await?).entries(filter, limit).await?)
 }
 
 /// Walks the whole chain, on `site` alone or on both, and holds it against what the newest backup of each database says of it.
@@ -46,14 +27,14 @@ pub async fn ledger_entries(
 /// # Errors
 /// The first entry that does not fit, by its key; what keeps the chain from being read.
 pub async fn verify_ledger(
-    lifeboat: &Lifeboat,
+    run: &Run,
     site: Option<Site>,
     take: impl FnMut(&LedgerEntry, &str) -> bool,
 ) -> Result<ChainReport, EngineError> {
-    let repository = repository(lifeboat, site).await?;
+    let repository = repository(run, site).await?;
     let (anchors, unread) = anchors(&repository).await?;
     let walk = Walk { anchors, ..Walk::whole() };
-    let mut report = ledger(lifeboat, &repository).walk(&walk, take).await?;
+    let mut report = run.ledger(&repository).walk(&walk, take).await?;
     report.findings.extend(unread);
     Ok(report)
 }
@@ -76,13 +57,13 @@ pub struct TrailRequest {
 /// # Errors
 /// [`EngineError::NoTrail`] when the backup names no entry or is younger than `request.until`; as [`verify_ledger`].
 pub async fn restore_ledger(
-    lifeboat: &Lifeboat,
+    run: &Run,
     databases: &[DatabaseName],
     request: &TrailRequest,
     mut take: impl FnMut(&LedgerEntry, &str) -> bool,
 ) -> Result<ChainReport, EngineError> {
     let TrailRequest { backup_id, until, site } = request;
-    let repository = repository(lifeboat, Some(*site)).await?;
+    let repository = repository(run, Some(*site)).await?;
     let database = database_of(&repository, databases, backup_id, *site).await?;
     let manifest = repository.authenticated_manifest(database, backup_id, *site).await?;
     let no_trail = |reason| EngineError::NoTrail { backup_id: backup_id.clone(), reason };
@@ -90,7 +71,7 @@ pub async fn restore_ledger(
     if manifest.finished_at > *until {
         return Err(no_trail("it was taken after the date up to which the trail is wanted"));
     }
-    let ledger = ledger(lifeboat, &repository);
+    let ledger = run.ledger(&repository);
     // By the writers' clocks, which differ: the last one that claims to be older.
     let filter = LedgerFilter { until: Some(*until), ..LedgerFilter::default() };
     let newest = ledger.entries(&filter, 1).await?.first().map_or(0, |entry| entry.number);
@@ -138,13 +119,9 @@ pub(crate) async fn anchor(
     Ok(manifest.ledger.map(|link| Anchor { link, proves }))
 }
 
-async fn repository(lifeboat: &Lifeboat, site: Option<Site>) -> Result<Repository, EngineError> {
+async fn repository(run: &Run, site: Option<Site>) -> Result<Repository, EngineError> {
     match site {
-        Some(site) => lifeboat.repository_on(site).await,
-        None => lifeboat.repository().await,
+        Some(site) => run.repository_on(site).await,
+        None => run.repository().await.cloned(),
     }
-}
-
-fn ledger(lifeboat: &Lifeboat, repository: &Repository) -> Ledger {
-    lifeboat.ledger(repository)
 }

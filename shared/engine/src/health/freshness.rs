@@ -1,4 +1,4 @@
-//! How old the newest of each thing is that has to happen regularly, and what each site has of the backups.
+//! How old the newest backup, verification and drill are, and which backups each site has.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{AlertKind, BACKUP, BackupId, DatabaseName, History, Outcome, Site, VERIFY};
+use lifeboat_model::{Act, AlertKind, BackupId, DatabaseName, History, Outcome, Site};
 use lifeboat_vault::{Repository, VaultError};
 
+use super::request::HealthRequest;
 use crate::deadline::within;
 use crate::error::EngineError;
-use crate::expected::HealthRequest;
-use crate::lifeboat::Lifeboat;
+use crate::run::Run;
 
 /// How long each site is waited for, alone: one that hangs must not keep the other from being seen.
 pub(crate) const SITE_WITHIN: Duration = Duration::from_secs(8);
 
-/// Backups that are looked for: who lacks older ones has been told long ago.
+/// Older backups are not looked for: a site that lacks one was reported long ago.
 const LATEST: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 /// The repository through one site alone; `None` before the first backup.
@@ -27,10 +27,10 @@ pub(crate) struct SiteView {
 }
 
 /// Each site by itself.
-pub(crate) async fn site_views(lifeboat: &Lifeboat) -> Vec<SiteView> {
-    let opened = lifeboat.sites.names().into_iter().map(|site| async move {
+pub(crate) async fn site_views(run: &Run) -> Vec<SiteView> {
+    let opened = run.ports.sites.names().into_iter().map(|site| async move {
         let opening = async {
-            match lifeboat.repository_on(site).await {
+            match run.repository_on(site).await {
                 Ok(repository) => Ok(Some(repository)),
                 Err(EngineError::Vault(VaultError::NoRepository)) => Ok(None),
                 Err(error) => Err(error),
@@ -55,30 +55,30 @@ pub(crate) fn readable(views: &[SiteView]) -> Result<Option<&Repository>, Arc<En
 }
 
 /// The newest backups of a database on one site, oldest first.
-pub(crate) struct Listed {
+pub(crate) struct SiteBackups {
     pub(crate) site: Site,
     pub(crate) backups: Result<BTreeSet<BackupId>, Arc<EngineError>>,
 }
 
-/// What each site has of a database, asked at the same time.
-pub(crate) async fn listed(views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Vec<Listed> {
+/// The backups of a database on each site, asked at the same time.
+pub(crate) async fn listed(views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Vec<SiteBackups> {
     let since = BackupId::new(too_old(at, LATEST), 0);
     let since = &since;
     let listed = views.iter().map(|SiteView { site, repository }| async move {
         let repository = match repository {
             Ok(Some(repository)) => repository,
-            Ok(None) => return Listed { site: *site, backups: Ok(BTreeSet::new()) },
-            Err(error) => return Listed { site: *site, backups: Err(Arc::clone(error)) },
+            Ok(None) => return SiteBackups { site: *site, backups: Ok(BTreeSet::new()) },
+            Err(error) => return SiteBackups { site: *site, backups: Err(Arc::clone(error)) },
         };
         let listing = async { Ok(repository.manifests_from(database, *site, Some(since)).await?) };
         let backups = within(SITE_WITHIN, Box::pin(listing)).await.map_err(Arc::new);
-        Listed { site: *site, backups: backups.map(|backups| backups.into_iter().collect()) }
+        SiteBackups { site: *site, backups: backups.map(|backups| backups.into_iter().collect()) }
     });
     join_all(listed).await
 }
 
-/// Backups that the other site has, and this one should have had by now; `None` when either could not be asked.
-pub(crate) fn lacks(listed: &[Listed], site: Site, due: Timestamp) -> Option<u64> {
+/// How many backups the other site has that this one should have by now; `None` when either could not be asked.
+pub(crate) fn lacks(listed: &[SiteBackups], site: Site, due: Timestamp) -> Option<u64> {
     let mine = listed.iter().find(|one| one.site == site)?.backups.as_ref().ok()?;
     let others = listed.iter().filter(|one| one.site != site).map(|one| one.backups.as_ref().ok());
     let others: Vec<&BTreeSet<BackupId>> = others.collect::<Option<_>>()?;
@@ -86,20 +86,18 @@ pub(crate) fn lacks(listed: &[Listed], site: Site, due: Timestamp) -> Option<u64
     Some(lacking.filter(|id| id.began_at().is_some_and(|began| began < due)).count() as u64)
 }
 
-/// How old the newest of something is.
+/// How old the newest good end of an act is.
 #[derive(Debug, Clone)]
 pub(crate) struct Age {
-    /// What it is called when it is too old.
-    pub(crate) overdue: AlertKind,
-    /// `backup`, `verification`, `drill`.
-    pub(crate) what: &'static str,
+    /// The act that should happen regularly.
+    pub(crate) act: Act,
     /// When it last went well.
     pub(crate) last: Option<Timestamp>,
-    /// Since then, or since it is waited for.
+    /// Since then, or since it is awaited.
     pub(crate) age: SignedDuration,
-    /// What policy allows.
+    /// As old as policy allows.
     pub(crate) limit: SignedDuration,
-    /// A backup that is on record and that its site does not list any more.
+    /// A backup that is on record, and that its site no longer lists.
     pub(crate) gone: Option<BackupId>,
 }
 
@@ -107,47 +105,52 @@ impl Age {
     pub(crate) fn is_overdue(&self) -> bool {
         self.age > self.limit || self.gone.is_some()
     }
+
+    /// The kind of its incident. Only acts with a schedule have an age.
+    pub(crate) fn overdue(&self) -> AlertKind {
+        self.act.profile().overdue.unwrap_or(AlertKind::BackupOverdue)
+    }
 }
 
-/// How old the newest of each thing is, for one database. Of backups, what is stored is asked besides what is on record: a run may die
-/// between the two, and somebody may have deleted what was stored.
+/// How old the newest good end of each scheduled act is, for one database. For backups both the store and the ledger are asked: a run may
+/// die between the two, and somebody may have deleted what was stored.
 ///
 /// # Errors
 /// Why the first site could not be asked for its backups.
 pub(crate) fn ages(
-    lifeboat: &Lifeboat,
-    listed: &[Listed],
+    run: &Run,
+    listed: &[SiteBackups],
     history: &History,
     database: &DatabaseName,
     request: &HealthRequest,
     at: Timestamp,
 ) -> Result<Vec<Age>, Arc<EngineError>> {
-    let limits = lifeboat.policy.freshness;
-    let age = |overdue, what, action, stored: Option<Timestamp>, limit| {
-        let last = stored.or_else(|| history.last(database, action));
-        let since = last.or_else(|| history.awaited(database, action)).unwrap_or(at);
-        Age { overdue, what, last, age: at.duration_since(since), limit, gone: None }
-    };
     let none = BTreeSet::new();
     let here = match listed.first().map(|first| &first.backups) {
         Some(Ok(here)) => here,
         Some(Err(error)) => return Err(Arc::clone(error)),
         None => &none,
     };
-    let began = here.last().and_then(BackupId::began_at);
+    let newest = here.last().and_then(BackupId::began_at);
     let is_looked_for = |id: &BackupId| id.began_at().is_some_and(|began| began > too_old(at, LATEST));
     let gone = recorded(history, database).find(|id| !here.contains(id) && is_looked_for(id));
-    let ages = request.actions().map(|action| match action {
-        BACKUP => Age { gone: gone.clone(), ..age(AlertKind::BackupOverdue, "backup", action, began, limits.backup) },
-        VERIFY => age(AlertKind::VerificationOverdue, "verification", action, None, limits.verification),
-        _ => age(AlertKind::DrillOverdue, "drill", action, None, limits.drill),
+    let limits = run.policy.freshness;
+    let ages = request.scheduled_acts().map(|act| {
+        let (stored, gone, limit) = match act {
+            Act::Backup => (newest, gone.clone(), limits.backup),
+            Act::Verify => (None, None, limits.verification),
+            _ => (None, None, limits.drill),
+        };
+        let last = stored.or_else(|| history.last(database, act));
+        let since = last.or_else(|| history.awaited(database, act)).unwrap_or(at);
+        Age { act, last, age: at.duration_since(since), limit, gone }
     });
     Ok(ages.collect())
 }
 
 /// The backups that are on record, newest first.
 fn recorded(history: &History, database: &DatabaseName) -> impl Iterator<Item = BackupId> {
-    let completed = history.runs(database, BACKUP).rev().filter(|run| run.outcome == Outcome::Completed);
+    let completed = history.runs(database, Act::Backup).rev().filter(|run| run.outcome == Outcome::Completed);
     completed.filter_map(|run| run.subject.parse().ok())
 }
 

@@ -6,20 +6,16 @@ use lifeboat_model::{BackupId, DatabaseName, ListedBackup, Presence, Site};
 use lifeboat_vault::Repository;
 
 use crate::error::EngineError;
-use crate::lifeboat::Lifeboat;
+use crate::run::Run;
 
 /// Backups that one listing shows at most, the newest ones: each is a document to fetch.
 const SHOWN_BACKUPS: usize = 100;
 
 /// The newest complete backups of a database on a site, oldest first. Reads no chunk and needs no key.
-pub async fn backups(
-    lifeboat: &Lifeboat,
-    database: &DatabaseName,
-    site: Site,
-) -> Result<Vec<ListedBackup>, EngineError> {
-    let repository = lifeboat.repository_on(site).await?;
+pub async fn backups(run: &Run, database: &DatabaseName, site: Site) -> Result<Vec<ListedBackup>, EngineError> {
+    let repository = run.repository_on(site).await?;
     let ids = repository.manifests(database, site).await?;
-    let other = on_other_site(lifeboat, database, site).await;
+    let other = on_other_site(run, database, site).await;
     let mut listed = Vec::new();
     for id in ids.iter().skip(ids.len().saturating_sub(SHOWN_BACKUPS)) {
         listed.push(read(&repository, database, id, site, &other).await?);
@@ -29,14 +25,14 @@ pub async fn backups(
 
 /// One backup, looked for under each of `databases`.
 pub async fn show(
-    lifeboat: &Lifeboat,
+    run: &Run,
     databases: &[DatabaseName],
     id: &BackupId,
     site: Site,
 ) -> Result<ListedBackup, EngineError> {
-    let repository = lifeboat.repository_on(site).await?;
+    let repository = run.repository_on(site).await?;
     let database = database_of(&repository, databases, id, site).await?;
-    let other = on_other_site(lifeboat, database, site).await;
+    let other = on_other_site(run, database, site).await;
     read(&repository, database, id, site, &other).await
 }
 
@@ -59,12 +55,12 @@ pub(crate) async fn database_of<'a>(
 /// that is left must be shown all the same.
 type OtherSite = Option<Result<HashSet<BackupId>, ()>>;
 
-async fn on_other_site(lifeboat: &Lifeboat, database: &DatabaseName, site: Site) -> OtherSite {
-    if !lifeboat.sites.names().contains(&site.other()) {
+async fn on_other_site(run: &Run, database: &DatabaseName, site: Site) -> OtherSite {
+    if !run.ports.sites.names().contains(&site.other()) {
         return None;
     }
     let listed = async {
-        let repository = lifeboat.repository_on(site.other()).await?;
+        let repository = run.repository_on(site.other()).await?;
         Ok::<_, EngineError>(repository.manifests(database, site.other()).await?.into_iter().collect())
     };
     Some(listed.await.map_err(|error| {

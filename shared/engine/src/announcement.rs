@@ -1,0 +1,206 @@
+//! How the end of a run is announced: incidents, ledger, bus, subscribers, metrics, one log line. Each only after what it speaks of is
+//! durable.
+
+use jiff::Timestamp;
+use lifeboat_model::{
+    Act, Alert, AlertKind, AlertState, Cleared, DatabaseName, Event, Fact, Facts, IncidentName, IncidentSubject,
+    LedgerAct, Outcome, Part, Severity, Sighting,
+};
+use lifeboat_notify::MetricsLine;
+
+use crate::error::EngineError;
+use crate::incidents::{self, Change};
+use crate::run::Run;
+
+/// Stands where a log line or a metric needs a database's name and there is none.
+const NO_DATABASE: &str = "-";
+
+/// One end of one verb. Each verb has an ending of its own, in its folder.
+pub(crate) trait Ending {
+    /// Everything that is said about it.
+    fn announcement(&self, run: &Run) -> Announcement;
+}
+
+/// Everything that is said about the end of a run.
+pub(crate) struct Announcement {
+    pub(crate) act: Act,
+    pub(crate) database: Option<DatabaseName>,
+    /// What was worked on: a backup's id, or a database.
+    pub(crate) subject: String,
+    pub(crate) facts: Facts,
+    pub(crate) event: Event,
+    pub(crate) metrics: MetricsLine,
+    pub(crate) result: RunResult,
+    /// What the incident of a bad end is about.
+    pub(crate) about: IncidentSubject,
+}
+
+/// How a run ended.
+pub(crate) enum RunResult {
+    /// As intended.
+    Good {
+        notice: AlertKind,
+        severity: Severity,
+        /// What happened.
+        what: String,
+        /// What is to be done all the same.
+        hint: Option<String>,
+        /// Incidents that this resolves, and the part that was looked at.
+        clears: Vec<AlertKind>,
+        cleared: Cleared,
+    },
+    /// Not as intended; and which part is wrong, where only a part was looked at.
+    Bad { kind: AlertKind, part: Option<Part>, error: String, hint: String },
+}
+
+/// Announces the end of a run.
+///
+/// # Errors
+/// [`EngineError::Unannounced`] when the event or the alert did not leave: the invocation must be repeated. A ledger that cannot be written
+/// is notified like any other trouble, so that a drill from the off-site still counts while the primary is gone.
+pub(crate) async fn announce(run: &Run, ending: &impl Ending) -> Result<(), EngineError> {
+    ending.announcement(run).announce(run).await
+}
+
+impl Announcement {
+    /// Each way out is tried, whatever became of the others.
+    pub(crate) async fn announce(self, run: &Run) -> Result<(), EngineError> {
+        self.metrics.emit();
+        self.log();
+        let changes = self.change_incidents(run).await;
+        let recording = Box::pin(run.record(self.ledger_act(run, &changes)));
+        let notifying = async {
+            let (published, alerted) =
+                tokio::join!(run.ports.outbox.publish(&self.event), self.send_alerts(run, &changes));
+            published.or_else(|error| run.not_notified(error)).and(alerted)
+        };
+        let (recorded, notified) = match self.result {
+            // The event may start another run, whose entry must follow this one's.
+            RunResult::Good { .. } => (recording.await, notifying.await),
+            // A store that hangs may be the very trouble: it must not use up the time in which people can be notified.
+            RunResult::Bad { .. } => tokio::join!(recording, notifying),
+        };
+        notified.and(self.check_recorded(run, recorded).await)
+    }
+
+    /// Opens, updates or resolves the incidents that this end is about.
+    async fn change_incidents(&self, run: &Run) -> Vec<Change> {
+        let (clears, cleared) = match &self.result {
+            RunResult::Bad { kind, .. } => {
+                return vec![incidents::report(run, &self.incident(*kind), &self.sighting()).await];
+            }
+            RunResult::Good { clears, cleared, .. } => (clears, cleared),
+        };
+        let mut changes = Vec::new();
+        for kind in clears {
+            changes.extend(incidents::clear(run, &self.incident(*kind), cleared).await);
+            // A request without a usable database name opened this one; the next request that is understood resolves it.
+            let unnamed = IncidentName::new(*kind, IncidentSubject::Unnamed);
+            changes.extend(incidents::clear(run, &unnamed, &Cleared::All).await);
+        }
+        changes
+    }
+
+    /// A run that is not on record is an incident of its own, unless the run is reported as failed already.
+    async fn check_recorded(&self, run: &Run, recorded: Result<(), EngineError>) -> Result<(), EngineError> {
+        let name = IncidentName::new(AlertKind::LedgerBroken, IncidentSubject::Repository);
+        let change = match recorded {
+            Ok(()) => incidents::clear(run, &name, &Cleared::All).await,
+            Err(error) => {
+                let (story, hint) = (error.story(), error.hint());
+                let (action, database) = (self.act.as_str(), name_of(self.database.as_ref()));
+                tracing::error!(action, database, error = story, hint, "the ledger has no entry of this run");
+                if matches!(self.result, RunResult::Bad { .. }) {
+                    return Ok(());
+                }
+                let what = format!("the {} of {} is not on record: {story}", self.act.profile().noun, self.subject);
+                let sighting = Sighting { what, hint, database: None, part: None, facts: self.alert_facts() };
+                Some(incidents::report(run, &name, &sighting).await)
+            }
+        };
+        incidents::send(run, change.as_slice()).await
+    }
+
+    async fn send_alerts(&self, run: &Run, changes: &[Change]) -> Result<(), EngineError> {
+        let notified = match self.notice(run) {
+            Some(notice) => run.ports.outbox.alert(&notice).await.or_else(|error| run.not_notified(error)),
+            None => Ok(()),
+        };
+        notified.and(incidents::send(run, changes).await)
+    }
+
+    fn notice(&self, run: &Run) -> Option<Alert> {
+        let RunResult::Good { notice, severity, what, hint, .. } = &self.result else { return None };
+        let is_wanted = run.policy.alerts.notices || *severity > Severity::Info;
+        is_wanted.then(|| Alert {
+            kind: *notice,
+            severity: *severity,
+            state: AlertState::Notice,
+            channels: run.policy.rule(*notice).channels,
+            database: self.database.clone(),
+            incident: None,
+            since: Timestamp::now(),
+            what: what.clone(),
+            hint: hint.clone(),
+            facts: self.alert_facts(),
+        })
+    }
+
+    fn sighting(&self) -> Sighting {
+        let (what, hint, part) = match &self.result {
+            RunResult::Bad { error, hint, part, .. } => (error.clone(), hint.clone(), part.clone()),
+            RunResult::Good { what, .. } => (what.clone(), String::new(), None),
+        };
+        Sighting { what, hint, database: self.database.clone(), part, facts: self.alert_facts() }
+    }
+
+    /// Without the facts that the sentences of an alert state already.
+    fn alert_facts(&self) -> Vec<(String, String)> {
+        let facts = self.facts.iter().filter(|(fact, _)| !matches!(fact, Fact::Error | Fact::Hint));
+        facts.map(|(fact, value)| (fact.to_string(), value.to_owned())).collect()
+    }
+
+    fn incident(&self, kind: AlertKind) -> IncidentName {
+        IncidentName::new(kind, self.about.clone())
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.result {
+            RunResult::Good { .. } => Outcome::Completed,
+            RunResult::Bad { .. } => Outcome::Failed,
+        }
+    }
+
+    fn ledger_act(&self, run: &Run, changes: &[Change]) -> LedgerAct {
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let changes = (!changes.is_empty()).then(|| changes.join(", "));
+        let facts = self.facts.clone().with_some(Fact::Database, self.database.as_ref());
+        run.act_of(self.act, &self.subject, self.outcome(), facts.with_some(Fact::Incident, changes))
+    }
+
+    fn log(&self) {
+        let (action, subject) = (self.act.as_str(), self.subject.as_str());
+        let database = name_of(self.database.as_ref());
+        let facts: Vec<String> = self.facts.iter().map(|(fact, value)| format!("{fact}={value}")).collect();
+        let facts = facts.join(" ");
+        match self.outcome() {
+            Outcome::Completed => tracing::info!(action, database, subject, outcome = "completed", facts),
+            Outcome::Failed => tracing::error!(action, database, subject, outcome = "failed", facts),
+        }
+    }
+}
+
+/// For log lines, subjects and metrics, where something must stand.
+pub(crate) fn name_of(database: Option<&DatabaseName>) -> &str {
+    database.map_or(NO_DATABASE, DatabaseName::as_str)
+}
+
+/// What the incidents of a database are about, or of no database.
+pub(crate) fn about(database: Option<&DatabaseName>) -> IncidentSubject {
+    database.map_or(IncidentSubject::Unnamed, IncidentSubject::from)
+}
+
+/// The facts of a run that failed.
+pub(crate) fn failure_facts(error: &EngineError) -> Facts {
+    Facts::new().with(Fact::Error, error.story()).with(Fact::Hint, error.hint())
+}

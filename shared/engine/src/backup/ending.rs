@@ -1,0 +1,88 @@
+//! How the end of a backup is announced.
+
+use lifeboat_model::{Act, AlertKind, Cleared, DatabaseName, Event, Fact, Facts, Manifest, Severity, Totals};
+use lifeboat_notify::{MetricsLine, Unit};
+
+use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
+use crate::error::EngineError;
+use crate::run::Run;
+
+/// A backup that completed or failed.
+pub(crate) struct BackupEnding<'a> {
+    pub(crate) database: &'a DatabaseName,
+    pub(crate) result: &'a Result<Manifest, EngineError>,
+}
+
+impl Ending for BackupEnding<'_> {
+    fn announcement(&self, run: &Run) -> Announcement {
+        match self.result {
+            Ok(manifest) => completed(run, manifest),
+            Err(error) => failed(Some(self.database), error),
+        }
+    }
+}
+
+fn completed(run: &Run, manifest: &Manifest) -> Announcement {
+    let (totals, database) = (&manifest.totals, &manifest.database);
+    let seconds = manifest.seconds.total();
+    Announcement {
+        act: Act::Backup,
+        database: Some(database.clone()),
+        subject: manifest.backup_id.to_string(),
+        facts: facts(totals).with_seconds(seconds),
+        event: Event::BackupCompleted {
+            database: database.clone(),
+            backup_id: manifest.backup_id.clone(),
+            sites: run.ports.sites.names(),
+            relations: totals.relations,
+            rows: totals.rows,
+            raw_bytes: totals.raw_bytes,
+            stored_bytes: totals.stored_bytes,
+            new_chunks: totals.new_chunks,
+            reused_chunks: totals.reused_chunks,
+            seconds: manifest.seconds.clone(),
+        },
+        result: RunResult::Good {
+            notice: AlertKind::BackupCompleted,
+            severity: Severity::Info,
+            what: format!("backup {} of {} rows is complete", manifest.backup_id, totals.rows),
+            hint: None,
+            clears: vec![AlertKind::BackupFailed, AlertKind::BackupOverdue],
+            cleared: Cleared::All,
+        },
+        metrics: MetricsLine::new(database.as_str())
+            .with("backup_completed", Unit::Count, 1.0)
+            .with("backup_seconds", Unit::Seconds, seconds)
+            .with("backup_rows", Unit::Count, totals.rows as f64)
+            .with("backup_raw_bytes", Unit::Bytes, totals.raw_bytes as f64)
+            .with("backup_stored_bytes", Unit::Bytes, totals.stored_bytes as f64)
+            .with("backup_reused_chunks", Unit::Count, totals.reused_chunks as f64),
+        about: about(Some(database)),
+    }
+}
+
+/// A backup that failed, or that could not begin.
+pub(crate) fn failed(database: Option<&DatabaseName>, error: &EngineError) -> Announcement {
+    let (story, hint) = (error.story(), error.hint());
+    Announcement {
+        act: Act::Backup,
+        database: database.cloned(),
+        subject: name_of(database).to_owned(),
+        facts: failure_facts(error),
+        event: Event::BackupFailed { database: database.cloned(), error: story.clone(), hint: hint.clone() },
+        result: RunResult::Bad { kind: AlertKind::BackupFailed, part: None, error: story, hint },
+        metrics: MetricsLine::new(name_of(database)).with("backup_failed", Unit::Count, 1.0),
+        about: about(database),
+    }
+}
+
+fn facts(totals: &Totals) -> Facts {
+    Facts::new()
+        .with(Fact::Relations, totals.relations)
+        .with(Fact::Rows, totals.rows)
+        .with(Fact::RawBytes, totals.raw_bytes)
+        .with(Fact::StoredBytes, totals.stored_bytes)
+        .with(Fact::ReusedBytes, totals.reused_bytes)
+        .with(Fact::NewChunks, totals.new_chunks)
+        .with(Fact::ReusedChunks, totals.reused_chunks)
+}

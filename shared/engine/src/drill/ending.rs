@@ -1,0 +1,125 @@
+//! How the end of a drill is announced.
+
+use lifeboat_model::{
+    Act, AlertKind, BackupId, Cleared, DatabaseName, DrillReport, Event, Fact, Facts, Part, Severity,
+};
+use lifeboat_notify::{MetricsLine, Unit};
+
+use super::DrillRequest;
+use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
+use crate::error::EngineError;
+use crate::run::Run;
+
+const NOT_EQUAL: &str = "keep an older backup that a drill proved, and read the report under drills/ in the bucket";
+
+/// A drill that proved a backup equal, found a difference, or failed.
+pub(crate) struct DrillEnding<'a> {
+    pub(crate) request: &'a DrillRequest,
+    pub(crate) result: &'a Result<DrillReport, EngineError>,
+}
+
+impl Ending for DrillEnding<'_> {
+    fn announcement(&self, _: &Run) -> Announcement {
+        match self.result {
+            Ok(report) if report.equal => equal(report),
+            Ok(report) => not_equal(report),
+            Err(error) => {
+                // Trouble of the repository is the site's. Any other says nothing about a site, and any drill that can run clears it.
+                let part = matches!(error, EngineError::Vault(_)).then_some(Part::Site(self.request.site));
+                failed(Some(&self.request.database), part, error)
+            }
+        }
+    }
+}
+
+fn equal(report: &DrillReport) -> Announcement {
+    Announcement {
+        act: Act::TestRestore,
+        database: Some(report.database.clone()),
+        subject: report.backup_id.to_string(),
+        facts: facts(report),
+        event: Event::RestoreTestCompleted {
+            database: report.database.clone(),
+            backup_id: report.backup_id.clone(),
+            site: report.site,
+            tables: report.tables.len() as u64,
+            rows: report.rows,
+            equal: report.equal,
+            seconds: report.seconds.clone(),
+        },
+        result: RunResult::Good {
+            notice: AlertKind::DrillCompleted,
+            severity: Severity::Info,
+            what: format!("backup {} was restored from {} and is equal", report.backup_id, report.site),
+            hint: None,
+            clears: vec![AlertKind::DrillFailed, AlertKind::DrillOverdue],
+            // A restore from one site says nothing about the other.
+            cleared: Cleared::Part(Part::Site(report.site)),
+        },
+        metrics: MetricsLine::new(report.database.as_str())
+            .with("restore_test_completed", Unit::Count, 1.0)
+            .with("restore_test_seconds", Unit::Seconds, report.seconds.total())
+            .with("restore_test_rows", Unit::Count, report.rows as f64),
+        about: about(Some(&report.database)),
+    }
+}
+
+fn not_equal(report: &DrillReport) -> Announcement {
+    let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
+    let failure = Failure {
+        backup_id: Some(report.backup_id.clone()),
+        part: Some(Part::Site(report.site)),
+        error: format!("{} proof(s) did not hold, first {first}", report.findings.len()),
+        hint: NOT_EQUAL.to_owned(),
+        facts: facts(report),
+    };
+    failure.announcement(Some(&report.database))
+}
+
+/// A drill that failed, or that could not begin. `part` is what that says something about.
+pub(crate) fn failed(database: Option<&DatabaseName>, part: Option<Part>, error: &EngineError) -> Announcement {
+    let (story, hint) = (error.story(), error.hint());
+    let failure = Failure { backup_id: None, part, error: story, hint, facts: failure_facts(error) };
+    failure.announcement(database)
+}
+
+/// Why a drill did not end well.
+struct Failure {
+    backup_id: Option<BackupId>,
+    part: Option<Part>,
+    error: String,
+    hint: String,
+    facts: Facts,
+}
+
+impl Failure {
+    fn announcement(self, database: Option<&DatabaseName>) -> Announcement {
+        let Self { backup_id, part, error, hint, facts } = self;
+        Announcement {
+            act: Act::TestRestore,
+            database: database.cloned(),
+            subject: backup_id.as_ref().map_or_else(|| name_of(database).to_owned(), ToString::to_string),
+            facts,
+            event: Event::RestoreTestFailed {
+                database: database.cloned(),
+                backup_id,
+                error: error.clone(),
+                hint: hint.clone(),
+            },
+            result: RunResult::Bad { kind: AlertKind::DrillFailed, part, error, hint },
+            metrics: MetricsLine::new(name_of(database)).with("restore_test_failed", Unit::Count, 1.0),
+            about: about(database),
+        }
+    }
+}
+
+fn facts(report: &DrillReport) -> Facts {
+    Facts::new()
+        .with(Fact::BackupId, &report.backup_id)
+        .with(Fact::Site, report.site)
+        .with(Fact::Tables, report.tables.len())
+        .with(Fact::Rows, report.rows)
+        .with(Fact::Findings, report.findings.len())
+        .with(Fact::Equal, report.equal)
+        .with_seconds(report.seconds.total())
+}

@@ -1,0 +1,47 @@
+//! Whether the keys of the sites can be used.
+
+use lifeboat_model::{AlertKind, Diagnosis, IncidentName, IncidentSubject, Probe, Site, Verdict, Wrong};
+use lifeboat_vault::{check_keys, check_mac_keys};
+
+use super::LOOK_WITHIN;
+use crate::deadline::within;
+use crate::error::EngineError;
+use crate::run::Run;
+
+/// Whether the key of each site opens what it sealed, and makes MACs. When nothing can be sealed at all, the message names the key, and
+/// nothing is said about the key of either site: neither could be asked.
+pub(super) async fn probe_keys(run: &Run) -> Vec<Probe> {
+    let sites = run.ports.sites.names();
+    let asked = async {
+        let (keys, macs) = tokio::join!(check_keys(&*run.ports.keys, &sites), check_mac_keys(&run.ports.macs, &sites));
+        Ok::<_, EngineError>([keys, macs].concat())
+    };
+    let checks = match within(LOOK_WITHIN, Box::pin(asked)).await {
+        Ok(checks) => checks,
+        Err(error) => {
+            let what = format!("the keys do not answer: {}", error.story());
+            return vec![probe(None, None, Some(Wrong { what, hint: error.hint() }))];
+        }
+    };
+    let both = probe_of(None, &checks);
+    let can_seal = both.wrong.is_none();
+    let each = sites.into_iter().filter(|_| can_seal).map(|site| probe_of(Some(site), &checks));
+    std::iter::once(both).chain(each).collect()
+}
+
+/// What the checks about one site say, or those about both.
+fn probe_of(site: Option<Site>, checks: &[Diagnosis]) -> Probe {
+    let checks = checks.iter().filter(|check| check.site == site);
+    let elapsed_ms = checks.clone().filter_map(|check| check.elapsed_ms).reduce(u64::saturating_add);
+    let failed = checks.clone().find(|check| check.verdict == Verdict::Failed);
+    let wrong = failed.map(|Diagnosis { check, seen, hint, .. }| Wrong {
+        what: format!("{check}: {seen}"),
+        hint: hint.clone().unwrap_or_default(),
+    });
+    probe(site, elapsed_ms, wrong)
+}
+
+fn probe(site: Option<Site>, elapsed_ms: Option<u64>, wrong: Option<Wrong>) -> Probe {
+    let subject = site.map_or(IncidentSubject::Repository, IncidentSubject::Site);
+    Probe { name: IncidentName::new(AlertKind::KeyUnusable, subject), database: None, elapsed_ms, wrong }
+}

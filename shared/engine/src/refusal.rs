@@ -1,0 +1,38 @@
+//! A request that no verb can begin with: it cannot be understood, or the connection is unavailable.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use lifeboat_model::{Act, DatabaseName, IncidentSubject};
+
+use crate::error::EngineError;
+use crate::run::Run;
+use crate::{backup, drill, verify};
+
+/// Announces that the verb of `run` did not begin, and why, like any other failure of the verb. Nothing else in the repository changes.
+///
+/// A database that is not configured (`is_known` is false) has no incident of its own: no later backup would resolve it. Its incident is
+/// the one of requests that name no database.
+///
+/// # Errors
+/// [`EngineError::Unannounced`] when the event or the alert did not leave.
+pub async fn refuse(
+    run: &Run,
+    database: Option<&DatabaseName>,
+    is_known: bool,
+    source: Arc<dyn Error + Send + Sync>,
+    hint: String,
+) -> Result<(), EngineError> {
+    let error = EngineError::NotBegun { source, hint };
+    let mut announcement = match run.act {
+        Some(Act::Backup) => backup::failed(database, &error),
+        Some(Act::Verify) => verify::failed(database, None, &error),
+        Some(Act::TestRestore) => drill::failed(database, None, &error),
+        // Lambda counts the failure, and an alarm of CloudWatch reports that no health check has ended well.
+        Some(Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy) | None => return Ok(()),
+    };
+    if !is_known {
+        announcement.about = IncidentSubject::Unnamed;
+    }
+    announcement.announce(run).await
+}

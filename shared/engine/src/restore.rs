@@ -1,0 +1,105 @@
+//! Restoring a backup from one site alone into an empty database: definitions, rows, then what needs the rows.
+
+mod definitions;
+mod rows;
+
+use lifeboat_model::{Manifest, RelationStatus, Site, Stream};
+use lifeboat_postgres::{ClientTools, RelationName, RestoreTarget, Section};
+use lifeboat_vault::Repository;
+
+use crate::error::EngineError;
+use crate::run::Run;
+use crate::stopwatch::Stopwatch;
+
+pub(crate) use definitions::Definitions;
+
+/// What is restored, and with what.
+pub(crate) struct Restore<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) repository: &'a Repository,
+    pub(crate) site: Site,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) tools: &'a ClientTools,
+    /// Whether the database is kept. Only then does it take over what reaches beyond it (attributes of roles, subscriptions), and its
+    /// owner and comment.
+    pub(crate) is_kept: bool,
+}
+
+/// What was restored, for whoever proves it.
+pub(crate) struct Restored {
+    pub(crate) definitions: Definitions,
+    /// Roles that the server did not have before.
+    pub(crate) created_roles: Vec<String>,
+    /// What the server refused, a sentence each.
+    pub(crate) refused: Vec<String>,
+}
+
+impl Restore<'_> {
+    /// Restores everything. Rows are loaded between the sections of the schema: then no trigger fires, no foreign key is checked too
+    /// early, and creating the constraints afterwards proves the rows.
+    pub(crate) async fn execute(
+        &self,
+        target: &RestoreTarget,
+        stopwatch: &mut Stopwatch<'_>,
+    ) -> Result<Restored, EngineError> {
+        stopwatch.begin("schema", None);
+        let definitions = self.definitions().await?;
+        target.require_extensions(&definitions.inventory).await?;
+        target.require_row_access(&definitions.inventory).await?;
+        let created_roles = target.restore_roles(&definitions.roles).await?;
+        target.restore_section(self.tools, &definitions.archive, Section::PreData).await?;
+
+        stopwatch.begin("data", Some(self.manifest.chunk_list.entries));
+        self.load_rows(target).await?;
+        target.set_sequences(&definitions.sequences).await?;
+        let mut refused = self.load_large_object_properties(target).await?;
+
+        stopwatch.begin("indexes", None);
+        target.restore_section(self.tools, &definitions.archive, Section::PostData).await?;
+        target.refresh_materialized_views(&self.materialized_views()).await?;
+        refused.extend(self.restore_surroundings(target, &definitions, &created_roles).await?);
+        Ok(Restored { definitions, created_roles, refused })
+    }
+
+    /// Gives the large objects their owners, grants and comments. Returns what the server refused.
+    async fn load_large_object_properties(&self, target: &RestoreTarget) -> Result<Vec<String>, EngineError> {
+        let (reader, mut loader) = (self.repository.reader(self.site)?, target.loader().await?);
+        let (mut plaintext, mut refused) = (Vec::new(), Vec::new());
+        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        while let Some(entry) = list.next().await? {
+            if let (Stream::LargeObjectProperties, Some(chunk)) = (entry.stream, &entry.chunk) {
+                reader.read(chunk, &mut plaintext).await?;
+                refused.extend(loader.load_large_object_properties(&plaintext).await?);
+            }
+        }
+        loader.close().await;
+        Ok(refused)
+    }
+
+    /// Restores what must come last, and the properties of roles and of the database itself. Returns what the server refused.
+    async fn restore_surroundings(
+        &self,
+        target: &RestoreTarget,
+        definitions: &Definitions,
+        created_roles: &[String],
+    ) -> Result<Vec<String>, EngineError> {
+        let mut refused = target.restore_last(self.tools, &definitions.archive, self.is_kept).await?;
+        if let Some(globals) = &definitions.globals {
+            if self.is_kept {
+                refused.extend(target.restore_role_attributes(globals, created_roles).await?);
+            }
+            refused.extend(target.restore_database_properties(&globals.database, self.is_kept).await?);
+        }
+        Ok(refused)
+    }
+
+    /// The materialized views that the backup promised to rebuild.
+    fn materialized_views(&self) -> Vec<RelationName> {
+        let rebuilt = self.manifest.relations.iter().filter(|relation| relation.status == RelationStatus::Rebuilt);
+        rebuilt.map(|relation| RelationName::new(&relation.schema, &relation.name)).collect()
+    }
+
+    fn inconsistent(&self, what: String) -> EngineError {
+        EngineError::Inconsistent { backup_id: self.manifest.backup_id.clone(), what }
+    }
+}

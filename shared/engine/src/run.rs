@@ -1,0 +1,191 @@
+//! One run of a verb: who asked for it and why, until when, and what it has used.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_model::{
+    Act, BackupId, DatabaseName, Fact, Facts, LedgerAct, Mandate, Meter, Outcome, Policy, Site, Usage,
+};
+use lifeboat_notify::SignalError;
+use lifeboat_vault::{Ledger, Repository, Sites};
+use tokio::sync::OnceCell;
+
+use crate::deadline::{Deadline, within};
+use crate::error::EngineError;
+use crate::ports::Ports;
+use crate::progress::{Progress, Unwatched};
+
+/// How long an entry of the ledger may take, which is a second or two. Shorter than the claim on a message that is sent afterwards.
+const RECORD_WITHIN: Duration = Duration::from_secs(45);
+
+/// Megabytes of a gigabyte of memory.
+const MB_PER_GB: f64 = 1024.0;
+
+/// Everything that belongs to one run of a verb, from its request to its entry in the ledger. A run that goes on in another invocation has
+/// the same id.
+pub struct Run {
+    /// What the run works with.
+    pub ports: Ports,
+    /// Names the run in logs, leases and the ledger: Lambda's request id, or the CLI's own.
+    pub id: String,
+    /// The act that goes on record; absent for a run that only looks.
+    pub act: Option<Act>,
+    /// Who asked, and why.
+    pub mandate: Mandate,
+    /// What the users decide.
+    pub policy: Arc<Policy>,
+    /// When the process ends.
+    pub deadline: Deadline,
+    /// When the run began.
+    pub began: Instant,
+    /// Is shown how far the run is.
+    pub progress: Arc<dyn Progress>,
+    /// Whether the run fails when nobody can be notified of it, so that the platform repeats it. A person at a terminal sees how it ended.
+    pub must_notify: bool,
+    tally: Tally,
+    repository: OnceCell<Repository>,
+}
+
+impl Run {
+    /// A run that begins now.
+    pub fn begin(order: Order, ports: Ports, policy: Arc<Policy>) -> Self {
+        let Order { id, act, mandate, deadline, meter, memory_mb } = order;
+        Self {
+            ports,
+            id,
+            act,
+            mandate,
+            policy,
+            deadline,
+            began: Instant::now(),
+            progress: Unwatched::shared(),
+            must_notify: true,
+            tally: Tally::begin(meter, memory_mb),
+            repository: OnceCell::new(),
+        }
+    }
+
+    /// The repository through both sites, opened once in a run.
+    pub(crate) async fn repository(&self) -> Result<&Repository, EngineError> {
+        let open = || async { Repository::open(self.ports.sites.clone(), Arc::clone(&self.ports.keys)).await };
+        Ok(self.repository.get_or_try_init(open).await?)
+    }
+
+    /// The same; it is made when there is none, and both sites get the same document.
+    pub(crate) async fn repository_or_new(&self, now: Timestamp) -> Result<&Repository, EngineError> {
+        let open =
+            || async { Repository::open_or_create(self.ports.sites.clone(), Arc::clone(&self.ports.keys), now).await };
+        Ok(self.repository.get_or_try_init(open).await?)
+    }
+
+    /// The same; two sites that contradict each other are no error, but a finding.
+    pub(crate) async fn repository_to_verify(&self) -> Result<&Repository, EngineError> {
+        let open =
+            || async { Repository::open_to_verify(self.ports.sites.clone(), Arc::clone(&self.ports.keys)).await };
+        Ok(self.repository.get_or_try_init(open).await?)
+    }
+
+    /// The repository through one site alone, as on the day the other one is gone.
+    pub(crate) async fn repository_on(&self, site: Site) -> Result<Repository, EngineError> {
+        let store = Some(Arc::clone(self.ports.sites.get(site)?.store()));
+        let alone = match site {
+            Site::Primary => Sites::new(store, None),
+            Site::Offsite => Sites::new(None, store),
+        };
+        Ok(Repository::open(alone, Arc::clone(&self.ports.keys)).await?)
+    }
+
+    /// The audit trail, whose entries are kept as long as policy says.
+    pub(crate) fn ledger(&self, repository: &Repository) -> Ledger {
+        let days = i64::from(self.policy.retention.ledger_days);
+        repository.ledger(&self.ports.macs).kept_for(SignedDuration::from_hours(24 * days))
+    }
+
+    /// An act of this run, in the name of the one who asked for it.
+    pub(crate) fn act_of(&self, act: Act, subject: impl Into<String>, outcome: Outcome, facts: Facts) -> LedgerAct {
+        let detail = facts.into_detail();
+        LedgerAct { mandate: self.mandate.clone(), action: act, subject: subject.into(), outcome, detail }
+    }
+
+    /// Puts an act on record with the run's id and with what the run has used since its previous entry, while there is time left to say
+    /// more. No other code appends to the ledger.
+    ///
+    /// # Errors
+    /// What keeps the ledger from being written; [`EngineError::OutOfTime`].
+    pub(crate) async fn record(&self, mut act: LedgerAct) -> Result<(), EngineError> {
+        let own = self.tally.take().facts().with(Fact::RunId, &self.id);
+        act.detail.extend(own.into_detail());
+        let recording = async {
+            let ledger = self.ledger(self.repository().await?);
+            ledger.append(act, Timestamp::now()).await?;
+            Ok(())
+        };
+        self.deadline.bound(Box::pin(within(RECORD_WITHIN, recording))).await
+    }
+
+    /// What it means that a signal did not leave.
+    ///
+    /// # Errors
+    /// [`EngineError::Unannounced`] when people must be notified.
+    pub(crate) fn not_notified(&self, source: SignalError) -> Result<(), EngineError> {
+        let error = EngineError::Unannounced(source);
+        if self.must_notify {
+            return Err(error);
+        }
+        tracing::warn!(error = error.story(), hint = error.hint(), "nobody else was notified");
+        Ok(())
+    }
+}
+
+/// What a run begins with.
+pub struct Order {
+    /// As in [`Run`].
+    pub id: String,
+    /// As in [`Run`].
+    pub act: Option<Act>,
+    /// As in [`Run`].
+    pub mandate: Mandate,
+    /// As in [`Run`].
+    pub deadline: Deadline,
+    /// Counts what the process asks of AWS.
+    pub meter: Meter,
+    /// The function's memory; 0 where nobody is billed for it.
+    pub memory_mb: u32,
+}
+
+/// What a run has asked of AWS: from one entry of the ledger to the next, so that nothing is counted twice.
+struct Tally {
+    meter: Meter,
+    memory_mb: u32,
+    since: Mutex<(Usage, Instant)>,
+}
+
+impl Tally {
+    fn begin(meter: Meter, memory_mb: u32) -> Self {
+        let since = (meter.requests(), Instant::now());
+        Self { meter, memory_mb, since: Mutex::new(since) }
+    }
+
+    /// The usage since the previous call.
+    fn take(&self) -> Usage {
+        let (now, at) = (self.meter.requests(), Instant::now());
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, began) = std::mem::replace(&mut *since, (now, at));
+        Usage {
+            writes: now.writes.saturating_sub(before.writes),
+            reads: now.reads.saturating_sub(before.reads),
+            key_requests: now.key_requests.saturating_sub(before.key_requests),
+            gb_seconds: f64::from(self.memory_mb) / MB_PER_GB * at.duration_since(began).as_secs_f64(),
+        }
+    }
+}
+
+/// The newest complete backup of a database on a site.
+pub(crate) async fn newest_backup(
+    repository: &Repository,
+    database: &DatabaseName,
+    site: Site,
+) -> Result<Option<BackupId>, EngineError> {
+    Ok(repository.manifests(database, site).await?.pop())
+}

@@ -1,0 +1,82 @@
+//! One verb for several databases: it goes on after a failure, keeps the good reports and names the databases that failed.
+
+use lifeboat_model::DatabaseName;
+
+use crate::error::EngineError;
+
+/// What came of a verb that was carried out for one database after the other.
+#[derive(Debug)]
+pub struct Several<T> {
+    reports: Vec<T>,
+    failures: Vec<(DatabaseName, EngineError)>,
+}
+
+impl<T> Default for Several<T> {
+    fn default() -> Self {
+        Self { reports: Vec::new(), failures: Vec::new() }
+    }
+}
+
+impl<T> Several<T> {
+    /// Takes what came of one database.
+    pub fn push(&mut self, database: DatabaseName, result: Result<T, EngineError>) {
+        match result {
+            Ok(report) => self.reports.push(report),
+            Err(error) => {
+                tracing::warn!(%database, error = error.story(), "this database failed; the others are carried out");
+                self.failures.push((database, error));
+            }
+        }
+    }
+
+    /// The reports of the databases that went well, and the failure of the others as one error.
+    pub fn end(self) -> (Vec<T>, Result<(), EngineError>) {
+        let total = self.reports.len() + self.failures.len();
+        let failed = match (total, self.failures) {
+            (_, failures) if failures.is_empty() => Ok(()),
+            // An order for one database fails as that database does.
+            (1, mut failures) => failures.pop().map_or(Ok(()), |(_, error)| Err(error)),
+            (total, failures) => Err(EngineError::SomeFailed { total, failures }),
+        };
+        (self.reports, failed)
+    }
+
+    /// All reports.
+    ///
+    /// # Errors
+    /// The failure of one database; [`EngineError::SomeFailed`] where there were several databases.
+    pub fn into_result(self) -> Result<Vec<T>, EngineError> {
+        let (reports, failed) = self.end();
+        failed.map(|()| reports)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn several(results: &[(&str, bool)]) -> Several<String> {
+        let mut several = Several::default();
+        for (name, is_good) in results {
+            let result = if *is_good { Ok((*name).to_owned()) } else { Err(EngineError::NoAnswer { seconds: 7 }) };
+            several.push(name.parse().unwrap(), result);
+        }
+        several
+    }
+
+    #[test]
+    fn good_reports_are_kept_and_each_bad_database_is_named() {
+        let (reports, failed) = several(&[("a", true), ("b", false), ("c", true), ("d", false)]).end();
+        assert_eq!(reports, ["a", "c"]);
+        let story = failed.unwrap_err().story();
+        assert!(story.contains("2 of 4") && story.contains("`b`") && story.contains("`d`"), "{story}");
+        assert!(!story.contains("`a`") && story.contains("no answer within 7 s"), "{story}");
+    }
+
+    #[test]
+    fn one_database_alone_fails_as_it_is_and_all_good_ones_do_not_fail() {
+        assert!(matches!(several(&[("a", false)]).into_result(), Err(EngineError::NoAnswer { seconds: 7 })));
+        assert_eq!(several(&[("a", true), ("b", true)]).into_result().unwrap(), ["a", "b"]);
+        assert_eq!(several(&[]).into_result().unwrap(), Vec::<String>::new());
+    }
+}

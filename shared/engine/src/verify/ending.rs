@@ -1,0 +1,177 @@
+//! How the end of a verification is announced.
+
+use lifeboat_model::{
+    Act, AlertKind, Cleared, DatabaseName, Event, Fact, Facts, FindingKind, Part, Severity, VerificationReport,
+    VerificationScope,
+};
+use lifeboat_notify::{MetricsLine, Unit};
+
+use super::VerifyRequest;
+use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
+use crate::error::EngineError;
+use crate::run::Run;
+
+const HEALED: &str = "replaced by the sound copy of the other site; every backup is whole again";
+
+const READ_FINDINGS: &str =
+    "read what was damaged under findings/ in the bucket, and who wrote to it in the bucket's access log";
+
+const NO_GOOD_COPY: &str =
+    "no site holds a good copy: take a new backup now, and restore only backups that a drill proves";
+
+const NO_ANSWER: &str = "check why the site did not answer; the next verification reads again what is missing";
+
+const BROKEN_LEDGER: &str = "run `lifeboat ledger verify`, and check who wrote to ledger/ in the bucket: object versions under Object \
+                             Lock have what was written first";
+
+/// A verification that found everything sound, found damage, or failed.
+pub(crate) struct VerificationEnding<'a> {
+    pub(crate) request: &'a VerifyRequest,
+    pub(crate) result: &'a Result<VerificationReport, EngineError>,
+}
+
+impl Ending for VerificationEnding<'_> {
+    fn announcement(&self, _: &Run) -> Announcement {
+        let request = self.request;
+        match self.result {
+            Ok(report) if report.is_sound() => sound(request, report),
+            Ok(report) => damaged(request, report),
+            Err(error) => failed(Some(&request.database), Some(&request.scope), error),
+        }
+    }
+}
+
+fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
+    let (healed, database) = (healed(report), &request.database);
+    let (finding, overdue) = (AlertKind::VerificationFinding, AlertKind::VerificationOverdue);
+    Announcement {
+        act: Act::Verify,
+        database: Some(database.clone()),
+        subject: database.to_string(),
+        facts: facts(request, report),
+        event: Event::VerificationCompleted {
+            database: database.clone(),
+            scope: request.scope.kind(),
+            backup_id: request.scope.backup_id().cloned(),
+            objects: report.objects,
+            read_bytes: report.read_bytes,
+            healed,
+        },
+        result: RunResult::Good {
+            notice: AlertKind::VerificationCompleted,
+            // Healed damage is good news about the other site and bad news about this one.
+            severity: if healed > 0 { Severity::Warning } else { Severity::Info },
+            what: match healed {
+                0 => format!("{} objects were read, all as they were written", report.objects),
+                _ => format!("{healed} damaged object(s) were {HEALED}"),
+            },
+            hint: (healed > 0).then(|| READ_FINDINGS.to_owned()),
+            clears: match request.scope {
+                // The objects of a new backup are read after each backup. That is not the rotation, which may have stopped.
+                VerificationScope::Backup { .. } => vec![finding, AlertKind::LedgerBroken],
+                _ => vec![finding, overdue, AlertKind::LedgerBroken],
+            },
+            // Other objects may still be damaged.
+            cleared: match &request.scope {
+                VerificationScope::All => Cleared::All,
+                scope => Cleared::Part(Part::Scope(scope.clone())),
+            },
+        },
+        metrics: MetricsLine::new(database.as_str())
+            .with("verification_completed", Unit::Count, 1.0)
+            .with("verification_objects", Unit::Count, report.objects as f64)
+            .with("verification_read_bytes", Unit::Bytes, report.read_bytes as f64)
+            .with("verification_healed", Unit::Count, healed as f64),
+        about: about(Some(database)),
+    }
+}
+
+fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
+    let damaged = report.damage().count() as u64 + report.more_findings;
+    let first = report.damage().next().map(ToString::to_string).unwrap_or_default();
+    let of_kind = |kind| report.damage().filter(|finding| finding.kind == kind).count();
+    let (of_ledger, unanswered) = (of_kind(FindingKind::LedgerBroken), of_kind(FindingKind::Unanswered));
+    // Findings beyond the limit of a report are no heavier than the lightest in it.
+    let named = report.damage().count();
+    let others = named - of_ledger - unanswered;
+    let is_only = |count: usize| count > 0 && count == named;
+    let state = if is_only(unanswered) { "could not be read" } else { "are damaged" };
+    let hints = [(others, NO_GOOD_COPY), (of_ledger, BROKEN_LEDGER), (unanswered, NO_ANSWER)];
+    let hints: Vec<&str> = hints.into_iter().filter(|(count, _)| *count > 0).map(|(_, hint)| hint).collect();
+    let failure = Failure {
+        kind: if is_only(of_ledger) { AlertKind::LedgerBroken } else { AlertKind::VerificationFinding },
+        // Objects that a site did not answer for may be sound: any verification that can run clears it.
+        part: (!is_only(unanswered)).then(|| Part::Scope(request.scope.clone())),
+        error: format!("{damaged} object(s) {state}, first {first}"),
+        hint: hints.join("; "),
+        damaged,
+        facts: facts(request, report),
+    };
+    failure.announcement(Some(&request.database), Some(&request.scope))
+}
+
+/// A verification that failed, or that could not begin. It found nothing, so any that can run clears it.
+pub(crate) fn failed(
+    database: Option<&DatabaseName>,
+    scope: Option<&VerificationScope>,
+    error: &EngineError,
+) -> Announcement {
+    let failure = Failure {
+        kind: AlertKind::VerificationFinding,
+        part: None,
+        error: error.story(),
+        hint: error.hint(),
+        damaged: 0,
+        facts: failure_facts(error),
+    };
+    failure.announcement(database, scope)
+}
+
+/// Why a verification did not end well.
+struct Failure {
+    kind: AlertKind,
+    part: Option<Part>,
+    error: String,
+    hint: String,
+    damaged: u64,
+    facts: Facts,
+}
+
+impl Failure {
+    fn announcement(self, database: Option<&DatabaseName>, scope: Option<&VerificationScope>) -> Announcement {
+        let Self { kind, part, error, hint, damaged, facts } = self;
+        Announcement {
+            act: Act::Verify,
+            database: database.cloned(),
+            subject: name_of(database).to_owned(),
+            facts,
+            event: Event::VerificationFailed {
+                database: database.cloned(),
+                scope: scope.map(VerificationScope::kind),
+                error: error.clone(),
+                hint: hint.clone(),
+                damaged,
+            },
+            result: RunResult::Bad { kind, part, error, hint },
+            metrics: MetricsLine::new(name_of(database)).with("verification_failed", Unit::Count, 1.0).with(
+                "verification_damaged",
+                Unit::Count,
+                damaged as f64,
+            ),
+            about: about(database),
+        }
+    }
+}
+
+fn facts(request: &VerifyRequest, report: &VerificationReport) -> Facts {
+    Facts::new()
+        .with(Fact::Scope, &request.scope)
+        .with(Fact::Objects, report.objects)
+        .with(Fact::ReadBytes, report.read_bytes)
+        .with(Fact::Findings, report.findings.len() as u64 + report.more_findings)
+        .with(Fact::Healed, healed(report))
+}
+
+fn healed(report: &VerificationReport) -> u64 {
+    report.findings.iter().filter(|finding| finding.healed).count() as u64
+}

@@ -1,0 +1,158 @@
+//! Facts of a run: what the ledger keeps of it beside who, what and how it ended.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::names::names;
+
+/// The name of a fact. Writers and readers of the ledger use the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fact {
+    /// Which run: by it CloudTrail knows who called a function.
+    RunId,
+    /// The database, where the act is about one.
+    Database,
+    /// What became of which incidents.
+    Incident,
+    /// What went wrong, in one sentence.
+    Error,
+    /// What a person can do.
+    Hint,
+    /// The backup.
+    BackupId,
+    /// The site that was read.
+    Site,
+    /// Which objects a verification read: a [`VerificationScope`](crate::VerificationScope).
+    Scope,
+    /// Relations of the catalog.
+    Relations,
+    /// Tables restored and compared.
+    Tables,
+    /// Rows copied or compared.
+    Rows,
+    /// Plaintext bytes.
+    RawBytes,
+    /// Bytes of new objects.
+    StoredBytes,
+    /// Bytes of reused objects.
+    ReusedBytes,
+    /// New chunks.
+    NewChunks,
+    /// Reused chunks.
+    ReusedChunks,
+    /// Objects read.
+    Objects,
+    /// Their bytes.
+    ReadBytes,
+    /// Findings.
+    Findings,
+    /// How many of them were healed.
+    Healed,
+    /// Whether every proof of a drill held.
+    Equal,
+    /// Wall seconds.
+    Seconds,
+    /// Requests to S3 that write or list.
+    Writes,
+    /// Other requests to S3.
+    Reads,
+    /// Requests to KMS.
+    KeyRequests,
+    /// Gigabytes of memory times seconds.
+    GbSeconds,
+    /// The SHA-256 of a policy document.
+    Sha256,
+    /// The SHA-256 of the policy document that was in force before.
+    BeforeSha256,
+    /// When a policy document was put in its parameter.
+    ModifiedAt,
+}
+
+names!(Fact, "a fact", [
+    RunId => "run_id", Database => "database", Incident => "incident", Error => "error", Hint => "hint",
+    BackupId => "backup_id", Site => "site", Scope => "scope", Relations => "relations", Tables => "tables",
+    Rows => "rows", RawBytes => "raw_bytes", StoredBytes => "stored_bytes", ReusedBytes => "reused_bytes",
+    NewChunks => "new_chunks", ReusedChunks => "reused_chunks", Objects => "objects", ReadBytes => "read_bytes",
+    Findings => "findings", Healed => "healed", Equal => "equal", Seconds => "seconds", Writes => "writes",
+    Reads => "reads", KeyRequests => "key_requests", GbSeconds => "gb_seconds", Sha256 => "sha256",
+    BeforeSha256 => "before_sha256", ModifiedAt => "modified_at",
+]);
+
+impl Fact {
+    /// This fact of an entry's detail, where it is there and can be read.
+    pub fn read<T: FromStr>(self, detail: &BTreeMap<String, String>) -> Option<T> {
+        detail.get(self.as_str())?.parse().ok()
+    }
+}
+
+/// Facts in the order in which a person reads them. Never a row value, key or connection string.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts(Vec<(Fact, String)>);
+
+impl Facts {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(mut self, fact: Fact, value: impl Display) -> Self {
+        self.0.push((fact, value.to_string()));
+        self
+    }
+
+    /// These, and one more where there is a value.
+    #[must_use]
+    pub fn with_some(self, fact: Fact, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.with(fact, value),
+            None => self,
+        }
+    }
+
+    /// Wall seconds, to the millisecond.
+    #[must_use]
+    pub fn with_seconds(self, seconds: f64) -> Self {
+        self.with(Fact::Seconds, format_args!("{seconds:.3}"))
+    }
+
+    /// These and then `others`.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// Each by its name.
+    pub fn iter(&self) -> impl Iterator<Item = (Fact, &str)> {
+        self.0.iter().map(|(fact, value)| (*fact, value.as_str()))
+    }
+
+    /// As the detail of an entry in the ledger.
+    pub fn into_detail(self) -> BTreeMap<String, String> {
+        self.0.into_iter().map(|(fact, value)| (fact.as_str().to_owned(), value)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_is_read_back_as_it_was_written_and_nonsense_is_none() {
+        let detail = Facts::new().with(Fact::Rows, 42_u64).with_seconds(1.25).with(Fact::Equal, "maybe").into_detail();
+        assert_eq!(Fact::Rows.read(&detail), Some(42_u64));
+        assert_eq!(Fact::Seconds.read(&detail), Some(1.25));
+        assert_eq!(Fact::Equal.read::<bool>(&detail), None);
+        assert_eq!(Fact::Site.read::<crate::Site>(&detail), None);
+    }
+
+    #[test]
+    fn every_fact_has_a_name_of_its_own() {
+        for fact in Fact::ALL {
+            assert_eq!(fact.as_str().parse(), Ok(*fact));
+        }
+    }
+}

@@ -1,63 +1,27 @@
 //! What must be true before a backup can work, each as one sentence.
 
+pub(crate) mod check;
+mod provider;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lifeboat_model::LeftOut;
 
-use crate::catalog;
+use self::check::{Check, Checked};
+use self::provider::provider;
 use crate::error::{PostgresError, Result};
-use crate::large_object;
-use crate::provider::provider;
-use crate::relation::Disposition;
+use crate::schema::tools::ClientTools;
 use crate::session::Session;
-use crate::settings::ConnectionSettings;
-use crate::tools::ClientTools;
+use crate::session::settings::ConnectionSettings;
+use crate::snapshot::catalog;
+use crate::snapshot::large_object;
+use crate::snapshot::relation::Disposition;
 
 /// Major versions that tests have seen.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
 
 /// Unreadable relations that are named; a missing grant often hides hundreds.
 const MAX_NAMED: usize = 5;
-
-/// One thing that was looked at.
-#[derive(Debug)]
-pub struct Check {
-    /// What, in a word or two.
-    pub name: &'static str,
-    /// How it is.
-    pub outcome: Checked,
-}
-
-/// How a check ended.
-#[derive(Debug)]
-pub enum Checked {
-    /// As it should be; the text says what was seen.
-    Ok(String),
-    /// Backups work, but somebody should know.
-    Warn {
-        /// What was seen.
-        seen: String,
-        /// What a person can do about it.
-        hint: &'static str,
-    },
-    /// Not as it should be.
-    Failed(PostgresError),
-}
-
-impl Check {
-    /// Whether it is as it should be.
-    pub fn is_ok(&self) -> bool {
-        matches!(self.outcome, Checked::Ok(_))
-    }
-
-    fn new(name: &'static str, outcome: Result<String>) -> Self {
-        Self::of(name, outcome.map(Checked::Ok))
-    }
-
-    fn of(name: &'static str, outcome: Result<Checked>) -> Self {
-        Self { name, outcome: outcome.unwrap_or_else(Checked::Failed) }
-    }
-}
 
 /// Looks at everything that a backup of this database without the rows of `left_out` needs. Without a connection there is one check, and it failed.
 pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools, left_out: &[LeftOut]) -> Vec<Check> {

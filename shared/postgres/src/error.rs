@@ -1,16 +1,11 @@
 //! What can go wrong with a PostgreSQL server and its tools, as facts that carry no row value and no secret.
 
-use std::fmt;
+mod advice;
+pub(crate) mod server_error;
+
 use std::io;
 
-/// Whether it makes sense to try again without a person doing anything first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// The cause passes by itself: the next scheduled run may succeed.
-    Later,
-    /// Somebody has to change something first.
-    Never,
-}
+use self::server_error::ServerError;
 
 /// A failure of something said to a PostgreSQL server.
 #[derive(Debug, thiserror::Error)]
@@ -221,80 +216,6 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
-    /// What a person can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::InvalidSettings { .. } => {
-                "put a `postgres://` URL or the JSON form of an RDS secret into the database's secret"
-            }
-            Self::Unreachable { .. } | Self::ConnectTimeout { .. } => {
-                "check host and port, the function's subnets and security groups, and that the server is running"
-            }
-            Self::AuthenticationFailed { .. } => "check user, password and database in the secret, and `pg_hba.conf`",
-            Self::TlsFailed { source, .. } if source.to_string().contains("not valid for name") => {
-                "connect by a name that the certificate has, or name the weaker `sslmode=verify-ca` in the secret"
-            }
-            Self::TlsFailed { .. } => {
-                "put the server's CA certificate into the secret as `ca_certificate`, or name a weaker `sslmode` there"
-            }
-            Self::PoolerInTransactionMode { .. } => {
-                "use the direct connection or the pooler's session mode (Supabase: port 5432 instead of 6543)"
-            }
-            Self::UnsupportedVersion { .. } => "supported are PostgreSQL 14 to 18",
-            Self::ToolsTooOld { .. } => "install client tools of the server's major version or a newer one",
-            Self::ToolMissing { .. } => "install the PostgreSQL client programs (Debian: `postgresql-client`)",
-            Self::LockTimeout { .. } => "a migration or maintenance job holds the table; the next run will try again",
-            Self::RewrittenDuringSnapshot { .. } => "do not schedule backups while tables are truncated or rewritten",
-            Self::GaveWay { .. } => {
-                "nothing is lost: the next run reuses what was stored; run migrations outside the hours of backups"
-            }
-            Self::SnapshotTooOld { .. } => {
-                "the next run reuses what was stored; allow more sessions or more memory if every run ends like this"
-            }
-            Self::ExtensionsMissing { .. } => {
-                "install their packages on that server, or name a server that has them; the source's kind is the best"
-            }
-            Self::RowSecurityForced { .. } => {
-                "grant it BYPASSRLS (`ALTER ROLE … BYPASSRLS`), or restore with a superuser"
-            }
-            Self::Unreadable { .. } => {
-                "grant `pg_read_all_data` and BYPASSRLS to the backup role, or leave out its rows by policy (`backup.leave_out`): nothing is left out silently"
-            }
-            Self::LeftOutIsReferenced { .. } => {
-                "leave out the rows of both or of none, in `backup.leave_out` of the policy: a foreign key without them cannot be restored"
-            }
-            Self::DefinitionIsNeeded { .. } => "grant the backup role SELECT on it: its rows are left out all the same",
-            Self::LargeObjectsUnreadable { .. } => {
-                "grant the backup role the roles that own them, or `SELECT ON LARGE OBJECT` for each"
-            }
-            Self::ServerClosed { .. } | Self::SnapshotLost => {
-                "look into the server's log: a restart, a failover or a terminated session"
-            }
-            Self::NotEmpty { .. } => "name an empty database, or drop what is in it",
-            Self::Query { source, .. } => source.hint()?,
-            Self::ToolFailed { stderr, .. } if stderr.contains("No space left on device") => {
-                "the work folder is full: raise the function's ephemeral storage"
-            }
-            Self::ToolFailed { .. } | Self::UnexpectedAnswer { .. } | Self::File { .. } => return None,
-        })
-    }
-
-    /// Whether a later run may succeed although nobody changed anything.
-    pub fn retry(&self) -> Retry {
-        match self {
-            Self::Unreachable { .. }
-            | Self::ConnectTimeout { .. }
-            | Self::LockTimeout { .. }
-            | Self::GaveWay { .. }
-            | Self::SnapshotTooOld { .. }
-            | Self::RewrittenDuringSnapshot { .. }
-            | Self::SnapshotLost
-            | Self::ServerClosed { .. } => Retry::Later,
-            Self::Query { source, .. } => source.retry(),
-            _ => Retry::Never,
-        }
-    }
-
     /// Turns the driver's error into a fact; `step` completes "while …".
     pub(crate) fn query(step: impl Into<String>, error: tokio_postgres::Error) -> Self {
         let step = step.into();
@@ -309,7 +230,7 @@ impl PostgresError {
     /// The SQLSTATE that the server refused with, if it did.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Query { source, .. } => Some(&source.sqlstate),
+            Self::Query { source, .. } => Some(source.sqlstate()),
             _ => None,
         }
     }
@@ -319,97 +240,5 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<io::Error>())
 }
 
-/// What a server said: its SQLSTATE and, where that cannot quote a row, its primary message. Never DETAIL, HINT or CONTEXT.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerError {
-    sqlstate: String,
-    message: Option<String>,
-}
-
-/// Classes of SQLSTATE whose primary messages name objects, limits and settings but no values: connection, feature not
-/// supported, integrity constraint, transaction state, authorization, catalog, rollback, syntax and access rule,
-/// resources, limits, prerequisites, intervention, system. Others (22 data exception, P0 raised by user code) can quote rows.
-const CLASSES_WITHOUT_VALUES: [&str; 16] =
-    ["08", "0A", "0L", "23", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"];
-
-impl ServerError {
-    pub(crate) fn of(error: &tokio_postgres::Error) -> Option<Self> {
-        error.as_db_error().map(|db| Self::new(db.code().code(), db.message()))
-    }
-
-    pub(crate) fn new(sqlstate: &str, message: &str) -> Self {
-        let safe = sqlstate.get(..2).is_some_and(|class| CLASSES_WITHOUT_VALUES.contains(&class));
-        Self { sqlstate: sqlstate.to_owned(), message: safe.then(|| message.to_owned()) }
-    }
-
-    /// Five characters, such as `42501`.
-    pub fn sqlstate(&self) -> &str {
-        &self.sqlstate
-    }
-
-    fn class(&self) -> &str {
-        self.sqlstate.get(..2).unwrap_or_default()
-    }
-
-    /// `57P01` and its kin (administrator, crash, starting up) and the 08 class end the session.
-    fn ends_the_session(&self) -> bool {
-        self.class() == "08" || matches!(self.sqlstate.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
-    }
-
-    fn hint(&self) -> Option<&'static str> {
-        match self.sqlstate.as_str() {
-            "42501" => Some("grant the missing privilege to the backup role"),
-            "53300" => Some("raise `max_connections` or lower the number of sessions per backup"),
-            "53200" => Some("raise `max_locks_per_transaction` or the server's memory"),
-            "53100" => Some("the server's disk is full"),
-            "3D000" => Some("check the database's name in the secret, or create the database"),
-            "55P03" => Some("another session holds the lock; the next run will try again"),
-            "22021" => Some("a name in a SQL_ASCII database is not UTF-8: rename it"),
-            "57014" => Some("somebody or a timeout cancelled the statement"),
-            _ => None,
-        }
-    }
-
-    fn retry(&self) -> Retry {
-        let passing = matches!(self.class(), "08" | "40" | "53" | "57" | "58") || self.sqlstate == "55P03";
-        if passing { Retry::Later } else { Retry::Never }
-    }
-}
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.message {
-            Some(message) => write!(f, "{message} (SQLSTATE {})", self.sqlstate),
-            None => write!(f, "SQLSTATE {}", self.sqlstate),
-        }
-    }
-}
-
-impl std::error::Error for ServerError {}
-
 /// The result of anything said to a server.
 pub type Result<T, E = PostgresError> = std::result::Result<T, E>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_that_can_quote_a_row_is_left_out() {
-        let quoted = ServerError::new("22P02", "invalid input syntax for type integer: \"Jane Doe\"");
-        assert_eq!(quoted.to_string(), "SQLSTATE 22P02");
-        let raised = ServerError::new("P0001", "patient Jane Doe is locked");
-        assert_eq!(raised.to_string(), "SQLSTATE P0001");
-        let named = ServerError::new("42501", "permission denied for table patient");
-        assert_eq!(named.to_string(), "permission denied for table patient (SQLSTATE 42501)");
-    }
-
-    #[test]
-    fn a_lock_and_a_full_server_are_retried_later_and_a_missing_privilege_is_not() {
-        let query = |sqlstate| PostgresError::Query { step: "x".into(), source: ServerError::new(sqlstate, "") };
-        assert_eq!(query("55P03").retry(), Retry::Later);
-        assert_eq!(query("53300").retry(), Retry::Later);
-        assert_eq!(query("42501").retry(), Retry::Never);
-        assert!(query("42501").hint().is_some());
-    }
-}

@@ -1,15 +1,26 @@
 //! One connection to a server, with the session settings that make what it reads stable and honest.
 
+pub(crate) mod identifier;
+pub(crate) mod libpq_environment;
+pub(crate) mod partial_chunk;
+pub(crate) mod server_text;
+pub(crate) mod settings;
+pub(crate) mod tap;
+mod tls;
+mod url;
+mod wire;
+
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{ChannelBinding, SslMode as DriverSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Row, types::ToSql};
 
-use crate::error::{PostgresError, Result, ServerError};
-use crate::settings::ConnectionSettings;
-use crate::tap::Intake;
-use crate::wire::{WireError, Wiring};
+use self::settings::ConnectionSettings;
+use self::tap::Intake;
+use self::wire::{WireError, Wiring};
+use crate::error::server_error::ServerError;
+use crate::error::{PostgresError, Result};
 
 /// How long to wait for TCP, TLS and authentication together: a failover is over by then, a wrong security group never.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

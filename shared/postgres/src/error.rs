@@ -1,4 +1,4 @@
-//! What can go wrong with a PostgreSQL server and its tools, as facts that carry no row value and no secret.
+//! Failures of a PostgreSQL server and of its client tools. No error carries a row value or a secret.
 
 mod advice;
 pub(crate) mod server_error;
@@ -7,11 +7,11 @@ use std::io;
 
 use self::server_error::ServerError;
 
-/// A failure of something said to a PostgreSQL server.
+/// A failure of a request to a PostgreSQL server or of a client tool.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
     /// The connection secret cannot be used; `problem` names the field, never its value.
-    #[error("the connection settings cannot be used: {problem}")]
+    #[error("the connection settings are not usable: {problem}")]
     InvalidSettings {
         /// What is wrong.
         problem: String,
@@ -40,7 +40,7 @@ pub enum PostgresError {
         endpoint: String,
         /// The role.
         user: String,
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: ServerError,
     },
@@ -73,12 +73,12 @@ pub enum PostgresError {
         /// The server's.
         server: u32,
     },
-    /// A client program is not there.
+    /// A client program is missing.
     #[error("`{tool}` was not found{}", .directory.as_ref().map(|d| format!(" in `{d}`")).unwrap_or_default())]
     ToolMissing {
         /// Its name.
         tool: &'static str,
-        /// Where it was looked for, when one place was named.
+        /// The directory that was searched, if one was configured.
         directory: Option<String>,
     },
     /// A client program could not be run, or ended with an error.
@@ -88,36 +88,36 @@ pub enum PostgresError {
         tool: &'static str,
         /// Its exit status in words.
         status: String,
-        /// The end of what it said, without details that can quote rows.
+        /// Its error lines, without details that can quote rows.
         stderr: String,
     },
-    /// A table stayed locked by somebody else.
+    /// Another session kept a table locked.
     #[error("`{relation}` is locked by another session")]
     LockTimeout {
         /// `schema.name`, quoted where needed.
         relation: String,
     },
-    /// Somebody waited too long for a table that the snapshot holds.
-    #[error("another session waits for `{relation}`; the backup gave way")]
+    /// Another session waited too long for a table that the snapshot holds.
+    #[error("another session is waiting for `{relation}`, so the backup stopped")]
     GaveWay {
         /// `schema.name`, quoted where needed.
         relation: String,
     },
-    /// The snapshot held back the server's cleanup for as long as it may.
-    #[error("the snapshot was held for {minutes} minutes, and no longer is allowed")]
+    /// The snapshot reached its age limit: it holds back the server's cleanup.
+    #[error("the snapshot reached its age limit of {minutes} minutes")]
     SnapshotTooOld {
         /// The limit.
         minutes: u64,
     },
-    /// The server to restore on does not have extensions that the backup needs.
-    #[error("the server to restore on does not have the extension(s) `{}`", .names.join("`, `"))]
+    /// The restore server lacks extensions that the backup needs.
+    #[error("the restore server lacks the extension(s) `{}`", .names.join("`, `"))]
     ExtensionsMissing {
         /// All of them, by name.
         names: Vec<String>,
     },
     /// Policies would hide restored rows from the role that must read them back.
     #[error(
-        "role `{role}` has no BYPASSRLS, and row level security is forced on {count} table(s) of the backup, first `{first}`"
+        "role `{role}` lacks BYPASSRLS, but {count} table(s) of the backup force row level security, such as `{first}`"
     )]
     RowSecurityForced {
         /// The role that restores.
@@ -128,11 +128,11 @@ pub enum PostgresError {
         first: String,
     },
     /// Tables kept being truncated, rewritten or altered between the snapshot and the locks.
-    #[error("`{relation}` was rewritten or altered while the snapshot was taken, {attempts} times")]
+    #[error("`{relation}` was rewritten or altered while the snapshot was taken (attempts: {attempts})")]
     RewrittenDuringSnapshot {
         /// One of them.
         relation: String,
-        /// How often a snapshot was tried.
+        /// Snapshots tried.
         attempts: u32,
     },
     /// A relation cannot be read by this role.
@@ -143,7 +143,7 @@ pub enum PostgresError {
         /// Why.
         reason: String,
     },
-    /// The rows of a relation are left out, and others that are kept refer to them: their foreign key could not be restored.
+    /// Rows of a relation are left out, but rows that are kept refer to them. The foreign key could not be restored.
     #[error("the rows of `{relation}` are left out, and rows of `{by}` refer to them")]
     LeftOutIsReferenced {
         /// What is left out: `schema.name`, quoted where needed.
@@ -151,7 +151,7 @@ pub enum PostgresError {
         /// What is kept.
         by: String,
     },
-    /// A relation is left out, its definition cannot be read either, and something that is kept needs that.
+    /// The definition of a relation that is left out cannot be read, but an object that is kept needs it.
     #[error("the definition of `{relation}` cannot be read, and {by} needs it")]
     DefinitionIsNeeded {
         /// What is left out: `schema.name`, quoted where needed.
@@ -167,27 +167,27 @@ pub enum PostgresError {
         /// Of how many.
         all: u64,
     },
-    /// The exported snapshot is no longer there: its first session ended.
+    /// The exported snapshot ended with its first session.
     #[error("the snapshot has ended")]
     SnapshotLost,
-    /// The connection ended in the middle of something.
+    /// The connection ended during a request.
     #[error("the server closed the connection while {step}")]
     ServerClosed {
-        /// What was being done.
+        /// The step, to complete "while …".
         step: String,
         /// Why, where it is known.
         #[source]
         source: Option<ServerError>,
     },
-    /// The server answered something that its protocol or catalog does not promise.
+    /// The server sent an answer that its protocol or catalog does not allow.
     #[error("unexpected answer while {step}: {fact}")]
     UnexpectedAnswer {
-        /// What was being done.
+        /// The step, to complete "while …".
         step: String,
         /// What was unexpected, without values.
         fact: String,
     },
-    /// A database to restore into already holds something.
+    /// The database to restore into is not empty.
     #[error("database `{database}` is not empty: it holds `{example}`")]
     NotEmpty {
         /// The database.
@@ -196,16 +196,16 @@ pub enum PostgresError {
         example: String,
     },
     /// The server refused a statement.
-    #[error("the server refused while {step}")]
+    #[error("the server returned an error while {step}")]
     Query {
-        /// What was being done.
+        /// The step, to complete "while …".
         step: String,
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: ServerError,
     },
     /// A local file could not be read or written.
-    #[error("`{path}` could not be used")]
+    #[error("file `{path}` could not be read or written")]
     File {
         /// The file.
         path: String,
@@ -240,5 +240,5 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<io::Error>())
 }
 
-/// The result of anything said to a server.
+/// The result of a request to a server or of a client tool.
 pub type Result<T, E = PostgresError> = std::result::Result<T, E>;

@@ -80,7 +80,8 @@ impl Snapshot {
     /// Takes a snapshot, locks every table in ACCESS SHARE mode and makes sure that none changed in between.
     ///
     /// Errors: those of [`Session::connect`], [`PostgresError::LeftOutIsReferenced`], [`PostgresError::LockTimeout`],
-    /// [`PostgresError::RewrittenDuringSnapshot`], and [`PostgresError::GaveWay`] when somebody waits for a table already locked while another one is waited for.
+    /// [`PostgresError::RewrittenDuringSnapshot`], and [`PostgresError::GaveWay`] when another session waits for a table
+    /// that is already locked.
     pub async fn take(settings: &ConnectionSettings, options: &SnapshotOptions) -> Result<Self> {
         let mut last_changed = None;
         for _ in 0..SNAPSHOT_ATTEMPTS {
@@ -130,7 +131,7 @@ impl Snapshot {
         &self.relations
     }
 
-    /// A session of its own that sees the same rows. It can move to another task and outlives the snapshot's leader.
+    /// A separate session that sees the same rows. It can move to another task and outlives the snapshot's leader.
     pub async fn reader(&self) -> Result<SliceReader> {
         SliceReader::join(&self.settings, &self.options.application_name, &self.id, &self.watch.backends).await
     }
@@ -138,7 +139,7 @@ impl Snapshot {
     /// Resolves when the snapshot has to end, and never while all is well: race it against the work, and close the snapshot
     /// when it wins.
     ///
-    /// It asks the server on a connection of its own, `lifeboat watcher`. Ends with [`PostgresError::GaveWay`] when another
+    /// It checks the server on a separate connection, `lifeboat watcher`. Ends with [`PostgresError::GaveWay`] when another
     /// session has been waiting longer than [`lock_wait_limit`](SnapshotOptions::lock_wait_limit) for a table that the snapshot
     /// or one of its readers holds, with [`PostgresError::SnapshotTooOld`] after [`age_limit`](SnapshotOptions::age_limit), or
     /// with the error that keeps it from asking.
@@ -165,7 +166,7 @@ impl Snapshot {
         globals::read(&self.leader).await
     }
 
-    /// Where the sequences stand. PostgreSQL keeps no versions of them: they stand at now, never before the snapshot.
+    /// The sequences' values. PostgreSQL keeps no versions of them, so they are current, never older than the snapshot.
     pub async fn sequences(&self) -> Result<SequenceValues> {
         let carried: Vec<RelationName> = self
             .relations
@@ -187,7 +188,7 @@ impl Snapshot {
         large_object::count(&self.leader).await
     }
 
-    /// Ends the snapshot and its locks; an error tells that it had ended before.
+    /// Ends the snapshot and its locks. An error means that it had ended before.
     pub async fn close(self) -> Result<()> {
         let ended = self.leader.run("ending the snapshot", "COMMIT").await;
         self.leader.close().await;

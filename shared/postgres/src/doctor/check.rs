@@ -2,33 +2,33 @@
 
 use crate::error::{PostgresError, Result};
 
-/// One thing that was looked at.
+/// The result of checking one condition.
 #[derive(Debug)]
 pub struct Check {
-    /// What, in a word or two.
+    /// The condition, in one to three words.
     pub name: &'static str,
-    /// How it is.
+    /// The result.
     pub outcome: Checked,
 }
 
 /// How a check ended.
 #[derive(Debug)]
 pub enum Checked {
-    /// As it should be; the text says what was seen.
+    /// The condition holds; the text says what was seen.
     Ok(String),
-    /// Backups work, but somebody should know.
+    /// Backups work, but a person should know.
     Warn {
         /// What was seen.
         seen: String,
-        /// What a person can do about it.
+        /// What a person can do.
         hint: &'static str,
     },
-    /// Not as it should be.
+    /// The condition does not hold.
     Failed(PostgresError),
 }
 
 impl Check {
-    /// Whether it is as it should be.
+    /// Whether the condition holds.
     pub fn is_ok(&self) -> bool {
         matches!(self.outcome, Checked::Ok(_))
     }

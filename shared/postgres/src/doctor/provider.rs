@@ -1,4 +1,4 @@
-//! What the providers of managed PostgreSQL want to be asked otherwise, told by the name of the host.
+//! Managed PostgreSQL: the provider behind a host name, and how Lifeboat should connect to it.
 
 use crate::doctor::check::Checked;
 use crate::session::settings::ConnectionSettings;
@@ -9,26 +9,26 @@ pub(crate) fn provider(settings: &ConnectionSettings) -> Checked {
     let ok = |seen: &str| Checked::Ok(seen.to_owned());
     let warn = |seen: &str, hint: &'static str| Checked::Warn { seen: seen.to_owned(), hint };
     if host.ends_with(".pooler.supabase.com") && port == 6543 {
-        warn("Supabase, the pooler in transaction mode", "use port 5432 of the same host: there it is in session mode")
+        warn("Supabase pooler in transaction mode", "use port 5432 of the same host, which is in session mode")
     } else if host.ends_with(".pooler.supabase.com") {
-        ok("Supabase, the pooler in session mode; its schemas auth, storage and the like are the platform's")
+        ok("Supabase pooler in session mode; the platform owns schemas such as `auth` and `storage`")
     } else if host.ends_with(".supabase.co") && port == 6543 {
-        warn("Supabase, the dedicated pooler, in transaction mode", "use port 5432 of the same host")
+        warn("Supabase dedicated pooler in transaction mode", "use port 5432 of the same host")
     } else if host.ends_with(".supabase.co") {
-        ok("Supabase, direct: reached over IPv6 alone, unless the project has the IPv4 add-on")
+        ok("Supabase direct connection; it needs IPv6 unless the project has the IPv4 add-on")
     } else if host.ends_with(".rds.amazonaws.com") && host.contains(".proxy-") {
         warn(
-            "RDS Proxy, which pins a session to its connection or hands them out by transaction",
-            "use the endpoint of the instance or the cluster",
+            "RDS Proxy, which may give each transaction another server connection",
+            "use the endpoint of the instance or the cluster instead",
         )
     } else if host.ends_with(".rds.amazonaws.com") {
-        ok("RDS or Aurora: BYPASSRLS cannot be granted there; grant the role that owns the tables instead")
+        ok("RDS or Aurora; it cannot grant BYPASSRLS: grant the backup role the role that owns the tables instead")
     } else if host.ends_with(".neon.tech") && host.split('.').next().is_some_and(|name| name.ends_with("-pooler")) {
-        warn("Neon, the pooler, in transaction mode", "use the host without `-pooler`")
+        warn("Neon pooler in transaction mode", "use the host without `-pooler`")
     } else if host.ends_with(".neon.tech") {
-        ok("Neon, direct: the first connection may wait until a suspended compute has started")
+        ok("Neon direct connection; a suspended compute delays the first connection")
     } else {
-        ok("none that wants to be asked otherwise")
+        ok("no managed provider recognized")
     }
 }
 
@@ -48,8 +48,8 @@ mod tests {
             ("clinic.c1x2y3.eu-central-1.rds.amazonaws.com", "RDS", false),
             ("clinic.proxy-c1x2y3.eu-central-1.rds.amazonaws.com", "RDS Proxy", true),
             ("ep-cool-darkness-123456-pooler.eu-central-1.aws.neon.tech", "Neon", true),
-            ("ep-cool-darkness-123456.eu-central-1.aws.neon.tech", "Neon, direct", false),
-            ("db.example.com", "none", false),
+            ("ep-cool-darkness-123456.eu-central-1.aws.neon.tech", "Neon direct", false),
+            ("db.example.com", "no managed provider", false),
         ] {
             let (seen, warned) = match of(address) {
                 Checked::Ok(seen) => (seen, false),

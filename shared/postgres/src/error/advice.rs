@@ -1,4 +1,4 @@
-//! What every failure of a PostgreSQL server advises: whether to retry, and what a person can do.
+//! The advice of each error: whether to retry, and what a person can do.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,16 @@ use lifeboat_model::{Advice, Response};
 
 use crate::error::PostgresError;
 
-/// What libpq's programs say when the disk under the work folder is full.
+/// Message of a client program when the work folder's disk is full.
 const DISK_FULL: &str = "No space left on device";
 
-/// What rustls says of a certificate for another host.
+/// Part of rustls's message about a certificate for another host.
 const WRONG_NAME: &str = "not valid for name";
 
 type Hint = Cow<'static, str>;
 
 impl PostgresError {
-    /// Whether a later run may succeed although nobody changed anything, and what a person can do.
+    /// `Retry` means that a later run may succeed although nothing was changed.
     pub fn advice(&self) -> Advice {
         if let Self::Query { source, .. } = self {
             return source.advice();

@@ -1,11 +1,11 @@
-//! What a PostgreSQL server refused with.
+//! An error that a PostgreSQL server reported.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use lifeboat_model::{Advice, Response};
 
-/// What a server said: its SQLSTATE and, where that cannot quote a row, its primary message. Never DETAIL, HINT or CONTEXT.
+/// A server's error: its SQLSTATE and its primary message, unless that can quote a row. Never DETAIL, HINT or CONTEXT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerError {
     sqlstate: String,
@@ -37,7 +37,7 @@ impl ServerError {
         self.sqlstate.get(..2).unwrap_or_default()
     }
 
-    /// `57P01` and its kin (administrator, crash, starting up) and the 08 class end the session.
+    /// Class 08, and `57P01` and related codes (administrator, crash, starting up), end the session.
     pub(super) fn ends_the_session(&self) -> bool {
         self.class() == "08" || matches!(self.sqlstate.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
     }

@@ -11,9 +11,9 @@ use crate::session::identifier::{quote_identifier, quote_literal};
 
 impl RestoreTarget {
     /// Gives the database the settings and grants of the source's and, if `whole`, its owner, connection limit and comment.
-    /// Returns what the server refused, a sentence each.
+    /// Returns one sentence for each refusal.
     ///
-    /// The last thing to be restored: a setting may make every later session read-only.
+    /// The last step of a restore: a setting may make every later session read-only.
     pub async fn restore_database_properties(&self, source: &DatabaseProperties, whole: bool) -> Result<Vec<String>> {
         let session = self.connect().await?;
         let mut refusals = Refusals::default();
@@ -26,7 +26,8 @@ impl RestoreTarget {
     }
 }
 
-/// What makes `present` like `source`, each with what it is. The owner comes last: who is no superuser may lose rights with it.
+/// The statements that make `present` equal `source`, each with the property's name. The owner comes last, because a role that
+/// is no superuser may lose its rights with it.
 fn database_statements(
     database: &str,
     source: &DatabaseProperties,

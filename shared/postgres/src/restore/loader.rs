@@ -1,4 +1,4 @@
-//! Rows in: a chunk is one COPY.
+//! Loading: each chunk of rows is one COPY.
 
 use std::pin::pin;
 
@@ -55,7 +55,7 @@ impl Loader {
     pub(crate) async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Self> {
         let session = Session::connect(settings, application_name).await?;
         session.expect_bytes_as_stored().await?;
-        // A later commit that does wait, such as that of the indexes, makes all earlier ones durable.
+        // A later commit that waits, such as that of the indexes, makes all earlier ones durable.
         session.run("preparing to load", "SET synchronous_commit = off").await?;
         Ok(Self { session })
     }
@@ -81,8 +81,8 @@ impl Loader {
         loaded
     }
 
-    /// Gives large objects that are loaded the owners, grants and comments of one chunk. Returns what the server refused, a
-    /// sentence each; twice does nothing more.
+    /// Gives large objects that are loaded the owners, grants and comments of one chunk. Returns one
+    /// sentence for each refusal. Idempotent.
     pub async fn load_large_object_properties(&mut self, plaintext: &[u8]) -> Result<Vec<String>> {
         const STEP: &str = "restoring the owners of large objects";
         self.session.run(STEP, large_object::CREATE_PROPERTIES).await?;
@@ -92,7 +92,7 @@ impl Loader {
         let mut refusals = Refusals::default();
         for batch in rows.chunks(large_object::PROPERTY_BATCH) {
             let statements: Vec<String> = batch.iter().map(|row| row.get(1)).collect();
-            // One refusal undoes the whole batch: then each object is tried for itself.
+            // One refusal undoes the whole batch. Each object is then tried alone.
             match self.session.run(STEP, &statements.join(";")).await {
                 Err(PostgresError::Query { .. }) => {}
                 other => {
@@ -127,14 +127,14 @@ impl Loader {
         let mut sink = pin!(self.session.client().copy_in::<_, Bytes>(query).await.map_err(failed)?);
         for part in plaintext.chunks(MESSAGE_BYTES) {
             if sink.feed(Bytes::copy_from_slice(part)).await.is_err() {
-                // The server has refused already: `finish` tells why.
+                // The server has refused already: `finish` returns the reason.
                 break;
             }
         }
         sink.finish().await.map_err(failed)
     }
 
-    /// Ends the session and waits until the server was told so.
+    /// Ends the session and waits until the server knows.
     pub async fn close(self) {
         self.session.close().await;
     }

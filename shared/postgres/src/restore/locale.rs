@@ -53,7 +53,7 @@ pub(crate) fn candidates(source: &Source, major: u32) -> Vec<Locale> {
             let rules = source.icu_rules.as_deref().map(|rules| format!(" ICU_RULES {}", quote_literal(rules)));
             let icu = format!("LOCALE_PROVIDER icu ICU_LOCALE {}{} ", quote_literal(locale), rules.unwrap_or_default());
             add(icu.clone() + &of_libc, "");
-            // ICU compares texts; what is left to libc is of little weight, and no difference worth a word.
+            // ICU compares texts. The remaining difference in libc's part is too small for a note.
             add(icu + "LC_COLLATE 'C' LC_CTYPE 'C'", "");
         }
         (Some("builtin"), Some(locale)) if major >= BUILTIN_SINCE => {
@@ -68,7 +68,7 @@ pub(crate) fn candidates(source: &Source, major: u32) -> Vec<Locale> {
         _ => add(of_libc, ""),
     }
     if source.encoding == "UTF8" {
-        // Knows every letter, as the source's locale does.
+        // It knows every letter, as the source's locale does.
         add(libc("C.UTF-8"), "C.UTF-8");
         if major >= BUILTIN_SINCE {
             add("LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_COLLATE 'C' LC_CTYPE 'C'".to_owned(), "C.UTF-8");

@@ -1,4 +1,4 @@
-//! What must be true of a server and a database before a backup is restored into it.
+//! Conditions that a server and a database must meet before a restore.
 
 use lifeboat_model::{Inventory, InventoryObject, ObjectKind};
 
@@ -59,8 +59,8 @@ impl RestoreTarget {
 
     /// Fails with [`PostgresError::RowSecurityForced`] if policies would hide rows from this role when it reads them back.
     ///
-    /// To a superuser and to a role with BYPASSRLS none applies. To others, who become members of every owner, those apply
-    /// of tables on which row level security is forced also upon their owner.
+    /// No policy applies to a superuser or a role with BYPASSRLS. Another role becomes a member of every owner, so only policies
+    /// of tables that force row level security on their owner apply to it.
     pub async fn require_row_access(&self, inventory: &Inventory) -> Result<()> {
         const SQL: &str =
             "SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER";

@@ -1,4 +1,4 @@
-//! Rows back: the same digests over a restored database as over its source.
+//! Reading back: the digests of a restored database, computed as for its source.
 
 use std::collections::HashMap;
 
@@ -82,7 +82,7 @@ impl Prover {
         Ok(major.unsigned_abs())
     }
 
-    /// The definitions that are there.
+    /// The definitions in the database.
     pub async fn inventory(&self) -> Result<Inventory> {
         inventory::read(&self.session, &[]).await
     }
@@ -92,14 +92,14 @@ impl Prover {
         globals::read(&self.session).await
     }
 
-    /// Where the sequences stand.
+    /// The sequences' values.
     pub async fn sequences(&self) -> Result<SequenceValues> {
         self.session.expect_utf8().await?;
         let sequences = sequence::list(&self.session).await?;
         sequence::read(&self.session, &sequences).await
     }
 
-    /// Ends the session and waits until the server was told so.
+    /// Ends the session and waits until the server knows.
     pub async fn close(self) {
         self.session.close().await;
     }

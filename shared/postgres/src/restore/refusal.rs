@@ -1,9 +1,9 @@
-//! What a server refused to restore: named, and no reason to give up the rest.
+//! Objects that a server refused to restore. They are reported, and the restore continues.
 
 use crate::error::{PostgresError, Result};
 use crate::session::Session;
 
-/// Refusals that are told one by one; a role that lacks a right is refused the same thing a thousand times.
+/// Refusals that are listed. A role that lacks a privilege may be refused the same thing a thousand times.
 const MOST_NAMED: usize = 50;
 
 /// Refusals, a sentence each.
@@ -31,7 +31,7 @@ impl Refusals {
         }
     }
 
-    /// All of them, the last with the number of those that are not told.
+    /// One note per listed refusal, and a last one with the number of the others.
     pub(crate) fn notes(mut self) -> Vec<String> {
         if self.more > 0 {
             self.named.push(format!("and {} more were refused", self.more));

@@ -14,17 +14,16 @@ const INHERIT: &str = "INHERIT";
 
 impl RestoreTarget {
     /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
-    /// Attributes and memberships are another step, and a drill needs names alone. Returns the names it created.
+    /// Attributes and memberships are a separate step; a drill needs only the names. Returns the names it created.
     ///
-    /// A role that may create roles but is no superuser is made a member of them, and they may create in schema `public`:
-    /// PostgreSQL lets it give an object away only to a role that could have created it there itself. For other schemas that
-    /// stays a limit of restoring without a superuser.
+    /// A restoring role without superuser becomes a member of them, and they may create in schema `public`. PostgreSQL lets it
+    /// give an object only to a role that could have created it there. In other schemas this remains a limit.
     pub async fn restore_roles(&self, roles_sql: &str) -> Result<Vec<String>> {
         const STEP: &str = "creating roles";
         const MISSING: &str = "
             SELECT name FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS wanted (name, position)
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = wanted.name) ORDER BY position";
-        // Not asked for: whether we are a member. From version 16 on the creator of a role is one, but without SET.
+        // Existing membership does not count: from version 16 on, the creator of a role is a member, but without SET.
         const TO_JOIN: &str = "
             SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name), pg_catalog.pg_roles me
             WHERE me.rolname = CURRENT_USER AND NOT me.rolsuper AND me.rolname <> name";
@@ -34,14 +33,14 @@ impl RestoreTarget {
             session.rows(STEP, MISSING, &[&wanted]).await?.iter().map(|row| row.get(0)).collect();
         for name in &missing {
             match session.run(STEP, &format!("CREATE ROLE {} NOLOGIN", quote_identifier(name))).await {
-                // Another drill was faster.
+                // Another drill created it first.
                 Err(error) if error.sqlstate() == Some("42710") => {}
                 other => other?,
             }
         }
         for row in session.rows(STEP, TO_JOIN, &[&wanted]).await? {
             let name = quote_identifier(&row.get::<_, String>(0));
-            // A role that we may not join is a problem only if it owns something; `pg_restore` then names it.
+            // A failed grant matters only if the role owns an object. `pg_restore` then reports it.
             let _ = session.run(STEP, &format!("GRANT {name} TO CURRENT_USER")).await;
             let _ = session.run(STEP, &format!("GRANT CREATE ON SCHEMA public TO {name}")).await;
         }
@@ -50,9 +49,9 @@ impl RestoreTarget {
     }
 
     /// Gives the roles in `created` their attributes, settings and comments, and every membership that one of them is part of.
-    /// Roles that were there before keep what they have. Returns what the server refused, a sentence each.
+    /// Roles that existed before are not changed. Returns one sentence for each refusal.
     ///
-    /// Nobody can log in by password before one is set. Running it twice changes nothing more.
+    /// Passwords are not restored: a role needs a new one before it can log in with it. Idempotent.
     pub async fn restore_role_attributes(&self, globals: &Globals, created: &[String]) -> Result<Vec<String>> {
         const STEP: &str = "reading the version";
         const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
@@ -74,7 +73,7 @@ impl RestoreTarget {
     }
 }
 
-/// What CREATE ROLE … NOLOGIN leaves to be done, each with what it is.
+/// The statements that complete a role after CREATE ROLE … NOLOGIN, each with the property's name.
 fn role_statements(role: &Role) -> Vec<(String, String)> {
     let name = quote_identifier(&role.name);
     let mut statements: Vec<(String, String)> = Vec::new();

@@ -1,4 +1,4 @@
-//! A server to restore into for a drill: databases made for one run and dropped by it, or by the next when it was killed.
+//! A server that drills restore into. A run drops its database; if it is killed, the next run does.
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::Source;
@@ -10,10 +10,10 @@ use crate::session::Session;
 use crate::session::identifier::{quote_identifier, quote_literal};
 use crate::session::settings::ConnectionSettings;
 
-/// What a scratch database's comment begins with; only databases that carry it are ever dropped as leftovers.
+/// The beginning of a scratch database's comment. Databases with another comment are never dropped as leftovers.
 const COMMENT: &str = "lifeboat scratch database, created at ";
 
-/// Databases looked at by one search for leftovers; more than that are left for the next run.
+/// Databases examined by one search for leftovers. The next run examines the others.
 const MAX_LEFTOVERS: i64 = 100;
 
 /// The server that drills restore into.
@@ -61,8 +61,8 @@ impl ScratchServer {
     /// Drops the scratch databases whose name begins with `prefix`, that are older than `older_than` and that no live run uses.
     /// Returns their names.
     ///
-    /// A run that is killed right after it created its database leaves one without our comment, whose age is not known. It is
-    /// dropped, too, if it is this role's, its name is one of [`database_name`](Self::database_name), and no run claims it.
+    /// A run that is killed right after creating its database leaves one without a comment, so its age is unknown. It is dropped
+    /// too if this role owns it, its name is one of [`database_name`](Self::database_name), and no run claims it.
     pub async fn drop_leftovers(&self, prefix: &str, older_than: SignedDuration) -> Result<Vec<String>> {
         const STEP: &str = "looking for leftover scratch databases";
         const SQL: &str = "
@@ -86,7 +86,7 @@ impl ScratchServer {
             if !is_leftover || !try_claim(&session, &name).await? {
                 continue;
             }
-            // Without FORCE: whoever looks into it keeps it. An autovacuum worker is nobody, and is ended by the server itself.
+            // Without FORCE, a session that uses the database keeps it. The server itself ends an autovacuum worker.
             match session.run(STEP, &format!("DROP DATABASE IF EXISTS {}", quote_identifier(&name))).await {
                 Ok(()) => dropped.push(name),
                 Err(error) if error.sqlstate() == Some("55006") => {}
@@ -104,7 +104,7 @@ impl ScratchDatabase {
         &self.name
     }
 
-    /// What is different from the source's database, a sentence each: for the report of a drill.
+    /// Differences from the source's database, one sentence each, for the report of a drill.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -119,8 +119,8 @@ impl ScratchDatabase {
         let step = format!("dropping database `{}`", self.name);
         let drop = format!("DROP DATABASE IF EXISTS {}", quote_identifier(&self.name));
         let dropped = match self.holder.run(&step, &format!("{drop} WITH (FORCE)")).await {
-            // Not ours to end by force: an autovacuum worker, which a plain DROP ends, or a superuser's session, which is given
-            // some seconds to leave.
+            // This role may not terminate an autovacuum worker or a superuser's session. A plain DROP ends the worker and waits
+            // some seconds for the session.
             Err(error) if error.sqlstate() == Some("42501") => self.holder.run(&step, &drop).await,
             other => other,
         };

@@ -1,4 +1,4 @@
-//! The schema archive, restored in three steps: before the rows, after them, and what must come last.
+//! The schema archive, restored in three steps: before the rows, after them, and last.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use crate::schema::tools::ClientTools;
 /// `pg_restore` builds this many indexes at a time: the server does the work, and a drill's server is a small one.
 const RESTORE_JOBS: u32 = 2;
 
-/// Entries of the last step that may be refused, each at the price of one more run of `pg_restore`; what is left then is
-/// named together.
+/// Entries of the last step that may be refused. Each costs one more run of `pg_restore`. The entries left after that are
+/// reported as not tried.
 const MOST_REFUSALS: usize = 100;
 
 /// Entries that come last, by the kind that `pg_restore --list` prints.
 ///
-/// An event trigger fires for every later definition, and for REFRESH MATERIALIZED VIEW. These, publications for all tables and
-/// subscriptions need a superuser, and a security label its provider, which a managed server may not have: a restore goes on
-/// without them and names them.
+/// An event trigger fires for every later definition and for REFRESH MATERIALIZED VIEW. Event triggers, publications for all
+/// tables and subscriptions need a superuser, and a security label needs its provider. A managed server may have neither. A
+/// restore reports these entries and continues.
 const LAST: [&str; 4] = ["EVENT TRIGGER ", "PUBLICATION ", "SECURITY LABEL ", SUBSCRIPTION];
 const SUBSCRIPTION: &str = "SUBSCRIPTION ";
 
 /// The two halves of a schema archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
-    /// What rows need: schemas, types, functions, bare tables.
+    /// Before the rows: schemas, types, functions, bare tables.
     PreData,
-    /// What is proved by rows: indexes, constraints, triggers, policies.
+    /// After the rows, which prove it: indexes, constraints, triggers, policies.
     PostData,
 }
 
@@ -48,8 +48,8 @@ impl RestoreTarget {
         listing.restore(arguments).await
     }
 
-    /// Restores event triggers, publications and security labels, and if `subscriptions` these (they stay disabled, and a
-    /// database that has one cannot be dropped). Returns what was refused, a sentence each.
+    /// Restores event triggers, publications and security labels, and subscriptions if `subscriptions`. Subscriptions stay
+    /// disabled, and a database that has one cannot be dropped. Returns one sentence for each refusal.
     pub async fn restore_last(&self, tools: &ClientTools, archive: &Path, subscriptions: bool) -> Result<Vec<String>> {
         let listing = Listing::of(self, tools, archive).await?;
         let wanted = |line: &&str| is_last(line) && (subscriptions || !is_of(line, SUBSCRIPTION));
@@ -64,7 +64,7 @@ impl RestoreTarget {
                 Ok(()) => return Ok(refusals.notes()),
                 Err(failed) => failed,
             };
-            // It names the entry; those before it are restored, those behind it are tried without it.
+            // The error names the entry. Earlier entries are restored; later ones are tried without it.
             let PostgresError::ToolFailed { stderr, .. } = &failed else { return Err(failed) };
             let refused = stderr.strip_prefix("from TOC entry ").and_then(|rest| rest.split(';').next());
             let place = refused.and_then(|id| entries.iter().position(|line| line.split(';').next() == Some(id)));
@@ -76,7 +76,7 @@ impl RestoreTarget {
             entries.drain(..=place);
         }
         for entry in entries {
-            refusals.add(format!("{} was not tried, since so much else was refused", described(entry)));
+            refusals.add(format!("{} was not tried, because too many other entries were refused", described(entry)));
         }
         Ok(refusals.notes())
     }
@@ -116,9 +116,9 @@ impl<'a> Listing<'a> {
         let settings = self.target.settings();
         let environment = settings.libpq_environment(self.directory)?;
         let database = settings.database().replace('\\', "\\\\").replace('\'', "\\'");
-        // Only if verbose does it name the archive's entry that an error belongs to; of the rest nothing is kept.
+        // Only with `--verbose` does an error name its archive entry. The other lines are not kept.
         arguments.extend(["--verbose".into(), "--no-password".into()]);
-        // As a connection string: a bare name with `=` in it would be taken for one.
+        // A connection string, because libpq would parse a bare name with `=` as one.
         arguments.push(format!("--dbname=dbname='{database}'").into());
         arguments.push(self.archive.into());
         self.tools.run("pg_restore", &environment, &arguments).await

@@ -1,4 +1,4 @@
-//! A database to restore into: roles, definitions, sequences, contents that are computed.
+//! A database to restore into.
 
 use crate::error::{PostgresError, Result};
 use crate::restore::loader::Loader;
@@ -11,7 +11,7 @@ const APPLICATION: &str = "lifeboat restore";
 
 /// A database that receives a backup. The order: [`PreData`](crate::Section::PreData), rows, sequences, large objects,
 /// [`PostData`](crate::Section::PostData), materialized views, [what comes last](Self::restore_last), the database's own properties.
-/// So no trigger fires and every foreign key is proved by its creation.
+/// In this order no trigger fires, and creating a foreign key proves it.
 #[derive(Debug, Clone)]
 pub struct RestoreTarget {
     settings: ConnectionSettings,
@@ -23,7 +23,7 @@ impl RestoreTarget {
         Self { settings }
     }
 
-    /// Where it is.
+    /// Its connection settings.
     pub fn settings(&self) -> &ConnectionSettings {
         &self.settings
     }
@@ -87,7 +87,7 @@ impl RestoreTarget {
     }
 }
 
-/// `SELECT pg_catalog.setval('…', 5, true);` and nothing behind it: the text comes out of a repository.
+/// `SELECT pg_catalog.setval('…', 5, true);` and nothing else: the text comes from a repository.
 fn is_setval(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("SELECT pg_catalog.setval(") else { return line.is_empty() };
     let Some((literal, arguments)) = rest.strip_suffix(");").and_then(|rest| rest.rsplit_once("', ")) else {

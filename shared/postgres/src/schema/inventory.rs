@@ -27,7 +27,7 @@ macro_rules! user_schema {
     };
 }
 
-/// Who but the owner may do what. An absent ACL is the default one. Not compared: the grantor, which a restore may change, and
+/// Grants to roles other than the owner. An absent ACL is the default one. Not compared: the grantor, which a restore may change, and
 /// MAINTAIN, which older servers do not know.
 macro_rules! grants {
     ($acl:literal, $default:literal, $owner:literal) => {
@@ -148,7 +148,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
     ),
     (
         // Not compared: NOT NULL as a constraint (from version 18 on; the column says it), and the copies of a foreign key
-        // that PostgreSQL makes for partitions under names of its own choice.
+        // that PostgreSQL makes for partitions under names that it generates.
         ObjectKind::Constraint,
         concat!(
             "SELECT pg_catalog.format('%I on %s', k.conname, CASE WHEN k.conrelid <> 0

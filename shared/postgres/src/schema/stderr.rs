@@ -1,19 +1,19 @@
-//! What a client program said on standard error, less all that can quote a row.
+//! The standard error of a client program, without anything that can quote a row.
 //!
-//! `pg_restore` and `pg_dump` pass on what the server says, and the server's words can be a user's: a value out of range, an
-//! index expression that raises. Their messages come without SQLSTATE, so what is kept is known by its wording.
+//! `pg_restore` and `pg_dump` pass on the server's messages, which can quote users' data: a value out of range, an index
+//! expression that raises an error. The messages have no SQLSTATE, so safe ones are recognized by their wording.
 
-/// A line is kept up to here, whatever a statement or a user's code made of it.
+/// Bytes kept of one line. A statement or a user's code can make lines of any length.
 const MOST_LINE_BYTES: usize = 4 * 1024;
 
-/// Error lines that are kept: the first names the cause, and a log entry has room for these.
+/// Error lines that are kept. The first names the cause, and a log entry has room for these.
 const MOST_ERRORS: usize = 8;
 
-/// What stands for a server's message that is not among [`ABOUT_DEFINITIONS`].
-const WITHHELD: &str = "message withheld, since it may quote a row; the server's log has it";
+/// Replaces a server's message that is not among [`ABOUT_DEFINITIONS`].
+const WITHHELD: &str = "message withheld because it may quote a row; the server's log has it";
 
-/// The server's messages that speak of definitions, privileges and limits, as PostgreSQL words them (`*` is any text). They
-/// name objects and settings, never values. A message that code of the user's words exactly like one of these is kept, too.
+/// The server's messages about definitions, privileges and limits, as PostgreSQL words them (`*` is any text). They name
+/// objects and settings, never values. A message from a user's code with exactly this wording is kept too.
 const ABOUT_DEFINITIONS: [&str; 52] = [
     "could not create unique index \"*\"",
     "check constraint \"*\" of relation \"*\" is violated by some row",
@@ -69,17 +69,17 @@ const ABOUT_DEFINITIONS: [&str; 52] = [
     "could not import the requested snapshot",
 ];
 
-/// Messages of which the beginning is kept: what follows is a word of a statement that a function may have made of a row.
+/// Messages of which only the beginning is kept. The rest quotes a statement, which a function may have built from a row.
 const KEPT_UP_TO_HERE: [&str; 2] = ["syntax error", "unterminated quoted string"];
 
-/// What parts the severity, in whatever language, from the message in everything that libpq passes on from a server.
+/// Separates the severity, in any language, from the message in libpq's output.
 const SEVERITY_END: &str = ":  ";
 
 /// The standard error of one run of a program, in constant memory.
 ///
 /// Kept are the lines in which the program names an error and the archive's entry it belongs to, and the server's message as
-/// far as it cannot quote a row. That message is the last thing kept: behind it come DETAIL, CONTEXT, the command, and
-/// whatever lines a user's code put into a message of its own.
+/// far as it cannot quote a row. Nothing after that message is kept: DETAIL, CONTEXT, the command, and further lines of a
+/// message from a user's code.
 #[derive(Debug)]
 pub(crate) struct StandardError {
     tool: &'static str,
@@ -129,7 +129,7 @@ impl StandardError {
         }
     }
 
-    /// What was kept, with `password` blotted out.
+    /// The kept lines, with `password` masked.
     pub(crate) fn finish(mut self, password: Option<&str>) -> String {
         self.end_line();
         let kept = self.kept.join("; ");

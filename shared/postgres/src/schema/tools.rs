@@ -11,13 +11,13 @@ use crate::error::{PostgresError, Result};
 use crate::schema::stderr::StandardError;
 use crate::session::libpq_environment::LibpqEnvironment;
 
-/// What is passed on from our own environment: where programs and, in a Lambda layer, their libraries are.
+/// Variables passed to the programs: the paths of programs and, in a Lambda layer, of their libraries.
 const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE"];
 
-/// What a server says to whoever wants to join a snapshot whose first session has ended.
+/// Messages of a server when the first session of an imported snapshot has ended.
 const SNAPSHOT_IS_GONE: [&str; 2] = ["invalid snapshot identifier", "could not import the requested snapshot"];
 
-/// What libpq and the server say, through a program, when the connection ends before the program does.
+/// Messages of libpq and the server when the connection ends before the program.
 const SERVER_WENT_AWAY: [&str; 4] = [
     "terminating connection due to",
     "server closed the connection unexpectedly",
@@ -66,7 +66,7 @@ impl ClientTools {
         let program = self.directory.as_ref().map_or_else(|| PathBuf::from(tool), |directory| directory.join(tool));
         let mut command = Command::new(program);
         command.env_clear().envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        // Messages in English, so that they can be told apart from those that can quote a row.
+        // English messages: only these can be recognized as free of row values.
         command.env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -1,4 +1,4 @@
-//! What libpq reads from the environment: how PostgreSQL's client programs get to a database.
+//! libpq's environment variables, by which PostgreSQL's client programs connect to a database.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::session::settings::ConnectionSettings;
 
-/// libpq's variables for one database. Passwords go to programs by environment: the arguments are everybody's to see.
+/// libpq's variables for one database. Passwords are passed in the environment, because every user can see arguments.
 ///
 /// `Debug` shows names only.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl ConnectionSettings {
             ("PGCLIENTENCODING", "UTF8".into()),
         ];
         if !self.write_roots(&roots)? {
-            // A file that is not there: otherwise libpq looks for one in the home directory and changes what `require` means.
+            // A missing file: otherwise libpq looks for one in the home directory and changes what `require` means.
             variables.push(("PGSSLROOTCERT", directory.join("no-roots.pem").into()));
         } else {
             variables.push(("PGSSLROOTCERT", roots.into()));

@@ -18,7 +18,7 @@ pub struct ChunkRows {
     pub digest: RowDigest,
 }
 
-/// How far a COPY is.
+/// The progress of a COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopyStage {
     /// Before its first row, and its header if it has one.
@@ -34,7 +34,7 @@ pub(crate) enum CopyStage {
 pub(crate) struct PartialChunk {
     /// A COPY file as far as it goes.
     pub(crate) bytes: Vec<u8>,
-    /// Where the message that is arriving begins.
+    /// The beginning of the message that is arriving.
     message_at: usize,
     pub(crate) chunk: ChunkRows,
     pub(crate) at: CopyStage,
@@ -42,7 +42,7 @@ pub(crate) struct PartialChunk {
     columns: u16,
     hasher: RowHasher,
     limit_bytes: usize,
-    /// What is wrong with the last message.
+    /// The fault of the last message, if it has one.
     pub(crate) fault: Option<&'static str>,
 }
 
@@ -63,7 +63,7 @@ impl PartialChunk {
         Self { message_at: bytes.len(), bytes, chunk, at, format, columns, hasher, limit_bytes, fault: None }
     }
 
-    /// Whether it is for the stream to go on, with a chunk of rows or with what is wrong with them.
+    /// Whether the stream has to take it back, because it reached its limit or a message is faulty.
     pub(crate) fn is_full(&self) -> bool {
         self.fault.is_some() || self.chunk.rows > 0 && self.message_at >= self.limit_bytes
     }

@@ -1,11 +1,11 @@
-//! Text as a server has it.
+//! Text of a server, in any encoding.
 
 use std::error::Error;
 
 use tokio_postgres::types::{FromSql, Type};
 
-/// A text that need not be UTF-8, because a SQL_ASCII database takes any bytes: those that are not are read as LATIN1, which has
-/// a letter for each byte, so that two texts are equal exactly when their bytes are.
+/// A text that need not be UTF-8, because a SQL_ASCII database accepts any bytes. Bytes that are not UTF-8 are read as LATIN1,
+/// which has a character for each byte.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerText(pub(crate) String);
 

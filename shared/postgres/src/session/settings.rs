@@ -1,4 +1,4 @@
-//! Where a database is and how to get in, read from a secret.
+//! The address and credentials of a database, read from a secret.
 
 use std::fmt;
 

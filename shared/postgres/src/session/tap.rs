@@ -23,7 +23,7 @@ const READ_BYTES: usize = 128 * 1024;
 const HEADER_BYTES: usize = 5;
 const COPY_DATA: u8 = b'd';
 
-/// Longest message of a COPY: PostgreSQL makes no row longer than 1 GiB. A server that claims more is none, and no memory is
+/// Longest message of a COPY: PostgreSQL makes no row longer than 1 GiB. A longer one is not from PostgreSQL, and no memory is
 /// spent on it.
 const LONGEST_ROW_BYTES: usize = (1 << 30) + (64 << 20);
 
@@ -33,7 +33,7 @@ pub(crate) struct Intake(Arc<Mutex<Exchange>>);
 
 #[derive(Default)]
 struct Exchange {
-    /// The chunk to fill; absent while nobody waits for rows.
+    /// The chunk to fill; absent while no stream waits for rows.
     chunk: Option<PartialChunk>,
     /// Woken when there is a chunk to fill.
     tap: Option<Waker>,
@@ -42,7 +42,7 @@ struct Exchange {
 }
 
 impl Intake {
-    /// Has the next rows put into `chunk`. Returns whether nobody else had them put elsewhere until now.
+    /// Lends `chunk` for the next rows. Returns false if another chunk was lent already.
     pub(crate) fn lend(&self, chunk: PartialChunk) -> bool {
         let mut exchange = self.lock();
         let other = exchange.chunk.replace(chunk);
@@ -52,7 +52,7 @@ impl Intake {
         other.is_none()
     }
 
-    /// Whether the chunk that was lent is full; else whoever asks is woken when it is.
+    /// Ready when the lent chunk is full. The caller is woken then.
     pub(crate) fn poll_full(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut exchange = self.lock();
         if exchange.chunk.as_ref().is_some_and(PartialChunk::is_full) {
@@ -100,13 +100,13 @@ enum Next {
     Other(usize),
 }
 
-/// Why nothing more can be passed on.
+/// The reason why the tap stopped passing on bytes.
 enum Stopped {
     /// Everything is; what is left is not even a header.
     ReadMore,
-    /// The driver takes no more for now.
+    /// The driver's buffer is full.
     DriverIsFull,
-    /// The next row has no place to go.
+    /// No chunk waits for the next row.
     NobodyWaits,
 }
 
@@ -133,7 +133,7 @@ impl<W> Tap<W> {
                         self.place += HEADER_BYTES;
                         self.next = Next::Row(row);
                     } else {
-                        // Passed on with its header; what makes no sense, the driver may complain of.
+                        // Passed on with its header. The driver reports an invalid message.
                         self.next = Next::Other(length.saturating_add(1));
                     }
                 }

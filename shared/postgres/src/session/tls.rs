@@ -1,4 +1,4 @@
-//! TLS as libpq means its `sslmode`: which certificates are trusted and what they prove.
+//! TLS as libpq defines `sslmode`: which certificates are trusted and what they prove.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{PostgresError, Result};
 use crate::session::settings::{ConnectionSettings, SslMode, invalid};
 
-/// What is checked of the server's certificate.
+/// What the client checks in the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Proof {
     Nothing,
@@ -34,10 +34,10 @@ impl ConnectionSettings {
         }
     }
 
-    pub(crate) fn proof_in_words(&self) -> &'static str {
+    pub(crate) fn proof_description(&self) -> &'static str {
         match self.proof() {
-            Proof::Nothing => "nothing proves that it is this server",
-            Proof::Issuer => "the certificate's issuer is verified, its host is not",
+            Proof::Nothing => "the server's identity is not verified",
+            Proof::Issuer => "the certificate's issuer is verified, its host name is not",
             Proof::IssuerAndHost => "the certificate is verified",
         }
     }
@@ -67,7 +67,7 @@ impl ConnectionSettings {
                             Arc::clone(&provider),
                         )
                         .build()
-                        .map_err(|e| invalid(&format!("no trusted certificates: {e}")))?,
+                        .map_err(|e| invalid(&format!("the trusted certificates cannot be used: {e}")))?,
                     ),
                     _ => None,
                 };
@@ -80,11 +80,11 @@ impl ConnectionSettings {
     fn root_store(&self) -> Result<RootCertStore> {
         let mut store = RootCertStore::empty();
         for root in self.trusted_roots()? {
-            // A system store may hold certificates that WebPKI cannot use; the others still count.
+            // A system store may contain certificates that WebPKI cannot use. The others still count.
             let _ = store.add(root);
         }
         if store.is_empty() {
-            return Err(invalid("there is no trusted certificate: give `ca_certificate` in the secret"));
+            return Err(invalid("no trusted certificate is available; add `ca_certificate` to the secret"));
         }
         Ok(store)
     }
@@ -97,14 +97,14 @@ impl ConnectionSettings {
                 .collect::<Result<_, _>>()
                 .map_err(|_| invalid("`ca_certificate` is not PEM"))?;
             if own.is_empty() {
-                return Err(invalid("`ca_certificate` holds no certificate"));
+                return Err(invalid("`ca_certificate` contains no certificate"));
             }
             roots.extend(own);
         }
         Ok(roots)
     }
 
-    /// Writes the trusted roots for libpq to `file`; says whether the file is to be used.
+    /// Writes the trusted roots for libpq to `file`. Returns whether libpq needs the file.
     pub(crate) fn write_roots(&self, file: &Path) -> Result<bool> {
         if self.proof() == Proof::Nothing {
             return Ok(false);

@@ -23,14 +23,14 @@ type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
-    /// The connection broke off, or the other side is no server that is well: one that cannot start a process says so instead of
-    /// yes or no, and nothing may be sent to it then.
-    #[error("the connection broke off before it was made")]
+    /// The connection broke off, or the server is unhealthy. One that cannot start a process sends an error instead of yes or no,
+    /// and nothing may be sent to it then.
+    #[error("the connection broke off during setup")]
     Broken(#[source] io::Error),
     /// `sslmode` demands TLS.
-    #[error("the server has no TLS")]
+    #[error("the server does not offer TLS")]
     NoTls,
-    /// The handshake: what the server shows is not what `sslmode` wants.
+    /// The handshake failed: the server's certificate does not meet `sslmode`.
     #[error(transparent)]
     Tls(io::Error),
 }
@@ -45,8 +45,8 @@ impl WireError {
     }
 }
 
-/// Makes the stream of one session. The driver is told to leave the question for TLS to it, so that with or without TLS there
-/// is one stream, and one place for the tap.
+/// Makes the stream of one session. It asks for TLS instead of the driver, so that there is one
+/// stream with or without TLS, and one place for the tap.
 pub(crate) struct Wiring {
     tls: MakeRustlsConnect,
     mode: SslMode,
@@ -97,17 +97,17 @@ impl TlsConnect<Socket> for Connector {
     }
 }
 
-/// Asks the server. Reads one byte and no more: what follows is the handshake's.
+/// Asks the server. Reads only one byte, because the next ones belong to the handshake.
 async fn offers_tls(socket: &mut Socket) -> io::Result<bool> {
     socket.write_all(&SSL_REQUEST).await?;
     match socket.read_u8().await? {
         SSL_ACCEPTED => Ok(true),
         SSL_REFUSED => Ok(false),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not said whether there is TLS")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the server did not answer whether it offers TLS")),
     }
 }
 
-/// What a session's bytes go over.
+/// The stream below the tap.
 pub(crate) enum Wire {
     Plain(Socket),
     Tls(Box<RustlsStream>),

@@ -54,7 +54,7 @@ const NAMED: &str = "
         JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid)
     SELECT oid, number FROM named ORDER BY number DESC";
 
-/// A foreign key from a table that is none of these to one that is. One that was never validated needs no rows.
+/// A foreign key from another table to one of these. One that was never validated needs no rows.
 const REFERRER: &str = "
     SELECT fk.conrelid, fk.confrelid
     FROM pg_catalog.pg_constraint fk
@@ -68,8 +68,8 @@ const OWNED: &str = "
     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid
       AND d.refobjid = ANY ($1) AND d.deptype IN ('a', 'i')";
 
-/// What else needs the definition of one of these relations or its row type: a view or a rule, a partition or an heir, a default, a
-/// foreign key, a policy, a column of that type, a function, a domain. What an extension brings is there all the same.
+/// Objects that need the definition of one of these relations or its row type: a view or a rule, a partition or a child, a default,
+/// a foreign key, a policy, a column of that type, a function, a domain. Members of extensions come with the extension.
 const NEEDS: &str = "
     WITH needed (classid, objid, relation) AS (
         SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1)
@@ -178,7 +178,7 @@ fn relation(row: &Row, user: &str) -> Result<Relation> {
     })
 }
 
-/// What has no rows of its own stays as it is: policy is one document for several databases, and what is a table in one may be a
+/// Relations without rows keep their disposition. One policy serves several databases, and a name can be a table in one and a
 /// view in another.
 async fn leave_out(session: &Session, relations: &mut [Relation], left_out: &[LeftOut]) -> Result<()> {
     let (schemas, names): (Vec<&str>, Vec<&str>) =
@@ -205,7 +205,7 @@ async fn leave_out(session: &Session, relations: &mut [Relation], left_out: &[Le
     leave_out_undescribed(session, relations).await
 }
 
-/// What belongs to a table whose definition is missing is missing with it, and nothing that is kept may need any of it.
+/// Sequences owned by a table without a readable definition are left out with it. No object that is kept may need either.
 async fn leave_out_undescribed(session: &Session, relations: &mut [Relation]) -> Result<()> {
     let is_missing =
         |one: &&Relation| one.definition_is_unreadable && matches!(one.disposition, Disposition::RowsLeftOut { .. });
@@ -236,7 +236,7 @@ fn name_of(relations: &[Relation], oid: u32) -> String {
     relations.iter().find(|relation| relation.oid == oid).map(|relation| relation.name.to_string()).unwrap_or_default()
 }
 
-/// What this role may do with a relation.
+/// The privileges of this role on a relation.
 struct Access {
     usage: bool,
     select: bool,
@@ -299,7 +299,7 @@ impl Columns {
     }
 }
 
-/// Blocks of the main fork of each table that is copied. Needs the tables locked: it waits for whoever rewrites one.
+/// Blocks of the main fork of each table that is copied. Needs the tables locked: it waits for a session that rewrites one.
 pub(crate) async fn measure(session: &Session, relations: &mut [Relation]) -> Result<()> {
     const SQL: &str = "
         SELECT oid, pg_catalog.pg_relation_size(oid) / pg_catalog.current_setting('block_size')::int8
@@ -323,7 +323,7 @@ pub(crate) async fn find_rewritten(session: &Session, locked: &[&Relation]) -> R
         WHERE COALESCE(pg_catalog.pg_relation_filenode(oid), 0) <> node OR pg_catalog.to_regclass(name) IS DISTINCT FROM oid
         LIMIT 1";
     let oids: Vec<u32> = locked.iter().map(|relation| relation.oid).collect();
-    // Of what is not copied the rows may change as they like.
+    // Rows that are not copied may change.
     let is_left_out = |relation: &Relation| matches!(relation.disposition, Disposition::RowsLeftOut { .. });
     let nodes: Vec<Option<u32>> =
         locked.iter().map(|relation| (!is_left_out(relation)).then_some(relation.relfilenode)).collect();

@@ -1,4 +1,4 @@
-//! Whether a table's rows can be carried in COPY's binary form, decided type by type.
+//! The choice between COPY's binary and text form for a table, made type by type.
 //!
 //! Binary is faster both ways, but some binary forms carry OIDs of the server they came from, and some types have none.
 
@@ -10,7 +10,7 @@ use crate::session::Session;
 /// OIDs below this are assigned by PostgreSQL itself and are the same everywhere (`FirstNormalObjectId`).
 const FIRST_NORMAL_OID: u32 = 16384;
 
-/// Domains over domains over arrays: deeper than this nobody nests, and a cycle cannot be.
+/// Levels of domains over domains over arrays. Real schemas nest less, and cycles are impossible.
 const MAX_NESTING: u32 = 16;
 
 /// Built-in types whose binary form is not used: those that name an object by its OID, `xml` (its binary form carries an
@@ -38,7 +38,7 @@ const NOT_IN_BINARY: [&str; 17] = [
 /// Extension types with a binary form that is plain data, by (extension, type).
 const KNOWN_EXTENSION_TYPES: [(&str, &str); 3] = [("citext", "citext"), ("hstore", "hstore"), ("ltree", "ltree")];
 
-/// What the catalog says of one type.
+/// One type of the catalog.
 #[derive(Debug, Clone, Default)]
 struct TypeFacts {
     name: String,
@@ -126,7 +126,7 @@ impl TypeCatalog {
         }
     }
 
-    /// Adds to `into` what tells that values of this type are written the same as before.
+    /// Appends a description to `into` that changes when values of this type are written differently.
     pub(crate) fn describe(&self, oid: u32, into: &mut String) {
         self.describe_nested(oid, into, MAX_NESTING);
     }

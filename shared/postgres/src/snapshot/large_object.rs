@@ -51,7 +51,7 @@ pub(crate) const COPY_PROPERTIES: &str = "COPY (
     FROM pg_catalog.pg_largeobject_metadata m ORDER BY m.oid
 ) TO STDOUT (FORMAT binary)";
 
-/// Where properties wait to be given to their objects; the session's own.
+/// A temporary table for properties that are not yet given to their objects.
 pub(crate) const CREATE_PROPERTIES: &str =
     "CREATE TEMPORARY TABLE lifeboat_property (object oid, owner text, grants text, comment text)";
 
@@ -96,7 +96,7 @@ pub(crate) async fn count(session: &Session) -> Result<LargeObjectCount> {
     Ok(LargeObjectCount { readable: readable.unsigned_abs(), unreadable: (all - readable).unsigned_abs() })
 }
 
-/// Where pages wait to become objects; the session's own, and empty again after each chunk.
+/// A temporary table for pages that are not yet stored as objects. It is empty after each chunk.
 pub(crate) const CREATE_PAGES: &str =
     "CREATE TEMPORARY TABLE lifeboat_page (object oid, start int8, page bytea) ON COMMIT DROP";
 

@@ -1,4 +1,4 @@
-//! A session that reads rows in somebody else's snapshot.
+//! A session that reads rows in an imported snapshot.
 
 use lifeboat_model::{CopyFormat, Slice};
 
@@ -13,13 +13,13 @@ use crate::snapshot::watch::{Backend, Backends};
 
 /// Reads slices and large objects as one snapshot shows them.
 ///
-/// It takes its table locks one by one as it reads. When somebody waits for an exclusive lock in the meantime, reading fails
-/// with [`PostgresError::LockTimeout`] after 5 s: the backup gives way and runs again later, rather than making the whole
-/// application queue behind that migration until the last row is read.
+/// It takes its table locks one by one as it reads. If another session waits for an exclusive lock on the table, reading fails
+/// with [`PostgresError::LockTimeout`] after 5 s. The backup stops and runs again later. Otherwise the whole application would
+/// queue behind that session until the last row is read.
 #[derive(Debug)]
 pub struct SliceReader {
     session: Session,
-    /// Tells the snapshot's watcher that our process is one of its own.
+    /// Registers our server process with the snapshot's watcher.
     _backend: Backend,
 }
 
@@ -56,7 +56,7 @@ impl SliceReader {
         match RowStream::start(&self.session, &query, columns, relation.format, step).await {
             Err(error) => Err(match error.sqlstate() {
                 Some("55P03") => PostgresError::LockTimeout { relation: relation.name.to_string() },
-                // The lock is held: whoever dropped or renamed something did it between snapshot and lock.
+                // The lock is held now: the drop or rename happened between snapshot and lock.
                 Some("42703" | "42P01") => {
                     PostgresError::RewrittenDuringSnapshot { relation: relation.name.to_string(), attempts: 1 }
                 }
@@ -78,7 +78,7 @@ impl SliceReader {
         RowStream::start(&self.session, large_object::COPY_PROPERTIES, 4, CopyFormat::Binary, step).await
     }
 
-    /// Ends the session and waits until the server was told so.
+    /// Ends the session and waits until the server knows.
     pub async fn close(self) {
         self.session.close().await;
     }

@@ -4,7 +4,7 @@ use lifeboat_model::{CopyFormat, RelationKind, Slice, slices};
 
 use crate::session::identifier::RelationName;
 
-/// What a backup does with a relation. Nothing is missing silently: each relation has exactly one.
+/// What a backup does with a relation. Each relation has exactly one, so none is missing silently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// Its rows are copied.
@@ -41,7 +41,7 @@ pub struct Relation {
     pub oid: u32,
     /// Schema and name.
     pub name: RelationName,
-    /// What it is.
+    /// Table, view, sequence, ….
     pub kind: RelationKind,
     /// `pg_class.relfilenode` as the snapshot sees it; 0 for relations without storage.
     pub relfilenode: u32,
@@ -53,13 +53,13 @@ pub struct Relation {
     pub columns_hash: String,
     /// The form of its rows.
     pub format: CopyFormat,
-    /// What is done with it.
+    /// How the backup treats it.
     pub disposition: Disposition,
     /// Whether its rows can be read by block ranges.
     pub(crate) has_block_ranges: bool,
     /// The condition an extension set for the rows of its configuration table that are the user's, as `WHERE …`.
     pub(crate) extension_filter: Option<String>,
-    /// Why `pg_dump` cannot describe it either, and must be told to leave it out.
+    /// Whether `pg_dump` cannot read its definition either, so that it has to be excluded.
     pub(crate) definition_is_unreadable: bool,
 }
 

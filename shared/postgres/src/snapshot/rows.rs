@@ -28,8 +28,8 @@ pub struct RowTotals {
 
 /// The rows of one COPY. It borrows its session: a session sends one stream at a time.
 ///
-/// A stream that failed or was dropped half-way ends its session: rows of it may still be on their way, and must not be taken
-/// for those of another.
+/// A stream that failed or was dropped half-way ends its session: its rows may still arrive, and must not be
+/// mistaken for those of another.
 pub struct RowStream<'session> {
     session: &'session Session,
     /// All of the COPY but its rows, which go to the session's intake.
@@ -108,17 +108,17 @@ impl<'session> RowStream<'session> {
         let intake = session.intake();
         let unexpected = |fact: &str| PostgresError::UnexpectedAnswer { step: step.clone(), fact: fact.to_owned() };
         if !intake.lend(PartialChunk::new(bytes, self.at, self.format, self.columns, hasher.clone(), limit_bytes)) {
-            return Err(unexpected("rows that two streams wanted"));
+            return Err(unexpected("two streams requested rows at once"));
         }
         let has_ended = poll_fn(|cx| match copy.as_mut().poll_next(cx) {
             Poll::Ready(None) => Poll::Ready(Ok(true)),
-            Poll::Ready(Some(Ok(_))) => Poll::Ready(Err(unexpected("a row that went past the tap"))),
+            Poll::Ready(Some(Ok(_))) => Poll::Ready(Err(unexpected("a row bypassed the tap"))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Err(PostgresError::query(step.clone(), error))),
             Poll::Pending => intake.poll_full(cx).map(|()| Ok(false)),
         });
         let has_ended = has_ended.await;
         let partial = intake.take_back();
-        let (has_ended, mut partial) = (has_ended?, partial.ok_or_else(|| unexpected("rows that two streams wanted"))?);
+        let (has_ended, mut partial) = (has_ended?, partial.ok_or_else(|| unexpected("two streams requested rows at once"))?);
         if let Some(fact) = partial.fault {
             return Err(unexpected(fact));
         }

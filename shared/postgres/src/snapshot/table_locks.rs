@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lifeboat_model::RelationKind;
+use lifeboat_model::{Backoff, RelationKind};
 
 use crate::error::{PostgresError, Result};
 use crate::session::Session;
@@ -17,8 +17,8 @@ const LOCK_BATCH: usize = 100;
 /// statement, short enough that nobody queues behind us for long.
 pub(super) const LOCK_ATTEMPTS: u32 = 6;
 
-/// Between two attempts, others in the queue get their turn.
-const LOCK_PAUSE: Duration = Duration::from_millis(500);
+/// The pause between two attempts, in which others in the queue get the lock.
+const LOCK_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_millis(500) };
 
 /// Locks what can be locked; gives the name of a table that is not what the snapshot shows.
 pub(super) async fn hold(leader: &Session, relations: &[Relation], lock_attempts: u32) -> Result<Option<RelationName>> {
@@ -58,7 +58,7 @@ impl Lock {
 async fn lock_one(leader: &Session, table: &Relation, lock_attempts: u32) -> Result<Lock> {
     for attempt in 0..lock_attempts.max(1) {
         if attempt > 0 {
-            tokio::time::sleep(LOCK_PAUSE).await;
+            tokio::time::sleep(LOCK_BACKOFF.pause(attempt)).await;
         }
         match try_lock(leader, std::slice::from_ref(&table)).await? {
             Lock::Busy => {}

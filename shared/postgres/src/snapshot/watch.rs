@@ -1,4 +1,4 @@
-//! The guard of a snapshot: sees on a connection of its own whether the database's users have to wait for us.
+//! The guard of a snapshot. It checks on a separate connection whether other sessions have to wait for the snapshot.
 //!
 //! A snapshot holds every table in ACCESS SHARE mode, which only ACCESS EXCLUSIVE conflicts with: a migration's ALTER TABLE,
 //! DROP or TRUNCATE. It would wait until the last row is read, and every query on its table would queue behind it.
@@ -14,16 +14,16 @@ use crate::session::settings::ConnectionSettings;
 
 const APPLICATION: &str = "lifeboat watcher";
 
-/// How often it is asked whether somebody waits. A question costs the server a look at its lock table.
+/// The interval between two checks. Each reads the server's lock table.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long one may wait for us. With the interval, a migration and those behind it are held up for some seven seconds.
+/// How long another session may wait for the snapshot. With the interval, a migration waits for about seven seconds.
 pub(crate) const LOCK_WAIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a snapshot may hold back the server's cleanup: dead rows pile up until it ends.
 pub(crate) const SNAPSHOT_AGE_LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How often in a row the question may fail. A run that nobody watches must not go on.
+/// Failed checks in a row before the snapshot ends. A backup must not continue unwatched.
 const MOST_FAILURES: u32 = 3;
 
 /// The server processes that act for one snapshot: its leader and the readers that live.
@@ -57,7 +57,7 @@ impl Drop for Backend {
     }
 }
 
-/// What is watched, and how much of it the database's users are asked to bear.
+/// The watched snapshot and its limits.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     pub(crate) settings: ConnectionSettings,
@@ -68,7 +68,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Ends when the snapshot has to: somebody has been waiting for it too long, it is too old, or nobody can tell.
+    /// Resolves when the snapshot has to end: another session waits too long, it is too old, or the checks fail.
     pub(crate) async fn until_it_must_end(self) -> PostgresError {
         let mut session = None;
         let mut failures = 0;
@@ -82,7 +82,7 @@ impl Watch {
                 Ok(None) => failures = 0,
                 Ok(Some(relation)) => return PostgresError::GaveWay { relation: relation.to_string() },
                 Err(error) => {
-                    tracing::warn!(%error, "could not ask whether somebody waits for the snapshot");
+                    tracing::warn!(%error, "could not check whether other sessions wait for the snapshot");
                     session = None;
                     failures += 1;
                     if failures >= MOST_FAILURES {
@@ -102,10 +102,10 @@ impl Watch {
     }
 }
 
-/// A relation whose lock somebody else has been waiting for longer than `limit`, because of one of these processes.
+/// A relation on which another session has waited for a lock longer than `limit` because of one of these processes.
 ///
-/// Any role may ask this. Not meant: an index that is built CONCURRENTLY waits for our snapshot to end, too, but holds up
-/// nobody meanwhile.
+/// Any role may run this query. CREATE INDEX CONCURRENTLY also waits for the snapshot to end. It is not counted, because it
+/// blocks no other session.
 async fn waited_for(session: &Session, pids: &[i32], limit: Duration) -> Result<Option<RelationName>> {
     // The few that wait are found first: `pg_blocking_pids` stops the lock table for a moment.
     const SQL: &str = "

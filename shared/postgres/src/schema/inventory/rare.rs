@@ -113,7 +113,7 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         ),
     ),
     (
-        // Of an extension, its own comment may be the user's; of its members, none is.
+        // The comment on an extension may be the user's. Comments on its members never are.
         ObjectKind::Comment,
         0,
         "SELECT o.type || ' ' || o.identity, d.description

@@ -187,7 +187,7 @@ async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_reg
     let alone = Repository::open(offsite, Arc::new(KmsDataKeys::new(cloud.offsite.key(), None))).await.unwrap();
     assert_restores(&alone, &backup_id(2), Site::Offsite).await;
     let refused = both_configured.begin_writing(now()).await.err().unwrap();
-    assert!(refused.hint().contains("Enable the key"), "{refused:?}");
+    assert!(refused.hint().contains("enable the key"), "{refused:?}");
     assert_eq!(alone.manifests(&database(), Site::Offsite).await.unwrap().len(), 3);
 }
 

@@ -1,71 +1,37 @@
-//! What must be true before a backup can work, each as one sentence.
+//! The doctor: each condition that a backup needs, checked on its own.
+
+pub(crate) mod check;
+mod provider;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lifeboat_model::LeftOut;
 
-use crate::catalog;
+use self::check::{Check, Checked};
+use self::provider::provider;
 use crate::error::{PostgresError, Result};
-use crate::large_object;
-use crate::provider::provider;
-use crate::relation::Disposition;
+use crate::schema::tools::ClientTools;
 use crate::session::Session;
-use crate::settings::ConnectionSettings;
-use crate::tools::ClientTools;
+use crate::session::settings::ConnectionSettings;
+use crate::snapshot::catalog;
+use crate::snapshot::large_object;
+use crate::snapshot::relation::Disposition;
 
-/// Major versions that tests have seen.
+/// Major versions that the tests cover.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
 
-/// Unreadable relations that are named; a missing grant often hides hundreds.
+/// Unreadable relations named in the message; a missing grant often hides hundreds.
 const MAX_NAMED: usize = 5;
 
-/// One thing that was looked at.
-#[derive(Debug)]
-pub struct Check {
-    /// What, in a word or two.
-    pub name: &'static str,
-    /// How it is.
-    pub outcome: Checked,
-}
-
-/// How a check ended.
-#[derive(Debug)]
-pub enum Checked {
-    /// As it should be; the text says what was seen.
-    Ok(String),
-    /// Backups work, but somebody should know.
-    Warn {
-        /// What was seen.
-        seen: String,
-        /// What a person can do about it.
-        hint: &'static str,
-    },
-    /// Not as it should be.
-    Failed(PostgresError),
-}
-
-impl Check {
-    /// Whether it is as it should be.
-    pub fn is_ok(&self) -> bool {
-        matches!(self.outcome, Checked::Ok(_))
-    }
-
-    fn new(name: &'static str, outcome: Result<String>) -> Self {
-        Self::of(name, outcome.map(Checked::Ok))
-    }
-
-    fn of(name: &'static str, outcome: Result<Checked>) -> Self {
-        Self { name, outcome: outcome.unwrap_or_else(Checked::Failed) }
-    }
-}
-
-/// Looks at everything that a backup of this database without the rows of `left_out` needs. Without a connection there is one check, and it failed.
+/// Checks everything that a backup of this database needs; rows of `left_out` need not be readable.
+///
+/// Without a connection, only the failed connection and the provider are reported.
 pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools, left_out: &[LeftOut]) -> Vec<Check> {
     let session = match Session::connect(settings, "lifeboat doctor").await {
         Ok(session) => session,
         Err(error) => {
             let unreachable = Check::new("reachable", Err(error));
-            // The provider may be why: an address that is reached in another way.
+            // The provider may explain the failure: some addresses need another port or IPv6.
             return vec![unreachable, Check::of("provider", Ok(provider(settings)))];
         }
     };
@@ -84,8 +50,8 @@ pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools, left_out
     checks
 }
 
-/// A transaction pooler gives each transaction any server connection: a setting made in one session is then seen by another,
-/// or no longer seen by its own while the other is busy.
+/// A transaction pooler gives each transaction any free server connection. A setting made in one session is then visible in
+/// another, or missing from its own session while the other one is busy.
 async fn check_session_mode(session: &Session, settings: &ConnectionSettings) -> Result<String> {
     const STEP: &str = "looking for a pooler";
     const SET: &str = "SELECT pg_catalog.set_config('lifeboat.probe', $1, false)";
@@ -94,14 +60,14 @@ async fn check_session_mode(session: &Session, settings: &ConnectionSettings) ->
     let token = format!("probe-{nanos}");
     let other = Session::connect(settings, "lifeboat doctor").await?;
     let set = session.row(STEP, SET, &[&token]).await;
-    // The other session's open transaction keeps whatever server connection it got.
+    // The open transaction pins the other session to its server connection.
     other.run(STEP, "BEGIN").await?;
     let theirs = other.row(STEP, GET, &[]).await;
     let ours = session.row(STEP, GET, &[]).await;
     other.close().await;
     let pooled = || PostgresError::PoolerInTransactionMode { endpoint: settings.endpoint() };
     let refused = |error: PostgresError| match error.sqlstate() {
-        // A statement prepared on one server connection and looked for on another.
+        // A statement was prepared on one server connection and executed on another.
         Some("26000" | "42P05" | "08P01") => pooled(),
         _ => error,
     };
@@ -111,7 +77,7 @@ async fn check_session_mode(session: &Session, settings: &ConnectionSettings) ->
     if our_token.as_ref() != Some(&token) || their_token.as_ref() == Some(&token) || their_pid == our_pid {
         return Err(pooled());
     }
-    Ok("a session keeps its server connection".to_owned())
+    Ok("each session keeps its own server connection".to_owned())
 }
 
 async fn check_version(session: &Session, tools: &ClientTools) -> Result<String> {
@@ -146,13 +112,13 @@ async fn check_privileges(session: &Session, settings: &ConnectionSettings, left
     Err(PostgresError::Unreadable { relation, reason: reason.clone() })
 }
 
-/// As the server sees it; behind a pooler, that is the pooler's connection.
+/// TLS as the server sees it. Behind a pooler, the server sees the pooler's connection.
 async fn check_tls(session: &Session, settings: &ConnectionSettings) -> Result<Checked> {
     const SQL: &str =
         "SELECT s.ssl, s.version, s.cipher FROM pg_catalog.pg_stat_ssl s WHERE s.pid = pg_catalog.pg_backend_pid()";
     let rows = session.rows("asking for TLS", SQL, &[]).await?;
     let row = rows.first().filter(|row| row.get::<_, Option<bool>>(0) == Some(true));
-    let proof = settings.proof_in_words();
+    let proof = settings.proof_description();
     Ok(match row {
         Some(row) => {
             let [version, cipher] = [1, 2].map(|column| row.get::<_, Option<String>>(column).unwrap_or_default());
@@ -160,29 +126,29 @@ async fn check_tls(session: &Session, settings: &ConnectionSettings) -> Result<C
             if settings.proves_the_server() {
                 Checked::Ok(seen)
             } else {
-                let hint = "use `sslmode=verify-full`, with the provider's CA as `ca_certificate` in the secret if it has one of its own";
+                let hint = "set `sslmode=verify-full` in the secret, and add the provider's CA as `ca_certificate` if it is not a public one";
                 Checked::Warn { seen, hint }
             }
         }
-        None if settings.wants_no_tls() => Checked::Ok("none, as `sslmode=disable` says".to_owned()),
+        None if settings.wants_no_tls() => Checked::Ok("off, as `sslmode=disable` demands".to_owned()),
         None => Checked::Warn {
-            seen: "none: everything that is read crosses the network in the clear".to_owned(),
-            hint: "turn TLS on at the server and use `sslmode=verify-full`; `sslmode=disable` says that it is meant so",
+            seen: "off: all rows cross the network unencrypted".to_owned(),
+            hint: "enable TLS on the server and set `sslmode=verify-full`; if no TLS is intended, set `sslmode=disable`",
         },
     })
 }
 
-/// The same question as at the beginning of a backup, asked without a snapshot.
+/// The same check as at the start of a backup, without a snapshot.
 async fn check_large_objects(session: &Session) -> Result<String> {
     let count = large_object::count(session).await?;
     if count.unreadable > 0 {
         let all = count.readable + count.unreadable;
         return Err(PostgresError::LargeObjectsUnreadable { unreadable: count.unreadable, all });
     }
-    Ok(format!("{}, all readable", count.readable))
+    Ok(format!("{} large objects, all readable", count.readable))
 }
 
-/// Signatures of AWS fail when clocks are 15 minutes apart, and leases and schedules are read by more than one clock.
+/// AWS rejects signatures when clocks differ by more than 15 minutes. Leases and schedules depend on several clocks too.
 const CLOCK_TOLERANCE_S: f64 = 5.0 * 60.0;
 
 async fn check_clock(session: &Session) -> Result<Checked> {
@@ -191,12 +157,12 @@ async fn check_clock(session: &Session) -> Result<Checked> {
     let ours = SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs_f64()).unwrap_or_default();
     let apart = (theirs - ours).abs();
     if apart <= CLOCK_TOLERANCE_S {
-        return Ok(Checked::Ok("the server's and this machine's agree".to_owned()));
+        return Ok(Checked::Ok("the server's clock and this machine's clock agree".to_owned()));
     }
-    let seen = format!("the server's clock and this machine's are {apart:.0} s apart");
+    let seen = format!("the server's clock and this machine's clock differ by {apart:.0} s");
     Ok(Checked::Warn {
         seen,
-        hint: "set both clocks by NTP: beyond 15 minutes AWS refuses every request of this machine",
+        hint: "synchronize both clocks by NTP: AWS rejects this machine's requests if its clock is wrong by over 15 minutes",
     })
 }
 

@@ -1,4 +1,14 @@
-//! One connection to a server, with the session settings that make what it reads stable and honest.
+//! One connection to a server, with the settings that make its output stable and complete.
+
+pub(crate) mod identifier;
+pub(crate) mod libpq_environment;
+pub(crate) mod partial_chunk;
+pub(crate) mod server_text;
+pub(crate) mod settings;
+pub(crate) mod tap;
+mod tls;
+mod url;
+mod wire;
 
 use std::time::Duration;
 
@@ -6,15 +16,16 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::{ChannelBinding, SslMode as DriverSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Row, types::ToSql};
 
-use crate::error::{PostgresError, Result, ServerError};
-use crate::settings::ConnectionSettings;
-use crate::tap::Intake;
-use crate::wire::{WireError, Wiring};
+use self::settings::ConnectionSettings;
+use self::tap::Intake;
+use self::wire::{WireError, Wiring};
+use crate::error::server_error::ServerError;
+use crate::error::{PostgresError, Result};
 
-/// How long to wait for TCP, TLS and authentication together: a failover is over by then, a wrong security group never.
+/// The time limit for TCP, TLS and authentication together. A failover takes less; a wrong security group never answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a statement waits for a lock before it gives up, so that whoever queues behind us is not held up for longer.
+/// How long a statement waits for a lock. Sessions that queue behind it wait no longer than this.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A silent peer is noticed after `KEEPALIVE_IDLE + KEEPALIVE_RETRIES * KEEPALIVE_INTERVAL`, by either side: a killed run's
@@ -23,8 +34,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// Why each is there: facts in `docs/format/copy-chunks.md`. `row_security=off` turns rows hidden by a policy into an error.
-/// The timeouts are ours to keep, by the deadline. `transaction_timeout` exists from PostgreSQL 17 on, so it is set only where it exists.
+/// `docs/format/copy-chunks.md` gives the reason for each. `row_security=off` turns rows hidden by a policy into an error.
+/// Lifeboat enforces timeouts itself, by the deadline. `transaction_timeout` exists from PostgreSQL 17 on, so it is set only where it exists.
 const SESSION_SETTINGS: &str = "
     SET row_security = off;
     SET statement_timeout = 0;
@@ -122,7 +133,7 @@ impl Session {
         self.client.query_one(sql, parameters).await.map_err(|e| PostgresError::query(step, e))
     }
 
-    /// Ends the session and waits until the server was told so.
+    /// Ends the session and waits until the server knows.
     pub async fn close(mut self) {
         const GOODBYE: Duration = Duration::from_secs(2);
         // `Drop` aborts the handle that it finds: give it an idle one and keep the real one to wait for.

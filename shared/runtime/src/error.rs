@@ -88,9 +88,7 @@ impl RuntimeError {
             Self::Policy { .. } => {
                 "check that the parameter exists, and that this role may read it, or write it for `lifeboat policy push`".to_owned()
             }
-            Self::Connection { source, .. } => {
-                source.hint().unwrap_or("see docs for the two forms of a connection secret").to_owned()
-            }
+            Self::Connection { source, .. } => source.advice().hint.into_owned(),
             Self::Engine(error) => error.hint(),
         }
     }

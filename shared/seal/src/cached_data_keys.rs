@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::context::EncryptionContext;
-use crate::data_keys::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, GeneratedDataKey};
+use crate::data_key_error::DataKeyError;
+use crate::data_keys::{DataKey, DataKeys, EncryptedDataKey, GeneratedDataKey};
 
 /// Most data keys remembered at once: an hourly run for ninety days makes 2,160, and a restore may read messages of all
 /// of them. A few megabytes.

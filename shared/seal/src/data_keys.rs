@@ -1,6 +1,5 @@
 //! Data keys, and the port through which they are made and recovered.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
 use crate::context::EncryptionContext;
+use crate::data_key_error::DataKeyError;
 
 /// Bytes of a data key: AES-256.
 pub const DATA_KEY_LEN: usize = 32;
@@ -113,80 +113,9 @@ impl<T: DataKeys + ?Sized> DataKeys for Arc<T> {
     }
 }
 
-/// What a key service answered, kept shareable because several readers may have waited for the one question.
-pub type DataKeyCause = Arc<dyn Error + Send + Sync + 'static>;
-
-/// Why a data key could not be had. `key` names the wrapping key (an ARN, or a name), never its value.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum DataKeyError {
-    #[error("none of the `{offered}` encrypted data keys could be decrypted, `{attempts}` of them were tried")]
-    NoUsableKey {
-        offered: usize,
-        attempts: usize,
-        #[source]
-        cause: Option<Box<DataKeyError>>,
-    },
-    #[error("use of key `{key}` is denied")]
-    Denied { key: String, source: DataKeyCause },
-    #[error("key `{key}` is disabled, pending deletion or gone")]
-    Disabled { key: String, source: DataKeyCause },
-    #[error("key service of `{key}` is not available")]
-    Unavailable { key: String, source: DataKeyCause },
-    #[error("key `{key}` refuses the encrypted data key: it was altered, or belongs to another context")]
-    Rejected { key: String, source: DataKeyCause },
-    #[error("data key is `{len}` bytes, expected `32`")]
-    WrongLength { len: usize },
-    #[error("wrapping key `{key}` cannot be used: {reason}")]
-    WrappingKey { key: String, reason: &'static str },
-    #[error("no randomness to make a data key from")]
-    Randomness,
-}
-
-impl DataKeyError {
-    /// Sums up failed attempts on several entries; keeps as cause one that may pass by itself, else the first.
-    pub fn no_usable_key(offered: usize, attempts: Vec<DataKeyError>) -> Self {
-        let count = attempts.len();
-        let telling = attempts.iter().position(Self::is_retryable).unwrap_or(0);
-        let cause = attempts.into_iter().nth(telling).map(Box::new);
-        Self::NoUsableKey { offered, attempts: count, cause }
-    }
-
-    /// Whether asking again later may succeed.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } => true,
-            Self::NoUsableKey { cause, .. } => cause.as_ref().is_some_and(|cause| cause.is_retryable()),
-            _ => false,
-        }
-    }
-
-    /// One sentence on what a person can do.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::NoUsableKey { cause: Some(cause), .. } => cause.hint(),
-            Self::NoUsableKey { cause: None, .. } => {
-                "The message was sealed under keys that are not configured here; configure one of the keys it names."
-            }
-            Self::Denied { .. } => "Allow this role to use the key, in its IAM policy and in the key's policy.",
-            Self::Disabled { .. } => "Enable the key, or cancel its deletion, or use the key of the other site.",
-            Self::Unavailable { .. } => "Try again; if it lasts, look at the network path to the key service.",
-            Self::Rejected { .. } => {
-                "The object was altered, or another one lies in its place; use the copy on the other site."
-            }
-            Self::WrongLength { .. } => "Data keys are AES-256; check what the key service was asked for.",
-            Self::WrappingKey { .. } => "Correct the configuration of the wrapping key.",
-            Self::Randomness => "The machine's source of randomness failed; start the program again.",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cause() -> DataKeyCause {
-        Arc::new(std::io::Error::other("as the service said"))
-    }
 
     #[test]
     fn debug_of_a_data_key_shows_nothing_of_it() {
@@ -200,14 +129,5 @@ mod tests {
     fn a_data_key_is_exactly_32_bytes() {
         assert!(matches!(DataKey::from_slice(&[0; 31]), Err(DataKeyError::WrongLength { len: 31 })));
         assert!(matches!(DataKey::from_slice(&[0; 33]), Err(DataKeyError::WrongLength { len: 33 })));
-    }
-
-    #[test]
-    fn one_retryable_attempt_makes_the_whole_retryable() {
-        let denied = DataKeyError::Denied { key: "near".into(), source: cause() };
-        let away = DataKeyError::Unavailable { key: "far".into(), source: cause() };
-        assert!(DataKeyError::no_usable_key(2, vec![denied.clone(), away]).is_retryable());
-        assert!(!DataKeyError::no_usable_key(2, vec![denied.clone(), denied]).is_retryable());
-        assert!(!DataKeyError::no_usable_key(2, vec![]).is_retryable());
     }
 }

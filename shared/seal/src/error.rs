@@ -1,20 +1,20 @@
 //! What can go wrong with a sealed message, as facts.
 
-use crate::data_keys::DataKeyError;
+use crate::data_key_error::DataKeyError;
 
 /// Why a message could not be sealed or opened.
 ///
-/// Only [`SealError::DataKey`] can be worth another try; every other variant says that the bytes, or what was asked
-/// for, are wrong and will stay wrong.
+/// Only [`SealError::DataKey`] can be worth a retry. Every other variant says that the bytes or the request are wrong and
+/// stay wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     #[error("not a sealed message: version byte is `{version}`, expected `2`")]
     Version { version: u8 },
-    #[error("algorithm suite is `{suite:#06x}`, only `0x0478` is taken")]
+    #[error("algorithm suite is `{suite:#06x}`, only `0x0478` is supported")]
     Suite { suite: u16 },
-    #[error("content type is `{content_type}`, only `2` (framed) is taken")]
+    #[error("content type is `{content_type}`, only `2` (framed) is supported")]
     ContentType { content_type: u8 },
-    #[error("frame length is `{frame_len}` bytes, taken are `1` to `{limit}`")]
+    #[error("frame length is `{frame_len}` bytes, supported are `1` to `{limit}`")]
     FrameLength { frame_len: u32, limit: u32 },
 
     #[error("encryption context takes `{len}` bytes, the limit is `{limit}`")]
@@ -27,7 +27,7 @@ pub enum SealError {
     ContextOrder { key: String },
     #[error("encryption context names `{key}` twice")]
     ContextRepeated { key: String },
-    #[error("encryption context names `{key}`, a name kept for the format itself")]
+    #[error("encryption context names `{key}`, which is reserved for the format")]
     ContextReserved { key: String },
 
     #[error("message carries no encrypted data key")]
@@ -45,22 +45,22 @@ pub enum SealError {
     HeaderTag,
     #[error("frame number is `{found}`, expected `{expected}`")]
     FrameSequence { expected: u32, found: u32 },
-    #[error("frame `{sequence}` carries an initialisation vector that is not its number")]
+    #[error("frame `{sequence}` carries an initialisation vector other than its number")]
     FrameIv { sequence: u32 },
     #[error("last frame claims `{len}` bytes, more than the frame length `{frame_len}`")]
     LastFrameTooLong { len: u32, frame_len: u32 },
     #[error("frame `{sequence}` was altered: its tag does not match")]
     FrameTag { sequence: u32 },
-    #[error("message is cut off after `{len}` bytes")]
+    #[error("message ends too early, after `{len}` bytes")]
     Truncated { len: u64 },
     #[error("message ends at byte `{len}`, but more bytes follow")]
     TrailingBytes { len: u64 },
     #[error("message needs more than `4294967295` frames")]
     TooManyFrames,
-    #[error("this stream already failed and takes nothing more")]
+    #[error("this stream failed earlier and accepts no more input")]
     StreamFailed,
 
-    #[error("no data key for this message")]
+    #[error("no data key is available for this message")]
     DataKey(#[from] DataKeyError),
     #[error("the cryptographic library failed to {step}")]
     Cipher { step: &'static str },
@@ -80,27 +80,27 @@ impl SealError {
         !matches!(self, Self::DataKey(_) | Self::Cipher { .. } | Self::StreamFailed | Self::TooManyFrames)
     }
 
-    /// One sentence on what a person can do.
+    /// What a person can do: one sentence without its full stop.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::DataKey(error) => error.hint(),
             Self::Version { .. } | Self::Suite { .. } | Self::ContentType { .. } | Self::FrameLength { .. } => {
-                "The object was not written by this program; check the key it was read from."
+                "check the object's key: the object was not written by this program"
             }
             Self::Commitment => {
-                "The key service returned a different key than at sealing time; check that it is the right account and key."
+                "check the account and the key: the key service returned another data key than at sealing time"
             }
-            Self::Truncated { .. } => "The object is incomplete; read it again, or read the copy on the other site.",
+            Self::Truncated { .. } => "read the object again, or its copy on the other site: it is incomplete",
             Self::ContextTooLong { .. } | Self::ContextReserved { .. } | Self::ContextRepeated { .. } => {
-                "Give a shorter encryption context with names of your own, each once."
+                "give a shorter encryption context in which each name occurs once and none is reserved"
             }
             Self::NoDataKeys | Self::TooManyDataKeys { .. } | Self::DataKeyFieldTooLong { .. } => {
-                "Seal under at least one key, and under no more keys than the limit."
+                "seal under at least one key and at most as many as the limit"
             }
-            Self::Cipher { .. } => "The machine's source of randomness or memory failed; start the program again.",
-            Self::StreamFailed => "Look at the first error of this stream.",
-            Self::TooManyFrames => "Split the plaintext over several messages.",
-            _ => "The object was damaged or forged; heal it from the copy on the other site.",
+            Self::Cipher { .. } => "start the program again: the machine's randomness or memory failed",
+            Self::StreamFailed => "look at the first error of this stream",
+            Self::TooManyFrames => "split the plaintext into several messages",
+            _ => "use the copy on the other site: this object was damaged or forged",
         }
     }
 }

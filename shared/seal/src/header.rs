@@ -10,7 +10,7 @@ use crate::wire::{Cursor, NeedMore, put_short};
 /// enough to stay in a processor's second-level cache.
 pub const FRAME_LEN: u32 = 64 * 1024;
 
-/// Longest frame taken, in bytes. A reader holds one frame before it may release a byte of it, so this bounds its memory;
+/// Longest frame accepted, in bytes. A reader holds one frame before it may release a byte of it, so this bounds its memory;
 /// stock clients write 4,096 by default.
 pub const FRAME_LEN_LIMIT: u32 = 1024 * 1024;
 
@@ -45,7 +45,7 @@ impl Header {
     /// so at most about 200 KiB can be asked for.
     ///
     /// # Errors
-    /// The variant of [`SealError`] that names the first field which is not as this format and its limits want it.
+    /// The variant of [`SealError`] that names the first field that violates the format or its limits.
     pub fn parse(input: &[u8]) -> Result<Option<Self>, SealError> {
         match Self::read(input) {
             Ok(header) => Ok(Some(header)),
@@ -76,7 +76,7 @@ impl Header {
         self.message_id
     }
 
-    /// Holds the header against the key: first the commitment, then the tag.
+    /// Checks the header with the key: first the commitment, then the tag.
     pub(crate) fn check(&self, key: &MessageKey) -> Result<(), SealError> {
         key.check_commitment(&self.commitment)?;
         key.check_header(&self.body, &self.tag)

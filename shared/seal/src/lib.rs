@@ -53,6 +53,7 @@
 
 mod cached_data_keys;
 mod context;
+mod data_key_error;
 mod data_keys;
 mod error;
 mod header;
@@ -64,7 +65,8 @@ mod wire;
 
 pub use cached_data_keys::{CACHED_DATA_KEYS_LIMIT, CachedDataKeys};
 pub use context::{CONTEXT_LIMIT_BYTES, EncryptionContext};
-pub use data_keys::{DATA_KEY_LEN, DataKey, DataKeyCause, DataKeyError, DataKeys, EncryptedDataKey, GeneratedDataKey};
+pub use data_key_error::{DataKeyCause, DataKeyError};
+pub use data_keys::{DATA_KEY_LEN, DataKey, DataKeys, EncryptedDataKey, GeneratedDataKey};
 pub use error::SealError;
 pub use header::{DATA_KEY_FIELD_LIMIT_BYTES, DATA_KEYS_LIMIT, FRAME_LEN, FRAME_LEN_LIMIT, Header};
 pub use open_stream::{OpenStream, open};

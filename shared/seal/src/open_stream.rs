@@ -13,7 +13,7 @@ use crate::wire::{Cursor, NeedMore};
 /// the key service there, and [`OpenStream`] on a blocking thread.
 ///
 /// # Errors
-/// Any [`SealError`] of reading; [`SealError::DataKey`] when no key could be had, nothing of the message being wrong yet.
+/// Any [`SealError`] of reading; [`SealError::DataKey`] when no key could be had, with the message itself still unchecked.
 pub async fn open(message: &[u8], keys: &dyn DataKeys, out: &mut Vec<u8>) -> Result<(), SealError> {
     let header = Header::parse(message)?.ok_or(SealError::Truncated { len: message.len() as u64 })?;
     let key = keys.decrypt(header.context(), header.data_keys()).await?;
@@ -32,8 +32,8 @@ pub async fn open(message: &[u8], keys: &dyn DataKeys, out: &mut Vec<u8>) -> Res
 
 /// The body of one message, opened as it arrives.
 ///
-/// Plaintext is appended to `out` a whole authenticated frame at a time, in order. It is the beginning of the message
-/// until [`OpenStream::finish`] has said that it is all of it: who must not act on a cut-off message waits for that.
+/// Plaintext is appended to `out` a whole authenticated frame at a time, in order. Only
+/// [`OpenStream::finish`] confirms that the message is complete. Wait for it before acting on the plaintext.
 /// Keeps at most one frame of ciphertext.
 pub struct OpenStream {
     key: MessageKey,
@@ -76,7 +76,7 @@ impl OpenStream {
     /// Takes the next bytes after the header, however they are split, and appends what they complete to `out`.
     ///
     /// # Errors
-    /// Any [`SealError`] of reading a body. `out` then ends with the last good frame, and the stream takes nothing more.
+    /// Any [`SealError`] of reading a body. `out` then ends with the last good frame, and the stream accepts no more input.
     pub fn update(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         if self.state == State::Failed {
             return Err(SealError::StreamFailed);

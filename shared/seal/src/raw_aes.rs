@@ -8,7 +8,8 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 
 use crate::context::EncryptionContext;
-use crate::data_keys::{DATA_KEY_LEN, DataKey, DataKeyError, DataKeys, EncryptedDataKey, GeneratedDataKey};
+use crate::data_key_error::DataKeyError;
+use crate::data_keys::{DATA_KEY_LEN, DataKey, DataKeys, EncryptedDataKey, GeneratedDataKey};
 use crate::header::DATA_KEYS_LIMIT;
 use crate::wire::Cursor;
 

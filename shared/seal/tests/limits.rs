@@ -69,7 +69,8 @@ fn every_message_to_a_person_is_one_plain_clause_with_a_hint() {
     for error in errors {
         let text = error.to_string();
         assert!(!text.ends_with('.') && text.starts_with(|c: char| c.is_lowercase() || c == '`'), "{text}");
-        assert!(error.hint().ends_with('.') && error.hint().starts_with(char::is_uppercase), "{}", error.hint());
+        let hint = error.hint();
+        assert!(!hint.ends_with('.') && hint.starts_with(char::is_lowercase), "{hint}");
     }
 }
 

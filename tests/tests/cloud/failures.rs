@@ -79,7 +79,7 @@ async fn a_certificate_for_another_name_and_a_pooler_in_transaction_mode_are_nam
     let words = [
         &format!("no trusted TLS connection to `localhost:{port}/clinic`"),
         "not valid for name",
-        "connect by a name that the certificate has",
+        "connect by a host name that the certificate lists",
     ];
     trouble.assert_fails(&words).await;
 

@@ -39,7 +39,7 @@ async fn a_server_that_restarts_or_crashes_while_rows_are_read_ends_the_backup_a
             server.restart().unwrap();
             gate.open();
         });
-        trouble.assert_told(&answer, &["look into the server's log: a restart, a failover"]).await;
+        trouble.assert_told(&answer, &["look in the server's log for a restart, a failover"]).await;
         let message = answer.payload["errorMessage"].as_str().unwrap();
         eprintln!("{message}");
         assert!(

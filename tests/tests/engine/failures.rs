@@ -126,7 +126,7 @@ async fn a_disabled_key_fails_the_backup_and_is_named() {
     let before = bench.stores.primary.keys("chunks/");
     let (sentence, hint) = fails(&bench, &process, &bench.request()).await;
     assert!(sentence.contains("alias/lifeboat") && sentence.contains("disabled"), "{sentence}");
-    assert!(hint.contains("Enable the key"), "{hint}");
+    assert!(hint.contains("enable the key"), "{hint}");
     assert_eq!(bench.stores.primary.keys("chunks/"), before, "nothing is stored without a key");
 }
 
@@ -269,8 +269,8 @@ async fn what_the_doctor_warns_of_is_in_the_log_of_each_backup_once_and_keeps_no
         let warned = warnings();
         assert_eq!(warned.len(), run, "{warned:#?}");
         let fields = &warned.last().unwrap()["fields"];
-        assert_eq!(fields["message"], "none: everything that is read crosses the network in the clear");
-        assert!(fields["hint"].as_str().unwrap().contains("turn TLS on"), "{fields}");
+        assert_eq!(fields["message"], "off: all rows cross the network unencrypted");
+        assert!(fields["hint"].as_str().unwrap().contains("enable TLS on"), "{fields}");
     }
 }
 

@@ -42,7 +42,7 @@ async fn relations_that_cannot_be_read_are_named() {
     let error = failure(&checks, "privileges");
     let text = error.to_string();
     assert!(text.contains("public.t1") && text.contains("2 more") && text.contains("no SELECT"), "{text}");
-    assert!(error.hint().unwrap().contains("pg_read_all_data"));
+    assert!(error.advice().hint.contains("pg_read_all_data"));
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_pooler_in_transaction_mode_is_recognised_and_one_in_session_mode_is_n
     assert_eq!(mode.name, "session mode", "{checks:?}");
     let error = failure(&checks, "session mode");
     assert!(matches!(error, PostgresError::PoolerInTransactionMode { .. }), "{error:?}");
-    assert!(error.hint().unwrap().contains("session mode"));
+    assert!(error.advice().hint.contains("session mode"));
     drop(pooler);
 
     let pooler = Pooler::start(&fixture.server, PoolMode::Session).unwrap();

@@ -168,7 +168,9 @@ async fn extensions_that_a_server_does_not_have_are_all_named_before_anything_is
         matches!(&error, PostgresError::ExtensionsMissing { names } if names == &["a_vector", "postgis"]),
         "{error:?}"
     );
-    assert!(error.to_string().contains("`a_vector`, `postgis`") && error.hint().is_some());
+    assert!(
+        error.to_string().contains("`a_vector`, `postgis`") && error.advice().hint.contains("install their packages")
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lifeboat_local::{PostgresOptions, PostgresServer};
-use lifeboat_postgres::{ConnectionSettings, PostgresError, Retry, Snapshot, SnapshotOptions};
+use lifeboat_model::Response;
+use lifeboat_postgres::{ConnectionSettings, PostgresError, Snapshot, SnapshotOptions};
 
 use crate::fixture::{hasher, relation};
 
@@ -37,7 +38,7 @@ async fn a_server_that_crashes_while_rows_are_read_is_an_error_worth_another_try
     server.crash().unwrap();
     let error = stream.totals(&hasher()).await.unwrap_err();
     assert!(matches!(error, PostgresError::ServerClosed { .. }), "{error:?}");
-    assert_eq!(error.retry(), Retry::Later);
+    assert_eq!(error.advice().response, Response::Retry);
     assert!(snapshot.close().await.is_err());
     server.restart().unwrap();
     assert_eq!(server.psql("postgres", "SELECT count(*) FROM t").unwrap(), "200000");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lifeboat_model::{RelationKind, SLICE_BLOCKS};
-use lifeboat_postgres::{Disposition, PostgresError, Retry, Snapshot, SnapshotOptions};
+use lifeboat_model::{RelationKind, Response, SLICE_BLOCKS};
+use lifeboat_postgres::{Disposition, PostgresError, Snapshot, SnapshotOptions};
 
 use crate::fixture::{Fixture, copy_all, relation};
 
@@ -70,7 +70,7 @@ async fn a_table_that_stays_locked_is_named_and_worth_another_try_later() {
     let options = SnapshotOptions { lock_attempts: 1, ..SnapshotOptions::default() };
     let error = Snapshot::take(&fixture.settings(), &options).await.unwrap_err();
     assert!(matches!(&error, PostgresError::LockTimeout { relation } if relation == "public.held"), "{error:?}");
-    assert_eq!(error.retry(), Retry::Later);
+    assert_eq!(error.advice().response, Response::Retry);
 }
 
 #[tokio::test]

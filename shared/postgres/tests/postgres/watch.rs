@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use lifeboat_model::SLICE_BLOCKS;
-use lifeboat_postgres::{PostgresError, Retry, Snapshot, SnapshotOptions};
+use lifeboat_model::{Response, SLICE_BLOCKS};
+use lifeboat_postgres::{PostgresError, Snapshot, SnapshotOptions};
 
 use crate::fixture::{Fixture, hasher, relation};
 
@@ -40,7 +40,7 @@ async fn a_migration_that_waits_for_a_table_already_read_gets_it_within_seconds(
     let migration = in_background("ALTER TABLE t ADD COLUMN b text");
     let error = tokio::time::timeout(Duration::from_secs(20), snapshot.guard()).await.unwrap();
     assert!(matches!(&error, PostgresError::GaveWay { relation } if relation == "public.t"), "{error:?}");
-    assert_eq!(error.retry(), Retry::Later);
+    assert_eq!(error.advice().response, Response::Retry);
     assert!(!migration.is_finished() && began.elapsed() >= Duration::from_secs(5), "not at the first moment");
     drop(reader);
     snapshot.close().await.unwrap();

@@ -1,0 +1,133 @@
+//! The server's roles: created without LOGIN, then given what they had on the source.
+
+use lifeboat_model::{Globals, Membership, Role};
+
+use crate::error::Result;
+use crate::restore::refusal::Refusals;
+use crate::restore::statement::{assignment, is_word};
+use crate::restore::target::RestoreTarget;
+use crate::schema::archive;
+use crate::session::identifier::{quote_identifier, quote_literal};
+
+/// Attributes of a role in the order of [`Role::attributes`]; INHERIT is what CREATE ROLE gives.
+const INHERIT: &str = "INHERIT";
+
+impl RestoreTarget {
+    /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
+    /// Attributes and memberships are a separate step; a drill needs only the names. Returns the names it created.
+    ///
+    /// A restoring role without superuser becomes a member of them, and they may create in schema `public`. PostgreSQL lets it
+    /// give an object only to a role that could have created it there. In other schemas this remains a limit.
+    pub async fn restore_roles(&self, roles_sql: &str) -> Result<Vec<String>> {
+        const STEP: &str = "creating roles";
+        const MISSING: &str = "
+            SELECT name FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS wanted (name, position)
+            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = wanted.name) ORDER BY position";
+        // Existing membership does not count: from version 16 on, the creator of a role is a member, but without SET.
+        const TO_JOIN: &str = "
+            SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name), pg_catalog.pg_roles me
+            WHERE me.rolname = CURRENT_USER AND NOT me.rolsuper AND me.rolname <> name";
+        let wanted = archive::role_names(roles_sql);
+        let session = self.connect().await?;
+        let missing: Vec<String> =
+            session.rows(STEP, MISSING, &[&wanted]).await?.iter().map(|row| row.get(0)).collect();
+        for name in &missing {
+            match session.run(STEP, &format!("CREATE ROLE {} NOLOGIN", quote_identifier(name))).await {
+                // Another drill created it first.
+                Err(error) if error.sqlstate() == Some("42710") => {}
+                other => other?,
+            }
+        }
+        for row in session.rows(STEP, TO_JOIN, &[&wanted]).await? {
+            let name = quote_identifier(&row.get::<_, String>(0));
+            // A failed grant matters only if the role owns an object. `pg_restore` then reports it.
+            let _ = session.run(STEP, &format!("GRANT {name} TO CURRENT_USER")).await;
+            let _ = session.run(STEP, &format!("GRANT CREATE ON SCHEMA public TO {name}")).await;
+        }
+        session.close().await;
+        Ok(missing)
+    }
+
+    /// Gives the roles in `created` their attributes, settings and comments, and every membership that one of them is part of.
+    /// Roles that existed before are not changed. Returns one sentence for each refusal.
+    ///
+    /// Passwords are not restored: a role needs a new one before it can log in with it. Idempotent.
+    pub async fn restore_role_attributes(&self, globals: &Globals, created: &[String]) -> Result<Vec<String>> {
+        const STEP: &str = "reading the version";
+        const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+        let session = self.connect().await?;
+        let major: i32 = session.row(STEP, MAJOR, &[]).await?.get(0);
+        let mut refusals = Refusals::default();
+        for role in globals.roles.iter().filter(|role| created.contains(&role.name)) {
+            for (what, sql) in role_statements(role) {
+                refusals.attempt(&session, &format!("role `{}` could not be given {what}", role.name), &sql).await?;
+            }
+        }
+        let concerned = |m: &&Membership| created.contains(&m.role) || created.contains(&m.member);
+        for membership in globals.memberships.iter().filter(concerned) {
+            let what = format!("role `{}` could not be made a member of `{}`", membership.member, membership.role);
+            refusals.attempt(&session, &what, &membership_statement(membership, major)).await?;
+        }
+        session.close().await;
+        Ok(refusals.notes())
+    }
+}
+
+/// The statements that complete a role after CREATE ROLE … NOLOGIN, each with the property's name.
+fn role_statements(role: &Role) -> Vec<(String, String)> {
+    let name = quote_identifier(&role.name);
+    let mut statements: Vec<(String, String)> = Vec::new();
+    for attribute in role.attributes.iter().filter(|attribute| *attribute != INHERIT && is_word(attribute)) {
+        statements.push((attribute.clone(), format!("ALTER ROLE {name} {attribute}")));
+    }
+    if !role.attributes.iter().any(|attribute| attribute == INHERIT) {
+        statements.push(("NOINHERIT".to_owned(), format!("ALTER ROLE {name} NOINHERIT")));
+    }
+    if role.connection_limit != -1 {
+        let sql = format!("ALTER ROLE {name} CONNECTION LIMIT {}", role.connection_limit);
+        statements.push(("its connection limit".to_owned(), sql));
+    }
+    if let Some(until) = &role.valid_until {
+        statements.push(("its end".to_owned(), format!("ALTER ROLE {name} VALID UNTIL {}", quote_literal(until))));
+    }
+    if let Some(comment) = &role.comment {
+        statements.push(("its comment".to_owned(), format!("COMMENT ON ROLE {name} IS {}", quote_literal(comment))));
+    }
+    for setting in &role.settings {
+        let sql = format!("ALTER ROLE {name} SET {}", assignment(setting));
+        statements.push((format!("its setting `{}`", setting.name), sql));
+    }
+    statements
+}
+
+fn membership_statement(membership: &Membership, major: i32) -> String {
+    let (role, member) = (quote_identifier(&membership.role), quote_identifier(&membership.member));
+    let mut options = Vec::new();
+    if membership.admin {
+        options.push("ADMIN OPTION".to_owned());
+    }
+    if major >= 16 {
+        options.extend(membership.inherit.map(|inherit| format!("INHERIT {inherit}")));
+        options.extend(membership.set.map(|set| format!("SET {set}")));
+    }
+    let with = if options.is_empty() { "" } else { " WITH " };
+    format!("GRANT {role} TO {member}{with}{}", options.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_word_becomes_an_attribute_or_a_privilege() {
+        let role = Role {
+            name: "a\"b".to_owned(),
+            attributes: vec!["LOGIN".to_owned(), "LOGIN; DROP TABLE x".to_owned(), INHERIT.to_owned()],
+            connection_limit: -1,
+            valid_until: None,
+            comment: None,
+            settings: Vec::new(),
+        };
+        assert_eq!(role_statements(&role), [("LOGIN".to_owned(), "ALTER ROLE \"a\"\"b\" LOGIN".to_owned())]);
+    }
+}

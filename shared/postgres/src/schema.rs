@@ -1,0 +1,7 @@
+//! The definitions of a database: `pg_dump`'s archive of them, the roles beside it, and the inventory that drills compare.
+
+pub(crate) mod archive;
+pub(crate) mod globals;
+pub(crate) mod inventory;
+mod stderr;
+pub(crate) mod tools;

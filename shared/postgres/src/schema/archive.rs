@@ -1,0 +1,171 @@
+//! The schema archive and the roles: what `pg_dump` and `pg_dumpall` write, made the same for the same schema.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use tokio::fs::OpenOptions;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
+
+use crate::error::{PostgresError, Result};
+use crate::schema::tools::ClientTools;
+use crate::session::LOCK_TIMEOUT;
+use crate::session::identifier::RelationName;
+use crate::session::settings::ConnectionSettings;
+
+/// Where in a custom-format archive its creation time stands: `PGDMP`, three bytes of version, the sizes of an integer and
+/// of an offset, the format, then the compression. Source: `ReadHead()` in pg_backup_archiver.c.
+const MAGIC: &[u8; 5] = b"PGDMP";
+const INTEGER_SIZE_AT: usize = 8;
+const COMPRESSION_AT: usize = 11;
+/// From archive version 1.15 (pg_dump 16) on, compression is one byte instead of an integer.
+const COMPRESSION_IS_A_BYTE_FROM: (u8, u8) = (1, 15);
+/// Second, minute, hour, day, month from 0, year from 1900, daylight saving: 2000-01-01 00:00:00.
+const FIXED_TIME: [u8; 7] = [0, 0, 0, 1, 0, 100, 0];
+/// Enough for the header of any version.
+const HEADER_BYTES: usize = 128;
+
+/// Writes the archive of the definitions in `snapshot` of a database of this encoding to `into`.
+pub(crate) async fn dump_schema(
+    tools: &ClientTools,
+    settings: &ConnectionSettings,
+    snapshot: &str,
+    excluded: &[&RelationName],
+    encoding: &str,
+    into: &Path,
+) -> Result<()> {
+    let environment = settings.libpq_environment(directory_of(into))?;
+    let mut arguments: Vec<OsString> = vec![
+        "--schema-only".into(),
+        "--format=custom".into(),
+        "--compress=0".into(),
+        "--quote-all-identifiers".into(),
+        "--no-password".into(),
+        format!("--lock-wait-timeout={}", LOCK_TIMEOUT.as_millis()).into(),
+        format!("--snapshot={snapshot}").into(),
+    ];
+    if encoding == "SQL_ASCII" {
+        // Its bytes as they are stored: they need not be UTF-8.
+        arguments.push("--encoding=SQL_ASCII".into());
+    }
+    for name in excluded {
+        arguments.push(format!("--exclude-table={}", name.sql()).into());
+    }
+    arguments.push("--file".into());
+    arguments.push(into.into());
+    tools.run("pg_dump", &environment, &arguments).await?;
+    fix_creation_time(into).await
+}
+
+/// An archive carries the time it was made. With a fixed one, an unchanged schema is an unchanged chunk.
+async fn fix_creation_time(archive: &Path) -> Result<()> {
+    let failed = |source| PostgresError::File { path: archive.display().to_string(), source };
+    let mut file = OpenOptions::new().read(true).write(true).open(archive).await.map_err(failed)?;
+    let mut header = [0; HEADER_BYTES];
+    let read = file.read(&mut header).await.map_err(failed)?;
+    let header = header.get_mut(..read).unwrap_or_default();
+    let Some(time) = creation_time(header) else {
+        return Err(PostgresError::UnexpectedAnswer {
+            step: "reading the schema archive".to_owned(),
+            fact: "it does not begin as a custom-format archive does".to_owned(),
+        });
+    };
+    let (start, integer) = time;
+    let fixed: Vec<u8> = FIXED_TIME
+        .iter()
+        .flat_map(|value| {
+            // A sign byte, then the integer, least significant byte first.
+            let mut bytes = vec![0; 1 + integer];
+            if let Some(low) = bytes.get_mut(1) {
+                *low = *value;
+            }
+            bytes
+        })
+        .collect();
+    file.seek(SeekFrom::Start(start as u64)).await.map_err(failed)?;
+    file.write_all(&fixed).await.map_err(failed)?;
+    file.flush().await.map_err(failed)
+}
+
+/// Where the creation time begins, and the size of an integer.
+fn creation_time(header: &[u8]) -> Option<(usize, usize)> {
+    header.strip_prefix(MAGIC)?;
+    let version = (*header.get(5)?, *header.get(6)?);
+    let integer = usize::from(*header.get(INTEGER_SIZE_AT)?);
+    let compression = if version >= COMPRESSION_IS_A_BYTE_FROM { 1 } else { 1 + integer };
+    let start = COMPRESSION_AT + compression;
+    let end = start + FIXED_TIME.len() * (1 + integer);
+    (integer == 4 && end <= header.len()).then_some((start, integer))
+}
+
+/// Writes the roles to `into`.
+pub(crate) async fn dump_roles(tools: &ClientTools, settings: &ConnectionSettings, into: &Path) -> Result<()> {
+    let environment = settings.libpq_environment(directory_of(into))?;
+    let arguments: Vec<OsString> = vec![
+        "--roles-only".into(),
+        "--no-role-passwords".into(),
+        "--quote-all-identifiers".into(),
+        "--no-password".into(),
+        "--database".into(),
+        settings.database().into(),
+        "--file".into(),
+        into.into(),
+    ];
+    tools.run("pg_dumpall", &environment, &arguments).await?;
+    let failed = |source| PostgresError::File { path: into.display().to_string(), source };
+    let sql = tokio::fs::read_to_string(into).await.map_err(failed)?;
+    tokio::fs::write(into, without_restrict(&sql)).await.map_err(failed)
+}
+
+/// Newer minor versions frame a script with `\restrict` and a random word: the same roles would never be the same bytes.
+fn without_restrict(sql: &str) -> String {
+    let is_frame = |line: &str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
+    sql.lines().filter(|line| !is_frame(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The roles that a script of `pg_dumpall` creates, in its order.
+pub(crate) fn role_names(sql: &str) -> Vec<String> {
+    sql.lines().filter_map(|line| unquote(line.strip_prefix("CREATE ROLE ")?.strip_suffix(';')?)).collect()
+}
+
+/// A name as `pg_dumpall` writes it: plain, or in quotes with inner quotes doubled. Anything else is not a name.
+fn unquote(identifier: &str) -> Option<String> {
+    let Some(quoted) = identifier.strip_prefix('"') else {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        return (!identifier.is_empty() && identifier.chars().all(plain)).then(|| identifier.to_owned());
+    };
+    let inner = quoted.strip_suffix('"')?;
+    let name = inner.replace("\"\"", "\0");
+    (!name.contains('"')).then(|| name.replace('\0', "\""))
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_role_names_are_taken_from_a_script() {
+        let sql = "CREATE ROLE app;\nALTER ROLE app WITH LOGIN;\nCREATE ROLE \"We\"\"ird; role\";\n\
+                   CREATE ROLE x; DROP TABLE y;\nCREATE ROLE \"a\" SUPERUSER \"b\";\n";
+        assert_eq!(role_names(sql), ["app", "We\"ird; role"]);
+    }
+
+    #[test]
+    fn the_random_frame_of_a_script_is_taken_off() {
+        assert_eq!(without_restrict("\\restrict Xy\nCREATE ROLE a;\n\\unrestrict Xy\n"), "CREATE ROLE a;\n");
+    }
+
+    #[test]
+    fn the_creation_time_is_found_in_archives_of_both_header_forms() {
+        let mut old = b"PGDMP\x01\x0e\x00\x04\x08\x01".to_vec();
+        old.extend([0; 80]);
+        assert_eq!(creation_time(&old), Some((16, 4)));
+        old[6] = 0x10;
+        assert_eq!(creation_time(&old), Some((12, 4)));
+        assert_eq!(creation_time(b"PGDMP"), None);
+        assert_eq!(creation_time(b"something else entirely"), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! A relation as a snapshot sees it, and what a backup does with it.
+
+use lifeboat_model::{CopyFormat, RelationKind, Slice, slices};
+
+use crate::session::identifier::RelationName;
+
+/// What a backup does with a relation. Each relation has exactly one, so none is missing silently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// Its rows are copied.
+    Copy,
+    /// Its definition is in the schema archive and it has no rows of its own.
+    Definition,
+    /// Its definition is in the schema archive and a restore computes its contents.
+    Rebuilt,
+    /// Its state is in the sequence values.
+    Carried,
+    /// Its rows are not copied, because policy says so. Its definition is in the schema archive where it can be read.
+    RowsLeftOut {
+        /// Why, as policy has it.
+        reason: String,
+        /// Why this role could not read it either, in words.
+        unreadable: Option<String>,
+    },
+    /// It is not part of the backup, by this rule.
+    LeftOut {
+        /// The rule, in words.
+        rule: String,
+    },
+    /// This role cannot read it.
+    Unreadable {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A relation of the catalog in one snapshot.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    /// `pg_class.oid`.
+    pub oid: u32,
+    /// Schema and name.
+    pub name: RelationName,
+    /// Table, view, sequence, ….
+    pub kind: RelationKind,
+    /// `pg_class.relfilenode` as the snapshot sees it; 0 for relations without storage.
+    pub relfilenode: u32,
+    /// Blocks of its main fork when the tables were locked; it may have grown since. 0 unless its rows are copied.
+    pub pages: u32,
+    /// The columns in the order of the COPY: neither dropped nor generated ones. Empty unless its rows are copied.
+    pub columns: Vec<String>,
+    /// Names, numbers and types of the columns, hashed: another value means that rows may read differently.
+    pub columns_hash: String,
+    /// The form of its rows.
+    pub format: CopyFormat,
+    /// How the backup treats it.
+    pub disposition: Disposition,
+    /// Whether its rows can be read by block ranges.
+    pub(crate) has_block_ranges: bool,
+    /// The condition an extension set for the rows of its configuration table that are the user's, as `WHERE …`.
+    pub(crate) extension_filter: Option<String>,
+    /// Whether `pg_dump` cannot read its definition either, so that it has to be excluded.
+    pub(crate) definition_is_unreadable: bool,
+}
+
+impl Relation {
+    /// The slices to read it in: fixed block ranges where its storage has blocks, else one slice for everything.
+    pub fn slices(&self, slice_blocks: u32) -> impl Iterator<Item = Slice> + use<> {
+        slices(if self.has_block_ranges { self.pages } else { 0 }, slice_blocks)
+    }
+
+    /// The query of COPY for one slice.
+    pub(crate) fn copy_query(&self, slice: Slice) -> String {
+        let condition = match (&self.extension_filter, self.has_block_ranges, slice) {
+            (Some(filter), _, _) => filter.clone(),
+            (None, true, Slice { first_block, end_block: Some(end_block) }) => {
+                format!("WHERE ctid >= '({first_block},0)' AND ctid < '({end_block},0)'")
+            }
+            (None, true, Slice { first_block, end_block: None }) if first_block > 0 => {
+                format!("WHERE ctid >= '({first_block},0)'")
+            }
+            _ => String::new(),
+        };
+        copy_to_stdout(&self.name, &self.columns, &condition, self.format)
+    }
+}
+
+/// `COPY (SELECT columns FROM ONLY relation condition) TO STDOUT`.
+pub(crate) fn copy_to_stdout(name: &RelationName, columns: &[String], condition: &str, format: CopyFormat) -> String {
+    let columns = crate::session::identifier::column_list(columns);
+    let format = copy_options(format);
+    format!("COPY (SELECT {columns} FROM ONLY {} {condition}) TO STDOUT {format}", name.sql())
+}
+
+/// The options that name the form, the same for both directions.
+pub(crate) fn copy_options(format: CopyFormat) -> &'static str {
+    match format {
+        CopyFormat::Binary => "(FORMAT binary)",
+        CopyFormat::Text => "(FORMAT text)",
+    }
+}

@@ -93,7 +93,7 @@ fn drop_unknown(value: &mut Value) {
     }
 }
 
-/// Of an alarm on an expression, the metric that the expression is of.
+/// Turns an alarm on an expression into an alarm on the metric that the expression uses.
 fn simplify_alarms(body: &mut Value) {
     let resources = body.get_mut("Resources").and_then(Value::as_object_mut).into_iter().flatten();
     for (_, alarm) in resources.filter(|(_, one)| one.get("Type").and_then(Value::as_str) == Some(ALARM)) {

@@ -1,4 +1,4 @@
-//! What the demo showed, as a table and as JSON.
+//! The results of the demo, as a table and as JSON.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};

@@ -7,19 +7,23 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::header::HOST;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::process_group::ProcessGroup;
+use crate::request;
 use crate::venv::{EMULATOR, Venv};
 
 /// It answers after 0.8 s on a quiet machine; a busy one with two cores may need much longer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Another process may take the free port between finding and binding it. Five times in a row is no accident.
 const START_ATTEMPTS: usize = 5;
-/// Between two looks whether it answers.
+/// One request for the health page. A busy machine answers late, and the next request may find it ready.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Between two requests for the health page.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// A running emulator. Dropping it ends it and every function process it started.
@@ -113,14 +117,11 @@ fn log_path(scratch: &Path) -> PathBuf {
     scratch.join("emulator.log")
 }
 
-/// Whether the health page says 200.
+/// Whether the health page answers 200.
 async fn answers(port: u16) -> bool {
-    let ask = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(b"GET /_ministack/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await?;
-        let mut status = [0_u8; 12];
-        stream.read_exact(&mut status).await?;
-        Ok::<_, std::io::Error>(status.ends_with(b" 200"))
+    let Ok(health) = Request::get("/_ministack/health").header(HOST, "127.0.0.1").body(Empty::new()) else {
+        return false;
     };
-    matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(true)))
+    let answer = timeout(ANSWER_WITHIN, request::send(&format!("127.0.0.1:{port}"), health)).await;
+    matches!(answer, Ok(Ok(answer)) if answer.status().as_u16() == 200)
 }

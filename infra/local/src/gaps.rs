@@ -13,45 +13,45 @@ use serde_json::Value;
 use crate::stack::Stack;
 use crate::template::{Parameters, Resource, Template};
 
-/// A difference from AWS: when a template shows it, and what it is, in a sentence.
+/// A difference from AWS: the templates it applies to, and its description in one or two sentences.
 type Difference = (fn(&Template) -> bool, &'static str);
 
-/// What stays different. A test that leans on one of these proves nothing.
+/// The remaining differences. A test that relies on one of these proves nothing.
 const DIFFERENCES: &[Difference] = &[
     (
         |template| has(template, "AWS::Serverless::LayerVersion"),
-        "The layer is an empty package and is not mounted: functions run the pg_dump and pg_restore of this machine.",
+        "The layer is an empty package and is not mounted. Functions run the pg_dump and pg_restore of this machine.",
     ),
     (
         |template| has(template, "AWS::Serverless::Function"),
-        "Functions are processes of this machine: memory, /tmp size and architecture are not limited, and /tmp is shared.",
+        "Functions are processes on this machine. Their memory, /tmp size and architecture are not limited, and they share /tmp.",
     ),
     (
         |template| template.to_json().contains("<aws.scheduler.scheduled-time>"),
-        "The Scheduler does not fill in <aws.scheduler.scheduled-time>: functions get that text as it is.",
+        "The Scheduler does not replace <aws.scheduler.scheduled-time>. Functions get the placeholder itself.",
     ),
     (
         |template| template.to_json().contains("\"RetryPolicy\""),
-        "An invocation by a schedule or a rule is never repeated when it fails, and reaches no failure queue; an \
-         asynchronous invocation by the Lambda API does both.",
+        "A failed invocation by a schedule or a rule is never repeated and reaches no failure queue. Asynchronous invocations \
+         through the Lambda API do both.",
     ),
     (
         |template| template.to_json().contains("aws:SecureTransport"),
-        "Everything goes over plain HTTP, so the statements that deny it are taken out of the deployed policies. All other \
-         statements, and the functions' roles, are enforced.",
+        "All traffic is plain HTTP, so the statements that deny it are removed from the deployed policies. All other \
+         statements and the functions' roles are enforced.",
     ),
     (
         |template| has(template, "AWS::KMS::Key"),
-        "KMS does not authenticate: a tampered data key, or one opened under the wrong key, opens to other bytes without an \
-         error.",
+        "KMS does not authenticate. A tampered data key decrypts to other bytes without an error, and so does a data key \
+         under the wrong key.",
     ),
     (
         |template| template.to_json().contains(UNKNOWN_CONDITION),
-        "IAM does not know the encryption context of a request to KMS: conditions on it are taken out of the deployed policies.",
+        "IAM does not know the encryption context of a request to KMS. Conditions on it are removed from the deployed policies.",
     ),
     (
         |template| has(template, ALARM),
-        "Alarms and the dashboard of CloudWatch are made, an alarm on an expression as one on its metric, and none is evaluated.",
+        "CloudWatch alarms and the dashboard are created but not evaluated. An alarm on an expression becomes an alarm on its metric.",
     ),
     (
         |template| has(template, "AWS::S3::Bucket"),
@@ -59,17 +59,17 @@ const DIFFERENCES: &[Difference] = &[
     ),
     (
         |template| template.to_json().contains("\"DeletionPolicy\":\"Retain\""),
-        "Nothing is retained: buckets and keys live in memory and go with the emulator.",
+        "Nothing is retained. Buckets and keys live in memory and disappear with the emulator.",
     ),
     (
         |template| has(template, "AWS::SNS::Topic"),
-        "E-mail and SMS are not sent, and signatures of SNS messages are fake.",
+        "E-mails and SMS are not sent, and the signatures of SNS messages are fake.",
     ),
 ];
 
 const ALARM: &str = "AWS::CloudWatch::Alarm";
 
-/// The policies' conditions that the emulator does not know, and takes as never met.
+/// Conditions in policies that the emulator does not know. It treats them as never met.
 const UNKNOWN_CONDITION: &str = "kms:EncryptionContext:";
 
 /// The template as the emulator can deploy it: statements with a condition that it does not know hold without it.
@@ -93,7 +93,7 @@ fn drop_unknown(value: &mut Value) {
     }
 }
 
-/// Of an alarm on an expression, the metric that the expression is of.
+/// Turns an alarm on an expression into an alarm on the metric that the expression uses.
 fn simplify_alarms(body: &mut Value) {
     let resources = body.get_mut("Resources").and_then(Value::as_object_mut).into_iter().flatten();
     for (_, alarm) in resources.filter(|(_, one)| one.get("Type").and_then(Value::as_str) == Some(ALARM)) {
@@ -153,7 +153,10 @@ async fn lock(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> {
         .build();
     s3.put_object_lock_configuration().bucket(bucket).object_lock_configuration(configuration.clone()).send().await?;
     let held = s3.get_object_lock_configuration().bucket(bucket).send().await?;
-    anyhow::ensure!(held.object_lock_configuration() == Some(&configuration), "it is not what was put");
+    anyhow::ensure!(
+        held.object_lock_configuration() == Some(&configuration),
+        "the emulator holds another value than the one that was put"
+    );
     Ok(())
 }
 
@@ -183,7 +186,10 @@ async fn set_lifecycle(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> 
     let put = s3.put_bucket_lifecycle_configuration().bucket(bucket);
     put.lifecycle_configuration(configuration.clone()).send().await?;
     let held = s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await?;
-    anyhow::ensure!(held.rules() == configuration.rules(), "it is not what was put");
+    anyhow::ensure!(
+        held.rules() == configuration.rules(),
+        "the emulator holds another value than the one that was put"
+    );
     Ok(())
 }
 

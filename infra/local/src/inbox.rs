@@ -1,21 +1,24 @@
 //! A subscriber to alerts: an HTTP endpoint of this process that gets what SNS sends to PagerDuty and its like.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sns::Client;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// SNS messages are at most 256 KiB; the envelope's JSON may escape some of that.
 const LONGEST_MESSAGE_BYTES: usize = 1 << 20;
-/// More header lines than any sender has.
-const MOST_HEADERS: usize = 100;
 /// A subscription is confirmed within a second.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(15);
 /// Between two looks into the inbox.
@@ -106,8 +109,8 @@ impl AlertInbox {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Received> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Received> {
+        lock(&self.received)
     }
 }
 
@@ -117,35 +120,33 @@ impl Drop for AlertInbox {
     }
 }
 
-/// Takes one delivery after the other: SNS repeats what is not answered.
+/// Takes one delivery after the other: SNS repeats a delivery that is not answered.
 async fn listen(listener: TcpListener, received: Arc<Mutex<Received>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        // A broken delivery is the sender's to repeat.
-        if let Ok(body) = take_delivery(stream).await {
-            file(&body, &mut received.lock().unwrap_or_else(PoisonError::into_inner));
-        }
+        // The sender repeats a broken delivery.
+        let _ = take_delivery(stream, &received).await;
     }
 }
 
-async fn take_delivery(stream: TcpStream) -> Result<Value> {
-    let mut stream = BufReader::new(stream);
-    let mut length = 0;
-    for _ in 0..MOST_HEADERS {
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        let Some((name, value)) = line.trim_end().split_once(':') else {
-            if line.trim_end().is_empty() { break } else { continue }
-        };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse()?;
-        }
-    }
-    anyhow::ensure!(length <= LONGEST_MESSAGE_BYTES, "a message of {length} bytes");
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await?;
-    stream.shutdown().await?;
-    Ok(serde_json::from_slice(&body)?)
+/// Answers one delivery and closes the connection, because the next sender is waiting. SNS repeats what is answered with 503.
+async fn take_delivery(stream: TcpStream, received: &Mutex<Received>) -> Result<(), hyper::Error> {
+    let answer = service_fn(async |request: Request<Incoming>| {
+        let delivery = read(request).await.map(|body| file(&body, &mut lock(received)));
+        let mut answer = Response::new(Empty::<Bytes>::new());
+        *answer.status_mut() = if delivery.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        Ok::<_, std::convert::Infallible>(answer)
+    });
+    http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), answer).await
+}
+
+async fn read(request: Request<Incoming>) -> Result<Value> {
+    let body = Limited::new(request.into_body(), LONGEST_MESSAGE_BYTES).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("cannot read a message: {error}"))?;
+    Ok(serde_json::from_slice(&body.to_bytes())?)
+}
+
+fn lock(received: &Mutex<Received>) -> MutexGuard<'_, Received> {
+    received.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn file(body: &Value, received: &mut Received) {
@@ -160,5 +161,42 @@ fn file(body: &Value, received: &mut Received) {
             received.alerts.push(ReceivedAlert { subject: text("Subject"), message: text("Message"), attributes });
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn deliver(address: std::net::SocketAddr, body: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("POST / HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn deliveries_are_filed_and_answered_and_a_broken_one_stops_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let received = Arc::new(Mutex::new(Received::default()));
+        let listening = tokio::spawn(listen(listener, Arc::clone(&received)));
+        assert!(deliver(address, "not JSON").await.starts_with("HTTP/1.1 503 "));
+        drop(TcpStream::connect(address).await.unwrap());
+        let confirmation = json!({ "Type": "SubscriptionConfirmation", "Token": "t" }).to_string();
+        assert!(deliver(address, &confirmation).await.starts_with("HTTP/1.1 200 "));
+        let attributes = json!({ "severity": { "Type": "String", "Value": "critical" } });
+        let alert =
+            json!({ "Type": "Notification", "Subject": "s", "Message": "{\"a\":1}", "MessageAttributes": attributes });
+        assert!(deliver(address, &alert.to_string()).await.starts_with("HTTP/1.1 200 "));
+        listening.abort();
+        let received = lock(&received);
+        assert_eq!(received.token.as_deref(), Some("t"));
+        assert_eq!(received.alerts.len(), 1);
+        assert_eq!(received.alerts[0].json(), json!({ "a": 1 }));
+        assert_eq!(received.alerts[0].attributes["severity"], "critical");
     }
 }

@@ -19,6 +19,7 @@ mod lint;
 mod plain_http;
 mod pooler;
 mod process_group;
+mod request;
 mod server;
 mod stack;
 mod stage;

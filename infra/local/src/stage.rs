@@ -1,4 +1,4 @@
-//! The whole scene for the demo and for end to end tests: a source, a scratch server, the local cloud with both stacks.
+//! The stage for the demo and for end-to-end tests: a source, a scratch server, and the local cloud with both stacks.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -31,7 +31,7 @@ pub enum StageSource {
     Url(String),
 }
 
-/// Everything that runs. Dropping it ends all of it.
+/// Everything that runs. Dropping it stops all of it.
 #[derive(Debug)]
 pub struct Stage {
     cloud: Cloud,
@@ -45,25 +45,25 @@ pub struct Stage {
 
 impl Stage {
     /// Starts servers and cloud, fills the source and deploys. `parameters` are the main stack's, over the template's
-    /// defaults; `told` hears what is going on.
-    pub async fn set(source: StageSource, parameters: &[(&str, &str)], told: impl Fn(&str)) -> Result<Self> {
-        told("starting PostgreSQL");
+    /// defaults. `report` gets each step as it begins.
+    pub async fn set(source: StageSource, parameters: &[(&str, &str)], report: impl Fn(&str)) -> Result<Self> {
+        report("starting PostgreSQL");
         let scratch = PostgresServer::start("scratch")?;
         let (source, source_url) = match source {
             StageSource::Url(url) => (None, url),
             StageSource::Sql(sql) => own_source(&sql)?,
             StageSource::Sample => {
-                told("loading the sample clinics");
+                report("loading the sample data of the clinics");
                 own_source(include_str!("../sample/clinic.sql"))?
             }
         };
-        told("building the functions and starting the local cloud");
+        report("building the functions and starting the local cloud");
         let postgres_client_dir = scratch.bin_dir().to_owned();
         let cloud =
             Cloud::start(CloudOptions { functions: Functions::Built, offsite: true, postgres_client_dir }).await?;
         let source_secret = cloud.put_secret(SOURCE_SECRET, &source_url).await?;
         let scratch_secret = cloud.put_secret(SCRATCH_SECRET, &scratch.url("postgres")).await?;
-        told("deploying template.yaml and infra/offsite.yaml");
+        report("deploying template.yaml and infra/offsite.yaml");
         let own = [
             ("DatabaseNames", DATABASE),
             ("DatabaseSecretArns", &source_secret),
@@ -93,7 +93,7 @@ impl Stage {
         &self.deployment
     }
 
-    /// The bus, overheard since the first deployment.
+    /// The events on the bus since the first deployment.
     pub fn tap(&self) -> &EventTap {
         &self.tap
     }

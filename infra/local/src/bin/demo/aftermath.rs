@@ -1,5 +1,5 @@
-//! The end of the demo: something goes wrong and is told once, is put right and is told to be over; what is on record is proved; and
-//! the status page is kept.
+//! The end of the demo: two backups fail, the subscriber gets one alert, the cause is repaired, and the incident is resolved. Then the
+//! ledger is verified and the status page is saved.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,35 +9,35 @@ use lifeboat_local::{AlertInbox, DATABASE, ReceivedAlert, SOURCE_SECRET, Stage, 
 use serde_json::{Value, json};
 
 /// A delivery takes milliseconds.
-const TOLD_WITHIN: Duration = Duration::from_secs(60);
+const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
 
-/// One that is told twice comes soon after.
+/// A second message about the same incident would follow within this time.
 const ANOTHER_WITHIN: Duration = Duration::from_secs(1);
 
-/// Entries of the ledger that are shown.
+/// Number of ledger entries shown.
 const ENTRIES: &str = "12";
 
-/// What was told, what is on record, and where the page is.
+/// The notifications, the ledger, and where the page is.
 #[derive(Debug, Clone)]
 pub struct Aftermath {
-    /// The alert of a backup that failed, as a subscriber got it.
+    /// The alert about the failed backup, as a subscriber got it.
     pub alert: Value,
-    /// The message that it is over.
+    /// The message that the incident is resolved.
     pub resolution: Value,
-    /// The end of the ledger, a line an entry.
+    /// The latest ledger entries, one per line.
     pub ledger: String,
-    /// What `lifeboat ledger verify` said.
+    /// The output of `lifeboat ledger verify`.
     pub proof: String,
     /// The status page.
     pub page: PathBuf,
 }
 
-/// Takes the password away, orders a backup twice, and gives it back.
+/// Breaks the secret with the password, requests two backups, and repairs the secret.
 pub async fn play(stage: &Stage, say: impl Fn(&str)) -> Result<Aftermath> {
     let (cloud, deployment) = (stage.cloud(), stage.deployment());
     let inbox = AlertInbox::open(&cloud.sns().await, &deployment.topic_arn, &["critical"]).await?;
-    let order = json!({"database": DATABASE, "requested_by": "the demo", "reason": "to see what is told"});
-    say("somebody changes the database's password and forgets the secret; two backups fail");
+    let order = json!({"database": DATABASE, "requested_by": "the demo", "reason": "to see the notifications"});
+    say("the secret has a wrong password now; two backups fail");
     let source = stage.environment().get("LIFEBOAT_SOURCE_URL").cloned().context("the stage has no source")?;
     cloud.change_secret(SOURCE_SECRET, "postgres://backup:wrong@127.0.0.1:1/clinic?sslmode=disable").await?;
     for _ in 0..2 {
@@ -45,7 +45,7 @@ pub async fn play(stage: &Stage, say: impl Fn(&str)) -> Result<Aftermath> {
         ensure!(failed.failed, "a backup without a password succeeded: {}", failed.payload);
     }
     let alert = the_one(&inbox, 1, "opened").await?;
-    say("a subscriber was told once; the secret is put right and a backup taken");
+    say("the subscriber got one alert; repairing the secret and taking a backup");
     cloud.change_secret(SOURCE_SECRET, &source).await?;
     let taken = cloud.invoke(&deployment.backup, &order).await?;
     ensure!(!taken.failed, "the backup failed: {}", taken.payload);
@@ -62,14 +62,14 @@ pub async fn play(stage: &Stage, say: impl Fn(&str)) -> Result<Aftermath> {
     Ok(Aftermath { alert, resolution, ledger, proof, page })
 }
 
-/// The newest of `count` alerts, which must be all there are, also after a moment.
+/// The newest of exactly `count` alerts. No further alert may arrive within a moment.
 async fn the_one(inbox: &AlertInbox, count: usize, state: &str) -> Result<Value> {
-    inbox.wait_for(count, TOLD_WITHIN).await?;
+    inbox.wait_for(count, DELIVERED_WITHIN).await?;
     tokio::time::sleep(ANOTHER_WITHIN).await;
     let alerts = inbox.alerts();
     ensure!(alerts.last().is_some_and(|last| last.attributes.get("state").is_some_and(|is| is == state)), "{alerts:?}");
-    ensure!(alerts.len() == count, "{} alerts came instead of {count}: {alerts:?}", alerts.len());
-    alerts.last().map(ReceivedAlert::json).context("no alert came")
+    ensure!(alerts.len() == count, "{} alerts arrived instead of {count}: {alerts:?}", alerts.len());
+    alerts.last().map(ReceivedAlert::json).context("no alert arrived")
 }
 
 fn said(stage: &Stage, arguments: &[&str]) -> Result<String> {

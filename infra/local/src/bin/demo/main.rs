@@ -1,5 +1,5 @@
-//! `cargo demo`: the main job on the local cloud, from a schedule's tick to a proof, on a sample database or on your own; then what is told
-//! when it goes wrong.
+//! `cargo demo`: the main job on the local cloud, on a sample database or on your own. A schedule fires, a database is backed up,
+//! verified, restored and compared. Then a backup fails, and a subscriber is notified.
 
 mod aftermath;
 mod options;

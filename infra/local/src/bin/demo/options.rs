@@ -1,4 +1,4 @@
-//! What the demo can be asked for.
+//! The options of the demo.
 
 use clap::Parser;
 
@@ -10,7 +10,7 @@ pub struct Options {
     #[arg(long, value_name = "URL")]
     pub source: Option<String>,
 
-    /// Restore into this empty database, too, and leave it there.
+    /// Also restore into this empty database, and leave the restored data there.
     #[arg(long, value_name = "URL")]
     pub into: Option<String>,
 
@@ -18,7 +18,7 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
 
-    /// Leave everything running afterwards, and say how to look around. Ctrl-C ends it.
+    /// Leave everything running afterwards, and print how to look around. Ctrl-C stops it.
     #[arg(long)]
     pub keep: bool,
 }

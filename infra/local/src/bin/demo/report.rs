@@ -1,18 +1,18 @@
-//! What the demo showed, as a table and as JSON.
+//! The results of the demo, as a table and as JSON.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use crate::aftermath::Aftermath;
 
-/// One way from tick to proof: the details of its three events.
+/// One round from the schedule to the proof: the details of its three events.
 #[derive(Debug, Clone)]
 pub struct Round {
-    /// Of `Backup Completed`.
+    /// The detail of `Backup Completed`.
     pub backup: Value,
-    /// Of `Verification Completed`.
+    /// The detail of `Verification Completed`.
     pub verification: Value,
-    /// Of `Restore Test Completed`.
+    /// The detail of `Restore Test Completed`.
     pub drill: Value,
 }
 
@@ -57,7 +57,7 @@ impl Report {
         Self { first, second, restored_into, after, equal }
     }
 
-    /// Of the second backup, which is the one that reuses; the first one is under `first`.
+    /// The second round, whose backup reuses chunks; the first round is under `first`.
     pub fn to_json(&self) -> Value {
         let of = |round: &Round| {
             json!({
@@ -112,20 +112,21 @@ impl Report {
         lines.extend(self.after_lines());
         lines.join("\n")
     }
-    /// What was told, what is on record, and where to look.
+
+    /// The notifications, the end of the ledger, and where the page is.
     fn after_lines(&self) -> Vec<String> {
         let Aftermath { alert, resolution, ledger, proof, page } = &self.after;
         let text =
             |message: &Value, name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         vec![
-            "\nA subscriber was told once of two failures, and once that it is over:".to_owned(),
+            "\nTwo backups failed. The subscriber got one alert, and one message when it was resolved:".to_owned(),
             format!("  [{}] {}: {}", text(alert, "severity"), text(alert, "incident"), text(alert, "what")),
             format!("    hint: {}", text(alert, "hint")),
             format!("  [{}] {}", text(resolution, "state"), text(resolution, "incident")),
-            "\nThe end of the ledger:".to_owned(),
+            "\nThe latest entries of the ledger:".to_owned(),
             ledger.clone(),
             proof.clone(),
-            format!("\nThe status page is in {}", page.display()),
+            format!("\nThe status page was saved to {}", page.display()),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! The demo as a story: a tick, a backup, its verification, its restore; a little change, and all of it once more; and what follows.
+//! The demo as a story: a schedule fires, and its backup is verified and restored. The data changes, and it all runs again.
 
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,26 @@ use crate::aftermath;
 use crate::options::Options;
 use crate::report::{Report, Round};
 
-/// A schedule fires somewhere within its minute; then the function starts.
+/// A schedule fires at some point within its minute. Then the function starts.
 const TICK_WITHIN: Duration = Duration::from_secs(120);
-/// The first tick: an `at()` that is past fires at the emulator's next look, within ten seconds.
+/// The first schedule: the emulator fires an `at()` in the past within ten seconds.
 const AT_ONCE: &str = "at(2026-01-01T00:00:00)";
-/// Between the rounds, so that no further tick mixes with what is watched.
+/// The schedule between the rounds, so that it does not fire again while a round is watched.
 const CALM: &str = "rate(1 day)";
 /// The longest that a function may run.
 const STEP_WITHIN: Duration = Duration::from_secs(900);
 
-/// Plays the whole story; returns the stage, still set, and what it showed.
+/// Plays the whole story. Returns the stage, which still runs, and the report.
 pub async fn tell(options: &Options) -> Result<(Stage, Report)> {
     let watch = Watch::new();
     let source = options.source.clone().map_or(StageSource::Sample, StageSource::Url);
     let mut stage = Stage::set(source, &[("DrillAfterVerification", "true")], |text| watch.say(text)).await?;
     for gap in &stage.deployment().gaps {
-        watch.say(&format!("  unlike AWS: {gap}"));
+        watch.say(&format!("  differs from AWS: {gap}"));
     }
     let first = round(&mut stage, &watch, AT_ONCE).await?;
     if let Some(server) = stage.source() {
-        watch.say("a morning passes at the clinics");
+        watch.say("changing some rows, as a morning at the clinics would");
         server.psql(DATABASE, include_str!("../../../sample/change.sql"))?;
     }
     let second = round(&mut stage, &watch, "rate(1 minute)").await?;
@@ -47,33 +47,33 @@ pub async fn tell(options: &Options) -> Result<(Stage, Report)> {
     Ok((stage, report))
 }
 
-/// From a tick to a proof, following the events that lead from one function to the next.
+/// One round from the schedule to the proof. It follows the events that lead from one function to the next.
 async fn round(stage: &mut Stage, watch: &Watch, schedule: &str) -> Result<Round> {
-    watch.say(&format!("setting BackupSchedule to {schedule} and waiting for it to fire"));
+    watch.say(&format!("set BackupSchedule to {schedule}; waiting for it to fire"));
     stage.change(&[("BackupSchedule", schedule)]).await?;
     let overheard = |event: &TappedEvent| watch.say(&format!("  {}", event.kind));
     let requested = stage.tap().wait_for("Backup Requested", TICK_WITHIN, overheard).await?;
     if requested.detail.get("trigger").and_then(Value::as_str) != Some("schedule") {
-        bail!("the backup was requested by something else than the schedule: {}", requested.detail);
+        bail!("the schedule did not request the backup: {}", requested.detail);
     }
-    watch.say("the schedule asked for a backup");
+    watch.say("the schedule requested a backup");
     stage.change(&[("BackupSchedule", CALM)]).await?;
     let backup = stage.tap().wait_for("Backup Completed", STEP_WITHIN, overheard).await?.detail;
     let backup_id = backup.get("backup_id").and_then(Value::as_str).context("a backup without an id")?.to_owned();
-    watch.say(&format!("backup {backup_id} is complete; verifying what it stored"));
+    watch.say(&format!("backup {backup_id} is complete; verifying its stored objects"));
     let verification = stage.tap().wait_for("Verification Completed", STEP_WITHIN, overheard).await?.detail;
-    watch.say("every stored byte was read again on both sites; restoring");
+    watch.say("every stored byte was read again on both sites; restoring the backup");
     let drill = stage.tap().wait_for("Restore Test Completed", STEP_WITHIN, overheard).await?.detail;
     for (what, detail) in [("verification", &verification), ("drill", &drill)] {
         if detail.get("backup_id").and_then(Value::as_str) != Some(&backup_id) {
-            bail!("the {what} was of another backup: {detail}");
+            bail!("the {what} belongs to another backup: {detail}");
         }
     }
-    watch.say("restored, compared, equal");
+    watch.say("the restored database is equal to the backup");
     Ok(Round { backup, verification, drill })
 }
 
-/// Restores a backup with the command line tool into the user's empty database. Whether every proof held.
+/// Restores a backup into the user's empty database with the command line tool. True if every proof held.
 fn restore_into(stage: &Stage, backup_id: &str, url: &str) -> Result<bool> {
     let run = stage.lifeboat_with(&[("LIFEBOAT_INTO_URL", url)], &["drill", "--json", "--backup", backup_id])?;
     let report: Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
@@ -82,17 +82,17 @@ fn restore_into(stage: &Stage, backup_id: &str, url: &str) -> Result<bool> {
     Ok(run.status.success() && report.get("equal") == Some(&Value::Bool(true)))
 }
 
-/// Says how to look around on a stage that is left set.
+/// Prints how to look around on a stage that still runs.
 pub fn show_around(stage: &Stage) {
-    eprintln!("\nEverything is still running. Look around with:\n");
+    eprintln!("\nThe local cloud is still running. To look around, run:\n");
     let users_own = |name: &str| name == "LIFEBOAT_SOURCE_URL" && stage.source().is_none();
     for (name, value) in stage.environment().into_iter().filter(|(name, _)| !users_own(name)) {
         eprintln!("  export {name}='{value}'");
     }
-    eprintln!("  cargo run --quiet --package lifeboat-cli -- backups\n\nCtrl-C ends it.");
+    eprintln!("  cargo run --quiet --package lifeboat-cli -- backups\n\nPress Ctrl-C to stop it.");
 }
 
-/// One line of progress on a terminal, plain lines elsewhere.
+/// A line of progress on a terminal, plain lines elsewhere.
 struct Watch {
     bar: ProgressBar,
     began: Instant,

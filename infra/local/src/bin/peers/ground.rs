@@ -30,17 +30,17 @@ pub struct Ground {
 
 impl Ground {
     /// Builds the functions as they ship, starts everything and fills the database.
-    pub async fn prepare(options: &Options, told: impl Fn(&str)) -> Result<Self> {
-        told("building the functions as they ship (release profile)");
+    pub async fn prepare(options: &Options, report: impl Fn(&str)) -> Result<Self> {
+        report("building the functions as they ship (release profile)");
         let functions = build()?;
         let folder = tempfile::Builder::new().prefix("lifeboat-peers-").tempdir()?;
-        told("starting PostgreSQL, a fast S3 and the emulator (for KMS and Secrets Manager)");
+        report("starting PostgreSQL, a fast S3 and the emulator (for KMS and Secrets Manager)");
         let settings = [("shared_buffers", "512MB"), ("max_wal_size", "16GB"), ("autovacuum", "off")];
         let server = settings.iter().fold(PostgresOptions::named("peers"), |all, (name, value)| all.with(name, value));
         let server = PostgresServer::start(server)?;
         let s3 = FastS3::start(&folder.path().join("s3"))?;
         let emulator = Emulator::start().await?;
-        told(&format!("filling a database of about {} GB", options.gb));
+        report(&format!("filling a database of about {} GB", options.gb));
         server.psql("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
         let sql = include_str!("../../../sample/peers.sql");
         server.psql(DATABASE, &format!("\\set scale {}\n{sql}", options.gb))?;

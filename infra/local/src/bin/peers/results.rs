@@ -9,7 +9,7 @@ use crate::contenders::{NAMES, Outcome};
 use crate::ground::Ground;
 use crate::options::Options;
 
-/// How many times as fast the one is to be as the other.
+/// How many times as fast the first should be as the second.
 const GOALS: [(&str, &str, f64); 6] = [
     ("lifeboat backup", "pg_dump -Fd -j2 -Z1", 1.8),
     ("lifeboat backup", "limit", 0.6),
@@ -83,7 +83,7 @@ impl Results {
         page
     }
 
-    /// Of each round, how many times as fast `ours` was; the median of that.
+    /// How many times as fast `ours` was as `theirs`: the median over the rounds.
     fn ratio(&self, ours: &str, theirs: &str) -> Option<f64> {
         let (ours, theirs) = (self.outcomes.get(ours)?, self.outcomes.get(theirs)?);
         Some(median(ours.iter().zip(theirs).map(|(ours, theirs)| theirs.cost.wall / ours.cost.wall).collect()))

@@ -5,6 +5,7 @@
 //! does differently. Development only: nothing that runs in AWS may use this crate, and it must not know what a backup is.
 
 mod cloud;
+mod data_template;
 mod debian;
 mod emulator;
 mod event_tap;

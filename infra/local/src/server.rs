@@ -12,11 +12,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::data_template::DataTemplate;
 use crate::debian;
 
 /// The role that every server begins with, and its password. The server listens on 127.0.0.1 alone and holds no real data.
 const SUPERUSER: &str = "postgres";
 const PASSWORD: &str = "lifeboat-local";
+/// How `initdb` is called, but for the password's file and the data directory.
+const INITDB: [&str; 6] = [
+    "--no-sync",
+    "--no-instructions",
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+    "--auth=scram-sha-256",
+    "--username=postgres",
+];
 
 /// Directories of servers are named with this and the process id of their owner, so that those of killed owners are found.
 const DIRECTORY_PREFIX: &str = "lifeboat-postgres-";
@@ -190,16 +200,10 @@ impl PostgresServer {
     }
 
     fn initialize(&self) -> Result<()> {
-        let password_file = self.directory.path().join("password");
-        std::fs::write(&password_file, PASSWORD)?;
-        let mut initdb = self.as_account(&self.bin_dir.join("initdb"), None);
-        initdb.args(["--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"]);
-        initdb.args(["--auth=scram-sha-256", "--username", SUPERUSER]);
-        initdb.arg("--pwfile").arg(&password_file).arg("--pgdata").arg(self.data_dir());
-        let output = initdb.output().context("initdb did not start")?;
-        if !output.status.success() {
-            bail!("initdb: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
+        let program = self.bin_dir.join("initdb");
+        let uid = self.account.map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid);
+        let template = DataTemplate::of(&program, &INITDB, uid)?;
+        template.copy_to(&self.data_dir(), || self.initdb(&program))?;
         if self.options.tls {
             self.issue_certificate()?;
         }
@@ -219,6 +223,18 @@ impl PostgresServer {
         // Included from `postgresql.conf`, whose last mention of a setting wins.
         let file = self.data_dir().join("postgresql.auto.conf");
         std::fs::write(&file, configuration).context("cannot write the configuration")
+    }
+
+    fn initdb(&self, program: &Path) -> Result<()> {
+        let password_file = self.directory.path().join("password");
+        std::fs::write(&password_file, PASSWORD)?;
+        let mut initdb = self.as_account(program, None);
+        initdb.args(INITDB).arg("--pwfile").arg(&password_file).arg("--pgdata").arg(self.data_dir());
+        let output = initdb.output().context("initdb did not start")?;
+        if !output.status.success() {
+            bail!("initdb: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
     }
 
     /// A CA of one day, and a certificate of it for 127.0.0.1; `localhost` is left out so that a wrong name can be tested.

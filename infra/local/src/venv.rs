@@ -67,7 +67,7 @@ impl Venv {
         fs::write(&list, lock)?;
         let venv = Self { folder };
         run(Command::new(venv.program("python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+            .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-compile"])
             .args(["--require-hashes", "--requirement"])
             .arg(&list))
         .with_context(|| format!("cannot install the Python packages of `{name}`"))?;

@@ -153,7 +153,7 @@ impl EngineError {
             Self::Postgres(error) => {
                 error.hint().unwrap_or("see the function's log for the step that failed").to_owned()
             }
-            Self::Vault(error) => error.hint().trim_end_matches('.').to_owned(),
+            Self::Vault(error) => error.advice().hint.into_owned(),
             Self::Unreadable { .. } => {
                 "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS".to_owned()
             }

@@ -1,4 +1,5 @@
-//! What the clients of all services share, and those of S3 and KMS, with every time limit set: by default the SDK waits for a silent server for ever.
+//! The configuration of all clients, and the clients of S3 and KMS. Every time limit is set: by default the SDK waits for a silent server
+//! without end.
 
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub fn s3_client(shared: &SdkConfig, region: &str, endpoint: Option<&str>, meter
         .timeout_config(timeouts(0))
         .retry_config(retries())
         .interceptor(CountStore(meter.clone()))
-        // Whoever reads here compares the SHA-256 itself, and a damaged object must be called damaged, not unreadable.
+        // The readers compare the SHA-256 themselves, and a damaged object must be called damaged, not unreadable.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = endpoint {
         // Local clouds have no wildcard DNS for buckets.

@@ -1,4 +1,4 @@
-//! Why a service did not give what was asked of it. Stores, keys and the outbox have errors of their ports.
+//! Why a service did not answer as asked. Stores, keys and the outbox have the errors of their ports.
 
 /// A question to Systems Manager, Secrets Manager or STS that has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -7,19 +7,19 @@ pub enum AwsError {
     #[error(transparent)]
     Service(Box<dyn std::error::Error + Send + Sync>),
     /// The service answered, and left out what was asked for.
-    #[error("the answer holds no {0}")]
+    #[error("the answer has no {0}")]
     Absent(&'static str),
     /// A secret that is not text.
-    #[error("it is binary")]
+    #[error("the secret is binary")]
     Binary,
     /// No answer in time.
     #[error("no answer within {seconds} s")]
     TimedOut {
-        /// How long was waited.
+        /// The time limit.
         seconds: u64,
     },
     /// A listing that does not end.
-    #[error("its history has more than {limit} pages")]
+    #[error("the history of the parameter has more than {limit} pages")]
     TooManyPages {
         /// Pages that are read at most.
         limit: usize,

@@ -1,10 +1,10 @@
-//! Who AWS says we are.
+//! The identity of this process in AWS.
 
 use aws_config::SdkConfig;
 
 use crate::error::AwsError;
 
-/// The ARN under which AWS knows whoever runs this process.
+/// The ARN of the caller that runs this process.
 ///
 /// # Errors
 /// [`AwsError`] when AWS does not say.

@@ -12,10 +12,10 @@ use aws_sdk_kms::types::{DataKeySpec, MacAlgorithmSpec};
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::MacKey;
 
-/// What a message calls a data key that KMS encrypted.
+/// The provider of a data key that KMS encrypted, as messages name it.
 const PROVIDER: &str = "aws-kms";
 
-/// What is stored names a key as KMS does.
+/// Messages name a key by its ARN.
 const ANOTHER_NAME: &str = "it is configured by another name than its full ARN";
 
 /// One site's key and the client of its region.
@@ -162,7 +162,7 @@ impl KmsKey {
         let answer = self
             .client
             .decrypt()
-            // Naming the key keeps a ciphertext of some other key from being opened in its place.
+            // With the key named, KMS refuses a ciphertext of another key.
             .key_id(&self.arn)
             .ciphertext_blob(Blob::new(key.ciphertext.as_slice()))
             .set_encryption_context(pairs(context))

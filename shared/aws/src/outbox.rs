@@ -11,8 +11,8 @@ use lifeboat_model::{Alert, Channel, Event};
 use lifeboat_notify::{Message, Outbox, SignalError};
 use serde_json::json;
 
-/// Events to one bus, alerts to one topic, and those for chat to another one: AWS chat subscribes like any HTTPS endpoint, and wants a
-/// form of its own. A bus or topic that is not configured takes nothing.
+/// Events to one bus, alerts to one topic, and those for chat to another one: AWS chat subscribes like any HTTPS endpoint, and wants
+/// its own form. Without a bus or topic, nothing is sent there.
 pub struct AwsOutbox {
     events: aws_sdk_eventbridge::Client,
     bus: Option<String>,
@@ -97,7 +97,7 @@ impl Outbox for AwsOutbox {
     }
 }
 
-/// What subscriptions filter by.
+/// The attributes that subscriptions filter by.
 fn attributes(alert: &Alert) -> Result<Vec<(String, MessageAttributeValue)>, BuildError> {
     let channels: Vec<&str> = alert.channels.iter().map(|channel| channel.as_str()).collect();
     let incident = alert.incident.as_ref().map(ToString::to_string);

@@ -127,7 +127,7 @@ fn documents(mut history: Vec<ParameterHistory>) -> Vec<PolicyDocument> {
     documents
 }
 
-/// A description is a person's words that nobody has looked at yet.
+/// A description is a person's words, and not checked yet.
 fn recordable_reason(said: &str) -> Option<String> {
     match recordable("reason", said, LONGEST_REASON) {
         _ if said.is_empty() => None,

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Backoff, Sha256};
 use lifeboat_vault::{
-    BodySink, CopySource, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, Protection, PutCondition, ReadObject,
+    BodySink, CopySource, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject,
     StoreError, Version, copy_through,
 };
 use tokio::sync::OnceCell;
@@ -42,7 +42,7 @@ const READ_ATTEMPTS: u32 = 3;
 /// Pauses between them.
 const READ_BACKOFF: Backoff = Backoff { first: Duration::from_millis(400), longest: Duration::from_secs(1) };
 
-/// What S3 calls bytes that arrived otherwise than their checksum says.
+/// The codes of S3 for bytes that do not match their checksum.
 const DIGEST_CODES: [&str; 4] =
     ["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"];
 
@@ -175,7 +175,7 @@ impl S3Store {
         sink: &mut dyn BodySink,
     ) -> Result<u64, StoreError> {
         let mut size_bytes = 0_u64;
-        // Of the store alone: a sink may have to ask the key service.
+        // Counts the store alone: a sink may have to ask the key service.
         let mut waited = Duration::ZERO;
         loop {
             // A body that trickles is never silent: the whole of it has a limit, too.
@@ -257,7 +257,7 @@ impl ObjectStore for S3Store {
         }))
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<KeyPage, StoreError> {
         let answer = self
             .client
             .list_objects_v2()
@@ -270,7 +270,7 @@ impl ObjectStore for S3Store {
             .map_err(|error| translate(prefix, error))?;
         let more = answer.is_truncated().unwrap_or(false);
         let keys = answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect();
-        Ok(Page { keys, more })
+        Ok(KeyPage { keys, more })
     }
 
     async fn copy_from(
@@ -370,7 +370,7 @@ fn decode_sha256(base64: &str) -> Option<Sha256> {
     BASE64.decode(base64).ok()?.try_into().ok().map(Sha256)
 }
 
-/// What S3 said, without the layers that the SDK wraps around it: people read this in an alert.
+/// The answer of S3 without the layers of the SDK: people read it in an alert.
 #[derive(Debug, thiserror::Error)]
 #[error("S3 answered {status} {said}")]
 struct Answer {
@@ -387,7 +387,7 @@ impl Answer {
     }
 }
 
-/// What a failed request means. The SDK has retried whatever is worth it by now.
+/// The meaning of a failed request. The SDK has already retried it where that can help.
 fn translate<E>(key: &str, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

@@ -9,17 +9,19 @@ use std::time::Instant;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::config::Credentials;
 use lifeboat_aws::{KmsDataKeys, KmsKey, KmsMacKey, S3Store, kms_client, s3_client};
-use lifeboat_bench::conformance;
 use lifeboat_local::Emulator;
 use lifeboat_model::Meter;
 use lifeboat_model::Site;
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 use lifeboat_vault::{
-    LedgerFilter, Listed, MacKey, MacKeys, NewObject, ObjectState, ObjectStore, PutCondition, Repository, Sites,
-    StoreError, VaultError,
+    Journal, LedgerFilter, Listed, MacKey, MacKeys, NewObject, ObjectState, ObjectStore, PutCondition, Repository,
+    Sites, StoreError, VaultError,
 };
 
-use lifeboat_bench::{assert_restores, back_up, backup_id, database, now};
+use lifeboat_bench::{
+    PLACEMENTS, assert_each_change_counts_once, assert_numbers_have_no_gap, assert_restores, back_up, backup_id,
+    conformance, database, now,
+};
 
 const REGIONS: [&str; 2] = ["eu-central-1", "eu-west-1"];
 
@@ -187,7 +189,7 @@ async fn a_backup_on_s3_and_kms_is_reused_healed_and_restored_from_the_other_reg
     let alone = Repository::open(offsite, Arc::new(KmsDataKeys::new(cloud.offsite.key(), None))).await.unwrap();
     assert_restores(&alone, &backup_id(2), Site::Offsite).await;
     let refused = both_configured.begin_writing(now()).await.err().unwrap();
-    assert!(refused.hint().contains("enable the key"), "{refused:?}");
+    assert!(refused.advice().hint.contains("enable the key"), "{refused:?}");
     assert_eq!(alone.manifests(&database(), Site::Offsite).await.unwrap().len(), 3);
 }
 
@@ -221,6 +223,29 @@ async fn a_thousand_entries_by_eight_writers_at_once_are_one_unbroken_chain_on_s
     let entries = ledger.entries(&LedgerFilter::default(), usize::MAX).await.unwrap();
     let actors: BTreeSet<String> = entries.into_iter().map(|entry| entry.actor).collect();
     assert_eq!(actors.len(), 1000, "each act is on record once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_writers_at_once_lose_no_change_of_a_register_on_s3() {
+    for placement in PLACEMENTS {
+        let cloud = Cloud::start().await;
+        assert_each_change_counts_once(|| cloud.sites(), placement, 5).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_writers_at_once_number_a_journal_without_a_gap_on_s3_and_either_region_tells_it() {
+    let cloud = Cloud::start().await;
+    let numbers = assert_numbers_have_no_gap(|| cloud.sites(), "run-1", 4).await;
+    for (site, region) in [(Site::Primary, &cloud.primary), (Site::Offsite, &cloud.offsite)] {
+        let store: Arc<dyn ObjectStore> = Arc::new(region.store());
+        let alone = match site {
+            Site::Primary => Sites::new(Some(store), None),
+            Site::Offsite => Sites::new(None, Some(store)),
+        };
+        let journal = Journal::open(&alone, "run-1").await.unwrap();
+        assert_eq!(journal.entries().iter().map(|entry| entry.number).collect::<Vec<_>>(), numbers, "{site}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

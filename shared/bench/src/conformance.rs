@@ -109,7 +109,7 @@ impl Suite<'_> {
     }
 
     async fn a_sink_gets_every_byte_in_order(&self) -> Result<(), Breach> {
-        let rule = "a sink is told how many bytes begin, and gets all of them in order";
+        let rule = "a sink learns how many bytes begin, and gets all of them in order";
         for (name, len) in [("sink-empty", 0), ("sink-short", 3), ("sink-long", LONG_BODY_BYTES)] {
             let (key, body) = (self.key(name), (0..len).map(|i| (i % 251) as u8).collect::<Vec<u8>>());
             done(rule, self.create(&key, body.clone()).await)?;
@@ -175,7 +175,7 @@ impl Suite<'_> {
     }
 
     async fn absence_is_told_apart(&self) -> Result<(), Breach> {
-        let rule = "a missing object is told apart from a failure";
+        let rule = "a missing object is distinguished from a failure";
         let key = self.key("missing");
         let head = done(rule, self.store.head(&key).await)?;
         check(rule, head.is_none(), &head)?;

@@ -8,7 +8,7 @@ use lifeboat_model::Sha256;
 use tokio::sync::Semaphore;
 
 use lifeboat_vault::{
-    BodySink, Cause, CopySource, Measured, NewObject, ObjectHead, ObjectStore, Page, Protection, PutCondition,
+    BodySink, Cause, CopySource, KeyPage, Measured, NewObject, ObjectHead, ObjectStore, Protection, PutCondition,
     ReadObject, StoreError, Summed, Version,
 };
 
@@ -33,7 +33,7 @@ pub enum Moment {
     After,
 }
 
-/// How a store says no.
+/// How a store refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     Denied,
@@ -101,7 +101,11 @@ pub enum Fault {
     Reject(Refusal),
     /// The request takes effect, and the answer is lost.
     FailAfterWrite,
-    /// The request waits at the gate, before it takes effect; for ever if nobody opens it.
+    /// The write takes effect, its answer is lost, and it is made again under the same condition, as a client library does.
+    RepeatedWrite,
+    /// Another writer was faster: the condition of the write does not hold.
+    LostRace,
+    /// The request waits at the gate, before it takes effect; without end if nobody opens it.
     Hold(Gate),
     /// The request takes this much longer.
     Slow(Duration),
@@ -150,7 +154,7 @@ impl Rule {
     }
 }
 
-/// What shall go wrong, shared by all the stores of one imagined process.
+/// The faults of all stores of one imagined process.
 #[derive(Clone, Default)]
 pub struct Script {
     state: Arc<Mutex<State>>,
@@ -249,13 +253,14 @@ pub struct FaultyStore<S> {
     script: Script,
 }
 
-/// What remains to be done to the answer of a request that was let through.
+/// The treatment of the answer of a request that was let through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Answer,
     Spoil,
     BreakOff,
     LoseAnswer,
+    Repeat,
 }
 
 impl<S: ObjectStore> FaultyStore<S> {
@@ -277,7 +282,7 @@ impl<S: ObjectStore> FaultyStore<S> {
                 self.inner.read(key, limit_bytes, &mut FirstHalf { sink, left: 0 }).await?;
                 self.inner.read(key, limit_bytes, sink).await
             }
-            After::Answer | After::LoseAnswer => self.inner.read(key, limit_bytes, sink).await,
+            After::Answer | After::LoseAnswer | After::Repeat => self.inner.read(key, limit_bytes, sink).await,
         }
     }
 
@@ -287,6 +292,8 @@ impl<S: ObjectStore> FaultyStore<S> {
             Course::DieBefore => Err(killed(key)),
             Course::DieAfter | Course::Meet(Fault::FailAfterWrite) => Ok(After::LoseAnswer),
             Course::Meet(Fault::Reject(refusal)) => Err(refusal.error(key)),
+            Course::Meet(Fault::RepeatedWrite) => Ok(After::Repeat),
+            Course::Meet(Fault::LostRace) => Err(StoreError::VersionChanged { key: key.to_owned() }),
             Course::Meet(Fault::WrongBytes) => Ok(After::Spoil),
             Course::Meet(Fault::BrokenOff) => Ok(After::BreakOff),
             Course::Meet(Fault::Slow(delay)) => {
@@ -308,7 +315,7 @@ fn killed(key: &str) -> StoreError {
 fn lost<T>(after: After, key: &str, answer: Result<T, StoreError>) -> Result<T, StoreError> {
     match after {
         After::LoseAnswer => answer.and_then(|_| Err(Refusal::Unavailable.error(key))),
-        After::Answer | After::Spoil | After::BreakOff => answer,
+        After::Answer | After::Spoil | After::BreakOff | After::Repeat => answer,
     }
 }
 
@@ -368,8 +375,11 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
     async fn put(&self, key: &str, object: NewObject, condition: PutCondition) -> Result<Version, StoreError> {
         let after = self.before(Operation::Put, key).await?;
         if after == After::Spoil {
-            // The store compares what arrived with the checksum it was told.
+            // The store compares the bytes that arrived with the checksum of the request.
             return Err(StoreError::Corrupt { key: key.to_owned(), expected: object.sha256, actual: None });
+        }
+        if after == After::Repeat {
+            self.inner.put(key, object.clone(), condition.clone()).await?;
         }
         lost(after, key, self.inner.put(key, object, condition).await)
     }
@@ -384,7 +394,7 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
         lost(after, key, self.inner.head(key).await)
     }
 
-    async fn list(&self, prefix: &str, after_key: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(&self, prefix: &str, after_key: Option<&str>) -> Result<KeyPage, StoreError> {
         let after = self.before(Operation::List, prefix).await?;
         lost(after, prefix, self.inner.list(prefix, after_key).await)
     }

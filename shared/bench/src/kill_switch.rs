@@ -38,7 +38,7 @@ pub struct KillPoint {
     pub moment: KillMoment,
 }
 
-/// What becomes of a request that was let through.
+/// The course of a request that was let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Course {
     Answered,
@@ -64,7 +64,7 @@ struct State {
 }
 
 impl KillSwitch {
-    /// Kills at `point`, or never: nothing of it passes a port any more, and whoever runs it ends it.
+    /// Kills at `point`, or never. After that, no request passes a port, and the test ends the task.
     pub fn new(point: Option<KillPoint>) -> Self {
         Self::with(point, || ())
     }

@@ -1,4 +1,4 @@
-//! The bench: what tests put in the place of the services, and the suites that say what a service must do.
+//! The bench: test doubles of the services, and the suites of rules that a service must keep.
 //!
 //! This crate owns the test doubles of every port (a store in memory, scripted faults, keys, an outbox that keeps), the switch that kills
 //! a process at any of its requests, and the conformance suite of [`ObjectStore`](lifeboat_vault::ObjectStore). It is for development: a
@@ -16,6 +16,7 @@ mod mortal;
 mod outbox;
 mod postgres_wire;
 mod small_backup;
+mod writers;
 
 pub use conformance::{Breach, conformance};
 pub use faulty::{Fault, FaultyStore, Gate, Moment, Operation, Refusal, Rule, Script};
@@ -28,4 +29,8 @@ pub use postgres_wire::PostgresWire;
 pub use small_backup::{
     Bench, TTL, act, assert_restores, back_up, backup_id, database, entry, everything, mac_key, mac_keys, manifest,
     noise, now, plaintexts, raw_keys,
+};
+pub use writers::{
+    PLACEMENTS, Placement, TALLY_KEY, TALLY_LIMIT_BYTES, Tally, WRITERS, add_name, assert_each_change_counts_once,
+    assert_numbers_have_no_gap, tally,
 };

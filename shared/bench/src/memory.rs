@@ -9,7 +9,7 @@ use bytes::Bytes;
 use lifeboat_model::Sha256;
 
 use lifeboat_vault::{
-    BodySink, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page, PutCondition, ReadObject, StoreError, Version,
+    BodySink, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, PutCondition, ReadObject, StoreError, Version,
     sha256,
 };
 
@@ -156,7 +156,7 @@ impl ObjectStore for MemoryStore {
         }))
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<KeyPage, StoreError> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -169,7 +169,7 @@ impl ObjectStore for MemoryStore {
             .take_while(|key| key.starts_with(prefix));
         let keys: Vec<String> = found.by_ref().take(PAGE_KEYS).cloned().collect();
         let more = found.next().is_some();
-        Ok(Page { keys, more })
+        Ok(KeyPage { keys, more })
     }
 
     fn describe(&self) -> String {

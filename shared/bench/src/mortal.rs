@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::MemoryStore;
+use crate::memory::MemoryStore;
 use async_trait::async_trait;
 use lifeboat_model::{Sha256, Site};
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::{
-    BodySink, CopySource, MacKey, MacKeys, NewObject, ObjectHead, ObjectStore, Page, PutCondition, ReadObject,
+    BodySink, CopySource, KeyPage, MacKey, MacKeys, NewObject, ObjectHead, ObjectStore, PutCondition, ReadObject,
     StoreError, Version,
 };
 
@@ -44,7 +44,7 @@ impl ObjectStore for MortalStore {
         asked!(self.switch, Port::S3, self.store.head(key))
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<KeyPage, StoreError> {
         asked!(self.switch, Port::S3, self.store.list(prefix, after))
     }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::kill_switch::{Course, KillSwitch, Port};
 
-/// The code in the place of a version that asks to cancel a statement of another connection.
+/// The code, instead of a version, that asks to cancel a statement of another connection.
 const CANCEL_REQUEST: u32 = 80_877_102;
 /// The version of the protocol that clients up to 17 speak: 3.0.
 const PROTOCOL: u32 = 196_608;
@@ -43,7 +43,7 @@ impl PostgresWire {
         Self { port, listening }
     }
 
-    /// The port to connect to in the place of the server's.
+    /// The port to connect to instead of the server's.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -104,7 +104,7 @@ async fn requests(
     asked.push(switch.request(Port::Postgres).await);
     server.write_all(&startup).await?;
 
-    // What the server shall see only together with the message that asks for an answer.
+    // Messages that the server sees only together with the one that asks for an answer.
     let mut batch = Vec::new();
     let mut copy_has_ended = false;
     loop {

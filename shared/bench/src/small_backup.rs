@@ -13,7 +13,9 @@ use lifeboat_vault::{
     Listed, MacKey, MacKeys, ObjectStore, Repository, Scratch, Sites, VaultError, WriteOptions, Writer,
 };
 
-use crate::{FaultyStore, HmacKey, MemoryStore, Script};
+use crate::faulty::{FaultyStore, Script};
+use crate::keys::HmacKey;
+use crate::memory::MemoryStore;
 
 /// How long the leases of tests last.
 pub const TTL: SignedDuration = SignedDuration::from_mins(15);

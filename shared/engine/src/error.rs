@@ -159,7 +159,7 @@ impl EngineError {
     pub fn hint(&self) -> String {
         match self {
             Self::Postgres(error) => error.advice().hint.into_owned(),
-            Self::Vault(error) => error.hint().trim_end_matches('.').to_owned(),
+            Self::Vault(error) => error.advice().hint.into_owned(),
             Self::Unreadable { .. } => {
                 "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS".to_owned()
             }

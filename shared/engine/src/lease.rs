@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_vault::{HeldLease, Leases, Repository, Retry};
+use lifeboat_model::Response;
+use lifeboat_vault::{HeldLease, Leases, Repository};
 
 use crate::error::EngineError;
 
@@ -42,7 +43,7 @@ async fn keep(leases: &Leases, held: &mut HeldLease) -> EngineError {
         tokio::time::sleep(RENEW_EVERY).await;
         match leases.renew(held, TIME_TO_LIVE, Timestamp::now()).await {
             Ok(()) => {}
-            Err(error) if error.retry() == Retry::Soon && held.lease().is_held(Timestamp::now()) => {
+            Err(error) if error.advice().response == Response::Retry && held.lease().is_held(Timestamp::now()) => {
                 tracing::warn!(%error, "the lease could not be renewed; trying again");
             }
             Err(error) => return error.into(),

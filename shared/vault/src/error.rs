@@ -1,35 +1,35 @@
 //! Why the repository could not do what was asked.
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, EpochNumber, Site};
+use lifeboat_model::{Advice, BackupId, EpochNumber, Response, Site};
 use lifeboat_seal::{DataKeyError, SealError};
 
-use crate::ledger::LedgerFault;
-use crate::store_error::{Retry, StoreError};
+use crate::ledger::fault::LedgerFault;
+use crate::store::error::StoreError;
 
-/// Names the site and the key wherever there are such.
+/// Names the site and the key where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The store of one site refused or failed.
     #[error("the {site} site failed")]
     Store { site: Site, source: StoreError },
-    /// Something was asked of a site that is not configured.
+    /// The site is not configured.
     #[error("the {site} site is not configured")]
     NoSite { site: Site },
     /// No site holds a `repository.json`.
-    #[error("there is no repository here")]
+    #[error("no site holds a repository")]
     NoRepository,
     /// The two sites belong to different repositories.
-    #[error("the sites hold two repositories: `{primary}` and, off-site, `{offsite}`")]
+    #[error("the sites hold different repositories: `{primary}` on the primary, `{offsite}` on the off-site")]
     TwoRepositories { primary: String, offsite: String },
     /// A document is of a format that this version does not know.
-    #[error("`{key}` on the {site} site has format `{found}`, the newest known here is `{known}`")]
+    #[error("`{key}` on the {site} site has format `{found}`; this version reads formats up to `{known}`")]
     NewerFormat { site: Site, key: String, found: u32, known: u32 },
-    /// A document's own checksum does not match it, or it is not in the one form it is written in.
+    /// A document fails its own checksum, or is not in the one form in which it is written.
     #[error("`{key}` on the {site} site is damaged: {reason}")]
     Damaged { site: Site, key: String, reason: &'static str },
-    /// A document is not the JSON it should be.
-    #[error("`{key}` on the {site} site is not the document it should be")]
+    /// A document is not the expected JSON.
+    #[error("`{key}` on the {site} site is not a valid document")]
     Document {
         site: Site,
         key: String,
@@ -44,19 +44,19 @@ pub enum VaultError {
         source: serde_json::Error,
     },
     /// A manifest is damaged, or was written by somebody without the chunk key.
-    #[error("manifest `{key}` on the {site} site is not the one that was written: its signature does not hold")]
+    #[error("manifest `{key}` on the {site} site has an invalid signature")]
     ManifestForged { site: Site, key: String },
-    /// One site's `repository.json` has another entry for an epoch than the other's: one of them was altered.
-    #[error("the sites do not agree on epoch `{epoch}`")]
+    /// The sites' `repository.json` differ in an epoch: one of them was altered.
+    #[error("the sites disagree about epoch `{epoch}`")]
     Disputed { epoch: EpochNumber },
-    /// No signing key could be made of a chunk key.
-    #[error("no signing key could be derived from a chunk key")]
+    /// A chunk key gives no signing key.
+    #[error("a signing key could not be derived from the chunk key")]
     SigningKey,
     /// A backup's documents name another backup, epoch or length than they should.
     #[error("backup `{backup_id}` cannot be published: {reason}")]
     Incomplete { backup_id: BackupId, reason: &'static str },
-    /// A name in a key is not one.
-    #[error("`{key}` is not a key for {purpose}")]
+    /// A name that no key may have.
+    #[error("`{key}` is not a valid name for {purpose}")]
     BadKey { key: String, purpose: &'static str },
     /// The repository has no epoch of this number.
     #[error("the repository has no epoch `{epoch}`")]
@@ -70,44 +70,60 @@ pub enum VaultError {
     /// A message could not be sealed.
     #[error("a message could not be sealed")]
     Seal { source: SealError },
-    /// No data key could be had for this run.
-    #[error("no data key could be made for this run")]
+    /// The key service gave no data key for this run.
+    #[error("a data key could not be created for this run")]
     DataKey { source: DataKeyError },
     /// Compression failed.
     #[error("compression failed: {reason}")]
     Compress { reason: String },
-    /// No key made a MAC for a ledger entry, or could be asked about that of the entry before it.
+    /// No key made a MAC for a ledger entry, or confirmed that of the entry before it.
     #[error("no key vouches for the ledger entry: {reason}")]
     NotVouched { reason: String },
-    /// The decoder of a chunk got no memory.
-    #[error("there is no memory to unpack a chunk")]
+    /// There is no memory for the decoder of a chunk.
+    #[error("not enough memory to unpack a chunk")]
     NoMemory,
     /// An object does not hold what the list says: another length, another content, not decompressible.
-    #[error("chunk `{key}` on the {site} site does not hold what is listed: {reason}")]
+    #[error("`{key}` on the {site} site does not match the chunk list: {reason}")]
     WrongContent { site: Site, key: String, reason: &'static str },
-    /// More than one chunk may hold.
+    /// A chunk is longer than the limit.
     #[error("a chunk of `{raw_bytes}` bytes is longer than the limit of `{limit_bytes}`")]
     ChunkTooLong { raw_bytes: u64, limit_bytes: u64 },
     /// A named limit was reached.
     #[error("more than {limit} {what}")]
     TooMany { what: &'static str, limit: usize },
-    /// Somebody else has the lease.
+    /// Another run holds the lease.
     #[error("lease `{name}` is held by `{holder}` until {expires_at}")]
     LeaseHeld { name: String, holder: String, expires_at: Timestamp },
-    /// The lease was ours and no longer is.
+    /// Another run took the lease.
     #[error("lease `{name}` is no longer held by `{holder}`")]
     LeaseLost { name: String, holder: String },
-    /// A compare-and-swap lost every one of its tries.
-    #[error("`{key}` is being changed by others: gave up after {attempts} attempts")]
+    /// A compare-and-swap lost every attempt.
+    #[error("other writers keep changing `{key}`: gave up after {attempts} attempts")]
     Contended { key: String, attempts: u32 },
-    /// The audit trail is not one chain.
+    /// The ledger is not one chain.
     #[error("the ledger is broken at `{key}`: {reason}")]
     LedgerBroken { key: String, reason: LedgerFault },
     /// No site has a sound copy of an object.
     #[error("`{key}` on the {site} site cannot be healed: {reason}")]
     NotHealed { site: Site, key: String, reason: &'static str },
+    /// A journal has the same step with another payload.
+    #[error("`{step}` `{what}` is already recorded in `{key}` with another content")]
+    AlreadyRecorded { key: String, step: String, what: String },
+    /// Two processes went on with one run, each on another site.
+    #[error("the sites have different entries in `{key}`")]
+    JournalForked { key: String },
+    /// An entry of a journal carries something else than is asked for.
+    #[error("the journal entry `{entry}` carries something else than expected")]
+    Payload {
+        entry: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A document is longer than its limit.
+    #[error("`{key}` would have `{size_bytes}` bytes, the limit is `{limit_bytes}`")]
+    TooLong { key: String, size_bytes: u64, limit_bytes: u64 },
     /// The operating system gave no randomness.
-    #[error("no randomness from the operating system")]
+    #[error("the operating system gave no random bytes")]
     Randomness,
 }
 
@@ -116,79 +132,118 @@ impl VaultError {
         move |source| Self::Store { site, source }
     }
 
-    /// Whether one site does not serve, whatever is in it.
+    /// Whether the site `wanted` does not serve.
     pub(crate) fn is_outage_of(&self, wanted: Site) -> bool {
         matches!(self, Self::Store { site, source } if *site == wanted && source.is_outage())
     }
 
     /// What to do about it.
-    pub fn retry(&self) -> Retry {
+    pub fn advice(&self) -> Advice {
         match self {
-            Self::Store { source, .. } => source.retry(),
-            Self::Open { source, .. } | Self::Seal { source } if source.is_retryable() => Retry::Soon,
-            Self::Open { source, .. } if source.is_bad_message() => Retry::Page,
-            Self::DataKey { source } if source.is_retryable() => Retry::Soon,
-            Self::Contended { .. } => Retry::Soon,
+            Self::Store { source, .. } => source.advice(),
+            Self::Open { source, .. } | Self::Seal { source } => advice_on_seal(source),
+            Self::DataKey { source } => advice_on_data_key(source),
+            _ => Advice { response: self.response(), hint: self.hint().into() },
+        }
+    }
+
+    fn response(&self) -> Response {
+        match self {
+            Self::Contended { .. } => Response::Retry,
             Self::ManifestForged { .. }
             | Self::Disputed { .. }
             | Self::LedgerBroken { .. }
             | Self::WrongContent { .. }
             | Self::Foreign { .. }
             | Self::Damaged { .. }
+            | Self::JournalForked { .. }
             | Self::NotHealed { .. }
-            | Self::TwoRepositories { .. } => Retry::Page,
-            _ => Retry::No,
+            | Self::TwoRepositories { .. } => Response::Page,
+            _ => Response::Fail,
         }
     }
 
-    /// One sentence on what a person can do.
-    pub fn hint(&self) -> &'static str {
+    fn hint(&self) -> &'static str {
         match self {
-            Self::Store { source, .. } => source.hint(),
-            Self::Open { source, .. } | Self::Seal { source } => source.hint(),
-            Self::DataKey { source } => source.hint(),
-            Self::NoSite { .. } => "Set the bucket, region and key of this site, or choose the other site.",
-            Self::NoRepository => "Check the bucket; a first backup makes the repository.",
+            Self::NoSite { .. } => "set the bucket, region and key of this site, or choose the other site",
+            Self::NoRepository => "check the bucket's name; the first backup creates the repository",
             Self::TwoRepositories { .. } => {
-                "One of the buckets belongs to another installation; correct the settings before anything is written."
+                "one of the buckets belongs to another installation: correct the settings before the next run"
             }
-            Self::NewerFormat { .. } => "This repository was written by a newer version; update this one.",
+            Self::NewerFormat { .. } => "a newer version of Lifeboat wrote this repository: update this one",
             Self::Damaged { .. } | Self::Document { .. } | Self::WrongContent { .. } => {
-                "Run a verification, which heals it from the other site, or read from the other site."
+                "run `lifeboat verify`, which heals it from the other site, or read from the other site"
             }
             Self::ManifestForged { .. } => {
-                "It is damaged, or somebody with access to the bucket changed it: run a verification, which heals it from the \
-                 other site, and look at the access log."
+                "the manifest is damaged, or somebody with access to the bucket changed it: run `lifeboat verify`, which heals it \
+                 from the other site, and check the bucket's access log"
             }
             Self::Disputed { .. } => {
-                "Somebody with access to one bucket changed `repository.json` there: compare both with their older versions and \
-                 put the right one back."
+                "somebody with access to one bucket changed `repository.json` there: compare both with their older versions and \
+                 restore the right one"
             }
             Self::Foreign { .. } => {
-                "Somebody with access to the bucket changed it: look at the access log and read from the other site."
+                "somebody with access to the bucket changed it: check the bucket's access log and read from the other site"
             }
-            Self::Incomplete { .. } => "Run the backup again; it reuses every chunk already stored.",
-            Self::BadKey { .. } => "Names are made of a-z, 0-9, `-`, `_` and `.`, with `/` between folders.",
-            Self::UnknownEpoch { .. } => "`repository.json` is older than the backup: take the other site's.",
-            Self::Encode { .. } | Self::Compress { .. } | Self::SigningKey => {
-                "This is a fault of the program; report it with this message."
+            Self::Incomplete { .. } => "run the backup again; it reuses every chunk that is already stored",
+            Self::BadKey { .. } => "use names of a-z, 0-9, `-`, `_` and `.`, with `/` between folders",
+            Self::UnknownEpoch { .. } => {
+                "`repository.json` is older than the backup: restore its newer version from the other site"
             }
             Self::NotVouched { .. } => {
-                "Set, enable and let this role use the HMAC keys of the sites; one that answers suffices."
+                "set and enable the HMAC keys of the sites, and allow this role to use them; one key that answers is enough"
             }
-            Self::NoMemory => "Give the function more memory, or fewer sessions.",
+            Self::NoMemory => "give the function more memory, or fewer sessions",
             Self::ChunkTooLong { .. } => {
-                "A single row is longer than PostgreSQL itself can copy; leave the table out by policy."
+                "a single row is longer than PostgreSQL itself can copy: exclude the table in the policy's `backup.leave_out`"
             }
-            Self::TooMany { .. } => "A safety limit was reached; report what the repository holds.",
-            Self::LeaseHeld { .. } => "Another run is at work; wait for it, or for its lease to end by itself.",
-            Self::LeaseLost { .. } => "This run took longer than its lease; another one goes on. Nothing is damaged.",
-            Self::Contended { .. } => "Several runs write at once; run again.",
+            Self::TooMany { .. } | Self::TooLong { .. } => {
+                "a safety limit was reached: report this message and what the repository holds"
+            }
+            Self::LeaseHeld { .. } => "another run is at work: wait until it ends, or until its lease expires",
+            Self::LeaseLost { .. } => {
+                "this run took longer than its lease, and another run continues: nothing is damaged, nothing is to be done"
+            }
+            Self::Contended { .. } => "several runs write at the same time: run again",
             Self::LedgerBroken { reason, .. } => reason.hint(),
             Self::NotHealed { .. } => {
-                "No site has a sound copy: take a new backup now, and look for an older version of the object in the bucket."
+                "no site has a sound copy: take a new backup now, and look for an older version of the object in the bucket"
             }
-            Self::Randomness => "The machine's source of randomness failed; run again.",
+            Self::AlreadyRecorded { .. } => "the run has already taken this step with another result: start a new run",
+            Self::JournalForked { .. } => {
+                "two processes continued this run while a site was unreachable: stop both, check the target, and start a new run"
+            }
+            Self::Payload { .. } => {
+                "another version of Lifeboat began this run: continue it with that version, or start a new run"
+            }
+            Self::Randomness => "the machine's source of randomness failed: run again",
+            Self::Encode { .. }
+            | Self::Compress { .. }
+            | Self::SigningKey
+            | Self::Store { .. }
+            | Self::Open { .. }
+            | Self::Seal { .. }
+            | Self::DataKey { .. } => "this is a defect in Lifeboat: please report it with this message",
         }
     }
+}
+
+pub(crate) fn advice_on_seal(error: &SealError) -> Advice {
+    let response = match error {
+        error if error.is_retryable() => Response::Retry,
+        error if error.is_bad_message() => Response::Page,
+        _ => Response::Fail,
+    };
+    Advice { response, hint: plain(error.hint()).into() }
+}
+
+pub(crate) fn advice_on_data_key(error: &DataKeyError) -> Advice {
+    let response = if error.is_retryable() { Response::Retry } else { Response::Fail };
+    Advice { response, hint: plain(error.hint()).into() }
+}
+
+/// A sentence as hints are written: lower case, without its full stop.
+fn plain(sentence: &str) -> String {
+    let mut rest = sentence.trim_end_matches('.').chars();
+    rest.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(rest).collect()
 }

@@ -47,7 +47,7 @@ pub(crate) fn backup_of_manifest_key(prefix: &str, key: &str) -> Option<BackupId
     (name == MANIFEST_NAME).then(|| backup_id.parse().ok()).flatten()
 }
 
-/// What the doctor writes, once and for ever the same: a bucket under Object Lock keeps every other object for months.
+/// The probe of the doctor. Its bytes never change: a bucket under Object Lock keeps every version for months.
 pub(crate) const PROBE_KEY: &str = "state/doctor.json";
 
 /// `leases/<name>.json`.
@@ -69,6 +69,22 @@ pub(crate) fn number_of_ledger_key(key: &str) -> Option<u64> {
 /// `state/policy.json`.
 pub(crate) fn state_key(name: &str) -> String {
     format!("state/{name}.json")
+}
+
+/// `runs/<run id>/`: all checkpoints of a run.
+pub(crate) fn journal_prefix(run: &str) -> String {
+    format!("runs/{run}/")
+}
+
+/// `runs/<run id>/0003.json`.
+pub(crate) fn journal_key(run: &str, number: u32) -> String {
+    format!("{}{number:04}.json", journal_prefix(run))
+}
+
+/// The number of the journal entry that has this key.
+pub(crate) fn number_of_journal_key(run: &str, key: &str) -> Option<u32> {
+    let number = key.strip_prefix(&journal_prefix(run))?.strip_suffix(".json")?.parse().ok()?;
+    (journal_key(run, number) == key).then_some(number)
 }
 
 /// Where incidents are.
@@ -111,6 +127,17 @@ mod tests {
             ["ledger/42.json", "ledger/+00000000042.json", "ledger/000000000042", "ledger/2026/000000000042.json"]
         {
             assert_eq!(number_of_ledger_key(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_journal_has_one_spelling_of_its_number() {
+        assert_eq!(journal_key("r-1", 3), "runs/r-1/0003.json");
+        assert_eq!(number_of_journal_key("r-1", "runs/r-1/0003.json"), Some(3));
+        for key in
+            ["runs/r-1/3.json", "runs/r-1/+003.json", "runs/r-1/0003", "runs/r-2/0003.json", "runs/r-1/a/0003.json"]
+        {
+            assert_eq!(number_of_journal_key("r-1", key), None, "{key}");
         }
     }
 

@@ -1,36 +1,36 @@
-//! The audit trail: a chain of entries that never forks, whoever writes at the same time.
+//! The ledger: a chain of entries that never forks, although several runs write at the same time.
 //!
 //! An entry's key is its number. It is created only if absent, on the primary first: two writers cannot give one number to two
 //! entries, and there is nothing else to keep in step. Each entry names the hash of the one before and has a MAC of each site's
-//! key over all of that, and nothing is appended behind an entry that no key vouches for: who may write to the bucket and not
-//! ask the keys can neither alter an entry nor make the chain anew behind it. Each backup names the newest entry there was, so
-//! that the end of the trail cannot be cut off unnoticed either.
+//! key over all of that. Nothing is appended to an entry that no key vouches for. So somebody who may write to the bucket, but not use
+//! the keys, can neither alter an entry nor rebuild the chain after it. Each backup names the newest entry at its time, so that cutting
+//! off the end of the ledger is noticed as well.
 
-mod fault;
+pub(crate) mod fault;
+pub(crate) mod mac_keys;
 mod stored;
-mod walk;
+pub(crate) mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Site};
+use lifeboat_model::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Response, Site};
 
-pub use self::fault::LedgerFault;
-pub use self::walk::{Anchor, ChainReport, Walk, WalkEnd};
-
-use self::stored::{Stored, seal_entry};
-use crate::checksum::sha256;
-use crate::contention::LOST_RACE;
-use crate::document::Place;
 use crate::error::VaultError;
 use crate::layout::{LEDGER_PREFIX, ledger_key, number_of_ledger_key};
-use crate::mac::{MacKeys, Vouching};
-use crate::repository::{Repository, random};
-use crate::sites::{Mirrored, SiteStore, Sites};
-use crate::store::{NewObject, PAGE_KEYS, Page, PutCondition};
-use crate::store_error::{Retry, StoreError};
+use crate::ledger::fault::LedgerFault;
+use crate::ledger::mac_keys::{MacKeys, Vouching};
+use crate::ledger::stored::{Stored, seal_entry};
+use crate::repository::Repository;
+use crate::repository::document::Place;
+use crate::repository::randomness::random;
+use crate::store::checksum::sha256;
+use crate::store::contention::LOST_RACE;
+use crate::store::error::StoreError;
+use crate::store::port::{KeyPage, NewObject, PAGE_KEYS, PutCondition};
+use crate::store::sites::{Mirrored, SiteStore, Sites};
 
 /// Longest entry that is read, in bytes: more than the longest that is written.
 const ENTRY_LIMIT_BYTES: u64 = 256 * 1024;
@@ -44,7 +44,7 @@ const DETAILS: usize = 24;
 /// Times that an append is tried when others append too. Each round one of them succeeds.
 const APPEND_ATTEMPTS: u32 = 48;
 
-/// Looks for the newest entry, each of which halves or doubles a distance, or goes on by a page.
+/// Listings in a search for the newest entry. Each one halves or doubles a distance, or continues by a page.
 const LOOKS_LIMIT: usize = 200;
 
 /// Entries read at the same time: enough to hide the store's latency.
@@ -142,7 +142,7 @@ impl Ledger {
             let there = self.newest_offsite(number).await?;
             if there.is_some_and(|there| there > number) {
                 self.require_here(primary, number.saturating_add(1)).await?;
-                // Somebody else was faster.
+                // Another writer was faster.
                 continue;
             }
             let entry = next_entry(&act, newest.as_ref(), &append_id, now);
@@ -156,7 +156,7 @@ impl Ledger {
                     return self.mirrored(Stored::decode(place, &self.repository_id, &bytes)?, there).await;
                 }
                 Err(StoreError::AlreadyExists { .. }) => {}
-                Err(source) if source.retry() == Retry::Soon => tried = Some(entry.number),
+                Err(source) if source.advice().response == Response::Retry => tried = Some(entry.number),
                 Err(source) => return Err(primary.error(source)),
             }
             tokio::time::sleep(LOST_RACE.pause(attempt + 1)).await;
@@ -272,7 +272,7 @@ impl Ledger {
     async fn newest_offsite(&self, newest: u64) -> Result<Option<u64>, VaultError> {
         let offsite = match (newest, self.sites.get(Site::Offsite)) {
             (_, Err(_)) => return Ok(None),
-            // The first entry of all is not written without an answer: a trail may go on there that began long ago.
+            // The very first entry needs an answer: the off-site may hold a ledger that began long ago.
             (0, Ok(offsite)) => offsite,
             (_, Ok(_)) => match self.sites.offsite() {
                 Some(offsite) => offsite,
@@ -315,7 +315,7 @@ impl Ledger {
     async fn mirrored(&self, stored: Stored, there: Option<u64>) -> Result<LedgerEntry, VaultError> {
         let number = stored.entry.number;
         self.seen.store(number, Ordering::Relaxed);
-        // A trace outside the buckets: whoever cuts the trail short would have to alter the log as well.
+        // A trace outside the buckets: somebody who cuts off the ledger would have to alter the log as well.
         tracing::info!(number, sha256 = %stored.sha256, "put on record");
         let Some(there) = there else { return Ok(stored.entry) };
         for missing in (there.saturating_add(1)..=number).take(CATCH_UP) {
@@ -386,8 +386,8 @@ impl Ledger {
     }
 }
 
-/// The number of a page's last key. A key that is none of an entry is not passed over: it may be what an entry was renamed to.
-fn last_number(page: &Page) -> Result<Option<u64>, VaultError> {
+/// The number of a page's last key. A key that no entry has is an error: an entry may have been renamed to it.
+fn last_number(page: &KeyPage) -> Result<Option<u64>, VaultError> {
     let Some(key) = page.keys.last() else { return Ok(None) };
     let number = number_of_ledger_key(key);
     let broken = || VaultError::LedgerBroken { key: key.clone(), reason: LedgerFault::StrayKey };

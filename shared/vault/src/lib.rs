@@ -1,64 +1,49 @@
 //! The repository: everything that Lifeboat keeps, on one or two sites.
 //!
 //! This crate owns the stored layout (`docs/format/repository.md`), the port [`ObjectStore`] to one bucket, and what is built on
-//! it: chunks, chunk lists, manifests, leases, the ledger, inspection and healing. It must never know PostgreSQL, nor what
-//! the bytes of a chunk mean.
+//! it: chunks, chunk lists, manifests, the ledger, inspection and healing, registers and journals. It must never know PostgreSQL, or the
+//! meaning of a chunk's bytes.
 //!
-//! Every write is create-only or a compare-and-swap, nothing can be deleted through it, and a manifest is written last:
-//! a run that is killed anywhere leaves no backup that is not whole, and chunks that the next run reuses. Manifests are signed:
-//! what one site alone vouches for is never written over the other site's.
+//! Every write is create-only or a compare-and-swap, nothing can be deleted through it, and a manifest is written last.
+//! A run that is killed anywhere leaves no incomplete backup, and the next run reuses its chunks. Manifests are signed, and no site is
+//! healed on the word of the other one alone.
 
 mod backups;
-mod behind;
-mod checksum;
-mod checkup;
-mod chunk_list;
-mod chunk_mark;
-mod contention;
-mod document;
+mod chunks;
 mod error;
-mod heal;
-mod heavy;
-mod incidents;
+mod journal;
 mod layout;
-mod lease;
 mod ledger;
-mod mac;
-mod message;
-mod published;
-mod reader;
+mod operations;
+mod register;
 mod repository;
-mod scratch;
-mod signature;
-mod sites;
-mod states;
 mod store;
-mod store_error;
-mod stored_chunks;
-mod suspects;
-mod unpack;
-mod writer;
 
-pub use checksum::{Sha256Sum, sha256};
-pub use checkup::{answers, check_keys, check_mac_keys, check_site};
-pub use chunk_list::{ChunkEntries, ChunkListWriter, PART_ENTRIES};
+pub use chunks::chunk_list::{ChunkEntries, ChunkListWriter, PART_ENTRIES};
+pub use chunks::reader::{CHUNK_LIMIT_BYTES, Reader};
+pub use chunks::scratch::Scratch;
+pub use chunks::stored_chunks::StoredChunks;
+pub use chunks::suspects::Suspects;
+pub use chunks::writer::{KNOWN_CHUNKS_LIMIT, WriteOptions, Writer};
 pub use error::VaultError;
-pub use heal::{Listed, ObjectState};
-pub use incidents::Incidents;
+pub use journal::{JOURNAL_ENTRIES_LIMIT, JOURNAL_ENTRY_LIMIT_BYTES, Journal, JournalEntry};
 pub use layout::{chunk_key, chunk_list_key, manifest_key};
-pub use lease::{HeldLease, Leases};
-pub use ledger::{Anchor, ChainReport, Ledger, LedgerFault, LedgerFilter, Walk, WalkEnd};
-pub use mac::{MacKey, MacKeys};
-pub use reader::{CHUNK_LIMIT_BYTES, Reader};
+pub use ledger::fault::LedgerFault;
+pub use ledger::mac_keys::{MacKey, MacKeys};
+pub use ledger::walk::{Anchor, ChainReport, Walk, WalkEnd};
+pub use ledger::{Ledger, LedgerFilter};
+pub use operations::checkup::{answers, check_keys, check_mac_keys, check_site};
+pub use operations::incidents::Incidents;
+pub use operations::leases::{HeldLease, Leases};
+pub use operations::states::{State, States};
+pub use register::{Changed, Reading, Register};
+pub use repository::inspection::ObjectState;
+pub use repository::listed::Listed;
 pub use repository::{EPOCH_AGE, Repository};
-pub use scratch::Scratch;
-pub use sites::{SiteStore, Sites};
-pub use states::{State, States};
-pub use store::{
-    BodySink, CopySource, DOCUMENT_LIMIT_BYTES, Fetched, Measured, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Page,
-    Protection, PutCondition, ReadObject, Summed, Version, copy_through,
+pub use store::checksum::{Sha256Sum, sha256};
+pub use store::error::{Cause, StoreError};
+pub use store::port::{
+    BodySink, CopySource, DOCUMENT_LIMIT_BYTES, Fetched, KeyPage, Measured, NewObject, ObjectHead, ObjectStore,
+    PAGE_KEYS, Protection, PutCondition, ReadObject, Summed, Version, copy_through,
 };
-pub use store_error::{Cause, Retry, StoreError};
-pub use stored_chunks::StoredChunks;
-pub use suspects::Suspects;
-pub use writer::{KNOWN_CHUNKS_LIMIT, WriteOptions, Writer};
+pub use store::sites::{SiteStore, Sites};

@@ -1,31 +1,36 @@
 //! A repository on its sites: opened, made, and kept the same on both.
 
+mod copies;
+pub(crate) mod document;
+pub(crate) mod healing;
+pub(crate) mod inspection;
+pub(crate) mod listed;
+pub(crate) mod published_keys;
+pub(crate) mod randomness;
+pub(crate) mod signature;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{ChunkKey, Epoch, EpochNumber, PublicKey, REPOSITORY_FORMAT, RepositoryDocument, Site};
+use lifeboat_model::{ChunkKey, Epoch, EpochNumber, PublicKey, RepositoryDocument, Site};
 use lifeboat_seal::{CachedDataKeys, DataKeys};
 
-use crate::document::{Place, decode_repository, encode_repository};
+use crate::chunks::message::{Binding, Keys, Purpose};
 use crate::error::VaultError;
 use crate::layout::REPOSITORY_KEY;
-use crate::message::{Binding, Keys, Purpose};
-use crate::published::{PublishedKeys, Trust};
-use crate::signature::public_key;
-use crate::sites::{SiteStore, Sites};
-use crate::store::{DOCUMENT_LIMIT_BYTES, NewObject, PutCondition, Version};
-use crate::store_error::StoreError;
+use crate::repository::copies::{CHANGE_ATTEMPTS, RepositoryCopy, agreed, converge, create, new_epoch, read_each};
+use crate::repository::document::encode_repository;
+use crate::repository::published_keys::{PublishedKeys, Trust};
+use crate::store::error::StoreError;
+use crate::store::port::{NewObject, PutCondition};
+use crate::store::sites::Sites;
 
 /// How long an epoch is written to. Longer saves storage, shorter bounds what one bad chunk can touch and lets old data
 /// be erased sooner.
 pub const EPOCH_AGE: SignedDuration = SignedDuration::from_hours(90 * 24);
-
-/// Times that a change of `repository.json` is tried when others change it too. It changes once in an epoch.
-const CHANGE_ATTEMPTS: u32 = 8;
 
 /// Everything that Lifeboat keeps, on one or two sites.
 ///
@@ -42,12 +47,6 @@ struct Known {
     document: RepositoryDocument,
     published: PublishedKeys,
     chunk_keys: BTreeMap<EpochNumber, ChunkKey>,
-}
-
-/// A document as one site has it.
-struct Copy {
-    document: RepositoryDocument,
-    version: Version,
 }
 
 impl Repository {
@@ -79,11 +78,10 @@ impl Repository {
 
     /// Opens a repository, or makes it on its first day, and sees to it that both sites hold the same document.
     ///
-    /// Idempotent; two creators at once end with one repository. A new primary bucket beside an old off-site copy
-    /// becomes part of the old repository.
+    /// Idempotent: two creators at once end with one repository. A new primary bucket joins the repository of an old off-site.
     ///
-    /// An off-site that does not serve is set aside ([`Sites::aside`]); but with nothing on the primary it must be readable,
-    /// so that no second repository comes to be beside the one it may hold.
+    /// An off-site that does not serve is set aside ([`Sites::aside`]). But with an empty primary it must be readable: it may hold a
+    /// repository, and there must not be a second one.
     ///
     /// # Errors
     /// As [`Repository::open`]; and the primary must be readable and writable.
@@ -122,7 +120,7 @@ impl Repository {
     /// The chunk key of an epoch: opened once, then kept.
     ///
     /// # Errors
-    /// [`VaultError::UnknownEpoch`]; whatever keeps the sealed key from being opened.
+    /// [`VaultError::UnknownEpoch`]; what the key service answers when it does not open the sealed key.
     pub async fn chunk_key(&self, epoch: EpochNumber) -> Result<ChunkKey, VaultError> {
         if let Some(key) = self.known().chunk_keys.get(&epoch) {
             return Ok(key.clone());
@@ -143,7 +141,7 @@ impl Repository {
         Ok(key)
     }
 
-    /// Epochs that one site's `repository.json` has otherwise than the other's, as last read.
+    /// Epochs in which the sites' `repository.json` differ, as last read.
     pub fn disputed_epochs(&self) -> Vec<EpochNumber> {
         self.known().published.disputed()
     }
@@ -176,7 +174,8 @@ impl Repository {
     ) -> Result<EpochNumber, VaultError> {
         let primary = self.sites.primary()?;
         for _ in 0..CHANGE_ATTEMPTS {
-            let Copy { mut document, version } = converge(&self.sites).await?.ok_or(VaultError::NoRepository)?;
+            let RepositoryCopy { mut document, version } =
+                converge(&self.sites).await?.ok_or(VaultError::NoRepository)?;
             self.same_repository(&document)?;
             // No epoch is begun that one site alone would know: the last one is written to for a little longer.
             let is_alone = self.sites.aside().is_some();
@@ -225,169 +224,4 @@ impl Repository {
         // Each change under the lock is a single assignment or insertion: a panic elsewhere has not spoiled it.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn read(store: &SiteStore) -> Result<Option<Copy>, VaultError> {
-    let Some(fetched) = store.find(REPOSITORY_KEY, DOCUMENT_LIMIT_BYTES).await? else { return Ok(None) };
-    let document = decode_repository(Place { site: store.site(), key: REPOSITORY_KEY }, &fetched.body)?;
-    Ok(Some(Copy { document, version: fetched.version }))
-}
-
-/// `repository.json` as each site answered, primary first.
-struct Copies {
-    read: Vec<Result<Option<RepositoryDocument>, VaultError>>,
-    aside: Option<Site>,
-}
-
-async fn read_each(sites: &Sites) -> Copies {
-    let mut read = Vec::new();
-    for store in sites.iter() {
-        read.push(self::read(store).await.map(|copy| copy.map(|copy| copy.document)));
-    }
-    Copies { read, aside: sites.aside().map(|_| Site::Offsite) }
-}
-
-/// What the sites publish after all that serve were given the same document.
-fn agreed(sites: &Sites, document: &RepositoryDocument) -> PublishedKeys {
-    let aside = sites.aside().map(|_| None);
-    PublishedKeys::new(sites.iter().map(|_| Some(document)).chain(aside))
-}
-
-impl Copies {
-    fn published(&self) -> PublishedKeys {
-        let read = self.read.iter().map(|copy| copy.as_ref().ok().and_then(Option::as_ref));
-        PublishedKeys::new(read.chain(self.aside.map(|_| None)))
-    }
-
-    /// The newest document that any site could give; the first error when none could and not all are empty.
-    fn newest(self) -> Result<Option<RepositoryDocument>, VaultError> {
-        self.pick(newer)
-    }
-
-    /// The same, when it may contradict the other site's.
-    fn longest(self) -> Result<Option<RepositoryDocument>, VaultError> {
-        self.pick(longer)
-    }
-
-    fn pick(
-        self,
-        choose: fn(Option<RepositoryDocument>, RepositoryDocument) -> Result<RepositoryDocument, VaultError>,
-    ) -> Result<Option<RepositoryDocument>, VaultError> {
-        let mut picked: Option<RepositoryDocument> = None;
-        let mut failure = None;
-        for copy in self.read {
-            match copy {
-                Ok(None) => {}
-                Ok(Some(document)) => picked = Some(choose(picked, document)?),
-                // Two formats at once: reading on with the older one would hide what the newer one says.
-                Err(error @ VaultError::NewerFormat { .. }) => return Err(error),
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        match (picked, failure) {
-            (None, Some(error)) => Err(error),
-            (picked, _) => Ok(picked),
-        }
-    }
-}
-
-/// The one of two documents that has more epochs. The other must be its beginning: an epoch that one site alone knows is
-/// the only way to everything stored in it.
-fn newer(primary: Option<RepositoryDocument>, offsite: RepositoryDocument) -> Result<RepositoryDocument, VaultError> {
-    let contradicts = |primary: &RepositoryDocument| {
-        primary.repository_id == offsite.repository_id
-            && primary.epochs.iter().zip(&offsite.epochs).any(|(ours, theirs)| ours != theirs)
-    };
-    if primary.as_ref().is_some_and(contradicts) {
-        let reason = "its epochs are not those of the primary";
-        return Err(VaultError::Damaged { site: Site::Offsite, key: REPOSITORY_KEY.to_owned(), reason });
-    }
-    longer(primary, offsite)
-}
-
-/// The one of two documents of the same repository that has more epochs.
-fn longer(primary: Option<RepositoryDocument>, offsite: RepositoryDocument) -> Result<RepositoryDocument, VaultError> {
-    let Some(primary) = primary else { return Ok(offsite) };
-    if primary.repository_id != offsite.repository_id {
-        return Err(VaultError::TwoRepositories { primary: primary.repository_id, offsite: offsite.repository_id });
-    }
-    Ok(if primary.epochs.len() >= offsite.epochs.len() { primary } else { offsite })
-}
-
-/// Makes the document on the primary, unless another creator was faster.
-async fn create(sites: &Sites, keys: &Keys, now: Timestamp) -> Result<(), VaultError> {
-    let repository_id = hex::encode(random::<16>()?);
-    let first = new_epoch(keys, &repository_id, EpochNumber(1), now).await?;
-    let document =
-        RepositoryDocument { format: REPOSITORY_FORMAT, repository_id, created_at: now, epochs: vec![first] };
-    bring_up_to_date(sites.primary()?, None, &document).await.map(drop)
-}
-
-/// Gives each site the newest document that any has; `None` when there is none. Returns the primary's copy.
-async fn converge(sites: &Sites) -> Result<Option<Copy>, VaultError> {
-    let primary = sites.primary()?;
-    for _ in 0..CHANGE_ATTEMPTS {
-        let on_primary = read(primary).await?;
-        let on_offsite = match (&on_primary, sites.offsite()) {
-            (Some(_), Some(offsite)) => sites.or_aside(read(offsite).await)?.flatten(),
-            (Some(_), None) => None,
-            // It may hold the repository that the primary has lost: also when it is set aside, it must be asked.
-            (None, _) => match sites.get(Site::Offsite) {
-                Ok(offsite) => read(offsite).await?,
-                Err(_) => None,
-            },
-        };
-        let document = match (&on_primary, &on_offsite) {
-            (None, None) => return Ok(None),
-            (Some(copy), None) | (None, Some(copy)) => copy.document.clone(),
-            (Some(ours), Some(theirs)) => newer(Some(ours.document.clone()), theirs.document.clone())?,
-        };
-        let Some(version) = bring_up_to_date(primary, on_primary, &document).await? else { continue };
-        let mirrored = match sites.offsite() {
-            Some(offsite) => {
-                let done = bring_up_to_date(offsite, on_offsite, &document).await;
-                sites.or_aside(done)?.is_none_or(|version| version.is_some())
-            }
-            None => true,
-        };
-        if mirrored {
-            return Ok(Some(Copy { document, version }));
-        }
-    }
-    Err(VaultError::Contended { key: REPOSITORY_KEY.to_owned(), attempts: CHANGE_ATTEMPTS })
-}
-
-/// Replaces what a site was seen to have by `document`; `None` when somebody else was faster.
-async fn bring_up_to_date(
-    store: &SiteStore,
-    seen: Option<Copy>,
-    document: &RepositoryDocument,
-) -> Result<Option<Version>, VaultError> {
-    let condition = match seen {
-        Some(copy) if copy.document == *document => return Ok(Some(copy.version)),
-        Some(copy) => PutCondition::IfMatch(copy.version),
-        None => PutCondition::CreateOnly,
-    };
-    let object = NewObject::new(encode_repository(REPOSITORY_KEY, document)?);
-    match store.store().put(REPOSITORY_KEY, object, condition).await {
-        Ok(version) => Ok(Some(version)),
-        Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => Ok(None),
-        Err(source) => Err(store.error(source)),
-    }
-}
-
-/// An epoch with a fresh chunk key, sealed under the keys of all sites.
-async fn new_epoch(keys: &Keys, repository_id: &str, number: EpochNumber, now: Timestamp) -> Result<Epoch, VaultError> {
-    let secret = random::<32>()?;
-    let sealer = Binding::new(repository_id, number, Purpose::ChunkKey)?.sealer(keys).await?;
-    let mut message = Vec::new();
-    sealer.seal(&secret, &mut message).map_err(|source| VaultError::Seal { source })?;
-    let public_key = public_key(&ChunkKey::new(secret))?;
-    Ok(Epoch { number, created_at: now, chunk_key: BASE64.encode(message), public_key })
-}
-
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], VaultError> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| VaultError::Randomness)?;
-    Ok(bytes)
 }

@@ -76,7 +76,7 @@ async fn every_verb_speaks_text_to_a_person_and_one_json_document_to_a_program()
     let stage = small_stage(&[]).await;
     let source = stage.source().unwrap().url(DATABASE);
     let scratch = stage.scratch().url("postgres");
-    assert!(complaint(&["backups"], &run(&stage, &["backups"])).contains("a first backup makes the repository"));
+    assert!(complaint(&["backups"], &run(&stage, &["backups"])).contains("the first backup creates the repository"));
 
     // What a person runs first, before there is anything.
     let told = text(&stage, &["doctor", "--source", &source]);
@@ -205,7 +205,7 @@ async fn the_audit_trail_is_listed_proved_and_exported_and_an_altered_entry_is_n
     for site in BOTH {
         stored.overwrite(site, second, altered.clone().into_bytes()).await;
     }
-    let told = "its MAC is not that of the key";
+    let told = "its MAC is invalid";
     for arguments in [&["ledger", "verify"][..], &["ledger", "verify", "--site", "offsite"]] {
         let complaint = complaint(arguments, &run(&stage, arguments));
         assert!(complaint.contains(second.as_str()) && complaint.contains(told), "{complaint}");

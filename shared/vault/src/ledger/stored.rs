@@ -8,12 +8,12 @@ use lifeboat_model::{LedgerEntry, LedgerLink, Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::checksum::sha256;
-use crate::document::{Place, encode};
 use crate::error::VaultError;
 use crate::layout::ledger_key;
-use crate::mac::MacKeys;
-use crate::store::NewObject;
+use crate::ledger::mac_keys::MacKeys;
+use crate::repository::document::{Place, encode};
+use crate::store::checksum::sha256;
+use crate::store::port::NewObject;
 
 /// MACs of an entry, at most: one of each site's key.
 const MOST_MACS: usize = 4;
@@ -37,7 +37,7 @@ pub(super) struct Stored {
     pub(super) text: String,
     /// Of these, which the next entry names.
     pub(super) sha256: Sha256,
-    /// What its MACs are of.
+    /// The text that its MACs cover.
     pub(super) message: Vec<u8>,
     pub(super) macs: BTreeMap<String, Vec<u8>>,
 }
@@ -48,7 +48,7 @@ impl Stored {
         let Envelope { entry: raw, macs } = place.canonical(bytes)?;
         // Their names are a part of what keys are asked about, and no key takes more than 4,096 bytes.
         if macs.len() > MOST_MACS || macs.keys().any(|key| key.len() > KEY_NAME_BYTES) {
-            return Err(place.damaged("it has more MACs, or longer names of keys, than any entry"));
+            return Err(place.damaged("it has too many MACs, or too long names of keys"));
         }
         let macs = macs.into_iter().map(|(key, mac)| Some((key, BASE64.decode(mac).ok()?))).collect::<Option<_>>();
         let macs: BTreeMap<String, Vec<u8>> = macs.ok_or_else(|| place.damaged("a MAC is not base64"))?;
@@ -87,7 +87,7 @@ pub(super) async fn seal_entry(
     Ok(NewObject::new(encode(&key, &Envelope { entry: raw, macs })?))
 }
 
-/// What the MACs of an entry are of, from the entry's exact bytes. In ASCII, so that a person can ask a key about it by hand.
+/// The text that the MACs of an entry cover, from the entry's exact bytes. It is ASCII, so that a person can check a MAC by hand.
 fn message(repository_id: &str, entry: &str, keys: &BTreeSet<&str>) -> Vec<u8> {
     let keys: Vec<&str> = keys.iter().copied().collect();
     let (sha256, keys) = (sha256(entry.as_bytes()), keys.join(" "));

@@ -1,4 +1,4 @@
-//! Proving that the trail is one chain, on both sites, and putting back what one of them lost.
+//! Walks along the ledger: they prove that it is one chain on both sites, and restore entries that one site lost.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,27 @@ use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 use lifeboat_model::{Finding, FindingKind, LedgerEntry, LedgerLink, Site};
 use serde::Serialize;
 
-use super::fault::LedgerFault;
-use super::stored::Stored;
-use super::{ENTRY_LIMIT_BYTES, Ledger, READS_AT_ONCE};
-use crate::document::Place;
 use crate::error::VaultError;
 use crate::layout::ledger_key;
-use crate::mac::Vouching;
-use crate::sites::SiteStore;
-use crate::store::{PutCondition, Version};
-use crate::store_error::StoreError;
+use crate::ledger::fault::LedgerFault;
+use crate::ledger::mac_keys::Vouching;
+use crate::ledger::stored::Stored;
+use crate::ledger::{ENTRY_LIMIT_BYTES, Ledger, READS_AT_ONCE};
+use crate::repository::document::Place;
+use crate::store::error::StoreError;
+use crate::store::port::{PutCondition, Version};
+use crate::store::sites::SiteStore;
 
 /// Findings that a report names, at most; the others are counted.
 const NAMED_FINDINGS: usize = 1000;
 
-/// Distance from which on a lone key is taken for one that was never an entry's.
+/// Distance beyond which a lone key cannot be the rest of a ledger that lost entries.
 const FAR_BEYOND: u64 = 100_000;
 
 /// Which part of the chain is walked, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walk {
-    /// The first entry, from 1. What is before it is taken for granted.
+    /// The first entry, from 1. Entries before it are not checked.
     pub from: u64,
     /// Where it ends.
     pub end: WalkEnd,
@@ -62,7 +62,7 @@ impl Walk {
     }
 }
 
-/// What a walk along the chain found: every entry names the hash of the one before, and no key that was asked denies one.
+/// The result of a walk: every entry names the hash of the one before, and no key that was asked denies one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ChainReport {
     /// The sites that were walked and compared.
@@ -83,7 +83,7 @@ pub struct ChainReport {
     pub silent: BTreeMap<Site, String>,
     /// Newest entries that have not reached the off-site.
     pub behind: u64,
-    /// Entries that one site lost, or has otherwise than they were written.
+    /// Entries that one site lost or altered.
     pub findings: Vec<Finding>,
     /// Findings beyond those that are named.
     pub more_findings: u64,
@@ -100,13 +100,13 @@ impl ChainReport {
         (self.proved < self.entries).then(|| ledger_key(self.from + self.proved))
     }
 
-    /// Whether every site was walked, and none lost or altered an entry that was not put back.
+    /// Whether every site was walked, and every lost or altered entry was restored.
     pub fn is_sound(&self) -> bool {
         self.away.is_empty() && self.more_findings == 0 && self.findings.iter().all(|finding| finding.healed)
     }
 }
 
-/// What a site has in an entry's place.
+/// The object of a site under an entry's key.
 enum Found {
     Entry {
         stored: Box<Stored>,
@@ -122,8 +122,8 @@ enum Found {
     Away,
 }
 
-/// What is not as it should be on one site, and the state that a write must name to put it right.
-struct Amiss {
+/// A wrong or missing entry on one site, and the state that a write must name to restore it.
+struct Discrepancy {
     site: Site,
     kind: FindingKind,
     reason: LedgerFault,
@@ -142,14 +142,14 @@ impl Ledger {
     }
 
     /// Walks the chain on all sites side by side, and gives each entry to `take` with its exact stored text once it is seen to
-    /// fit, until `take` wants no more. What is appended meanwhile is not looked at. Memory does not grow with the ledger.
+    /// fit, until `take` wants no more. Entries that are appended meanwhile are left out. Memory does not grow with the ledger.
     ///
     /// An entry fits when its number, its predecessor's hash and its MACs do. When one site's does and the other's does not,
     /// that is a finding; healed, when that is wanted and a key vouches for the entry that fits.
     ///
     /// # Errors
     /// [`VaultError::LedgerBroken`] names the first entry that fits on no site, that the sites both vouch for differently, or that
-    /// is another one than a backup names; [`VaultError::Store`].
+    /// differs from the one that a backup names; [`VaultError::Store`].
     pub async fn walk(
         &self,
         walk: &Walk,
@@ -161,7 +161,7 @@ impl Ledger {
             self.sites.names().into_iter().partition(|site| stores.iter().any(|(store, _)| store.site() == *site));
         let mut chain = Chain::new(walk, sites, away, newest);
         let reach = |site| stores.iter().find(|(store, _)| store.site() == site).map_or(0, |(_, newest)| *newest);
-        // What the off-site has must stay the trail up to some entry, without a hole.
+        // The off-site must have every entry up to its newest.
         let mut offsite_reach = reach(Site::Offsite);
         let mut read = futures_util::stream::iter(walk.from..=newest)
             .map(|number| {
@@ -177,14 +177,14 @@ impl Ledger {
             })
             .buffered(READS_AT_ONCE);
         while let Some((number, found)) = read.try_next().await? {
-            let (stored, vouching, amiss) = chain.choose(number, found)?;
+            let (stored, vouching, discrepancies) = chain.choose(number, found)?;
             chain.go_on(&stored, vouching)?;
-            for amiss in amiss {
-                let leaves_no_hole = !amiss.is_only_behind || number == offsite_reach + 1;
+            for discrepancy in discrepancies {
+                let leaves_no_hole = !discrepancy.is_only_behind || number == offsite_reach + 1;
                 let may_heal = walk.heal && chain.proved_to == number && leaves_no_hole;
-                let healed = may_heal && self.put_back(&amiss, &stored).await?;
-                offsite_reach += u64::from(healed && amiss.is_only_behind);
-                chain.found(number, &amiss, healed);
+                let healed = may_heal && self.put_back(&discrepancy, &stored).await?;
+                offsite_reach += u64::from(healed && discrepancy.is_only_behind);
+                chain.found(number, &discrepancy, healed);
             }
             if !take(&stored.entry, &stored.text) || chain.is_at_its_end(number) {
                 return Ok(chain.report);
@@ -196,7 +196,7 @@ impl Ledger {
     /// The number of the newest entry on any site; 0 while there is none.
     ///
     /// # Errors
-    /// [`VaultError::LedgerBroken`] for a key that is none of an entry; [`VaultError::Store`].
+    /// [`VaultError::LedgerBroken`] for a key that no entry has; [`VaultError::Store`].
     pub async fn newest_number_anywhere(&self) -> Result<u64, VaultError> {
         Ok(self.walked_sites().await?.into_iter().map(|(_, newest)| newest).max().unwrap_or_default())
     }
@@ -241,14 +241,14 @@ impl Ledger {
     }
 
     /// Writes an entry where a site has none, or has another. Whether it is there now.
-    async fn put_back(&self, amiss: &Amiss, stored: &Stored) -> Result<bool, VaultError> {
-        let Some(condition) = amiss.condition.clone() else { return Ok(false) };
-        let store = self.sites.get(amiss.site)?;
+    async fn put_back(&self, discrepancy: &Discrepancy, stored: &Stored) -> Result<bool, VaultError> {
+        let Some(condition) = discrepancy.condition.clone() else { return Ok(false) };
+        let store = self.sites.get(discrepancy.site)?;
         let (key, object) = (ledger_key(stored.entry.number), self.object(stored));
         match store.store().put(&key, object, condition).await {
             Ok(_) => Ok(true),
             // Somebody else was faster, at best with the same.
-            Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {
+            Err(error) if error.is_lost_race() => {
                 let there = store.find(&key, ENTRY_LIMIT_BYTES).await?;
                 Ok(there.is_some_and(|there| there.body == stored.text.as_bytes()))
             }
@@ -275,22 +275,22 @@ impl<'a> Chain<'a> {
         Self { walk, link: None, proved_to: 0, newest, report }
     }
 
-    /// The entry that fits, and what is amiss on each site.
+    /// The entry that fits, and each discrepancy of a site.
     fn choose(
         &mut self,
         number: u64,
         found: Vec<(Site, bool, Found)>,
-    ) -> Result<(Stored, Vouching, Vec<Amiss>), VaultError> {
+    ) -> Result<(Stored, Vouching, Vec<Discrepancy>), VaultError> {
         let broken = |reason| VaultError::LedgerBroken { key: ledger_key(number), reason };
-        let (mut fitting, mut amiss) = (Vec::new(), Vec::new());
+        let (mut fitting, mut discrepancies) = (Vec::new(), Vec::new());
         for (site, is_behind, found) in found {
             match found {
-                Found::Missing => amiss.push(Amiss::missing(site, is_behind)),
+                Found::Missing => discrepancies.push(Discrepancy::missing(site, is_behind)),
                 Found::Away if self.report.away.contains(&site) => {}
                 Found::Away => self.report.away.push(site),
-                Found::Wrong { reason, version } => amiss.push(Amiss::wrong(site, reason, version)),
+                Found::Wrong { reason, version } => discrepancies.push(Discrepancy::wrong(site, reason, version)),
                 Found::Entry { stored, vouching, version } => match self.misfit(number, &stored, &vouching) {
-                    Some(reason) => amiss.push(Amiss::wrong(site, reason, Some(version))),
+                    Some(reason) => discrepancies.push(Discrepancy::wrong(site, reason, Some(version))),
                     None => fitting.push((site, *stored, vouching, version)),
                 },
             }
@@ -301,24 +301,24 @@ impl<'a> Chain<'a> {
             .enumerate()
             .max_by_key(|(place, (_, _, vouching, _))| (!vouching.vouches.is_empty(), std::cmp::Reverse(*place)));
         let Some((best, _)) = best else {
-            let of_present = amiss.iter().find(|amiss| amiss.kind != FindingKind::Missing);
+            let of_present = discrepancies.iter().find(|discrepancy| discrepancy.kind != FindingKind::Missing);
             // A key far beyond the trail is not what is left of one that lost millions of entries.
             if of_present.is_none() && self.newest - number > FAR_BEYOND {
                 return Err(VaultError::LedgerBroken { key: ledger_key(self.newest), reason: LedgerFault::StrayKey });
             }
-            return Err(broken(of_present.map_or(LedgerFault::Lost, |amiss| amiss.reason)));
+            return Err(broken(of_present.map_or(LedgerFault::Lost, |discrepancy| discrepancy.reason)));
         };
         let (_, stored, vouching, _) = fitting.swap_remove(best);
         for (site, other, others_vouching, version) in fitting {
             if other.sha256 != stored.sha256 {
                 if others_vouching.vouches.is_empty() && !vouching.vouches.is_empty() {
-                    amiss.push(Amiss::wrong(site, LedgerFault::NotVouched, Some(version)));
+                    discrepancies.push(Discrepancy::wrong(site, LedgerFault::NotVouched, Some(version)));
                 } else {
                     return Err(broken(LedgerFault::SitesDiffer));
                 }
             }
         }
-        Ok((stored, vouching, amiss))
+        Ok((stored, vouching, discrepancies))
     }
 
     fn misfit(&self, number: u64, stored: &Stored, vouching: &Vouching) -> Option<LedgerFault> {
@@ -369,14 +369,20 @@ impl<'a> Chain<'a> {
         matches!(self.walk.end, WalkEnd::At(end) if number >= end && (self.proved_to == number || nobody_will))
     }
 
-    fn found(&mut self, number: u64, amiss: &Amiss, healed: bool) {
-        if amiss.is_only_behind {
+    fn found(&mut self, number: u64, discrepancy: &Discrepancy, healed: bool) {
+        if discrepancy.is_only_behind {
             self.report.behind += u64::from(!healed);
             return;
         }
-        let how = if healed { format!("; put back from {}", amiss.site.other()) } else { String::new() };
-        let detail = format!("{}{how}", amiss.reason);
-        let finding = Finding { kind: amiss.kind, site: Some(amiss.site), subject: ledger_key(number), detail, healed };
+        let how = if healed { format!("; restored from {}", discrepancy.site.other()) } else { String::new() };
+        let detail = format!("{}{how}", discrepancy.reason);
+        let finding = Finding {
+            kind: discrepancy.kind,
+            site: Some(discrepancy.site),
+            subject: ledger_key(number),
+            detail,
+            healed,
+        };
         tracing::warn!(finding = %finding, "an entry of the ledger is not as it was written");
         if self.report.findings.len() < NAMED_FINDINGS {
             self.report.findings.push(finding);
@@ -396,7 +402,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-impl Amiss {
+impl Discrepancy {
     fn missing(site: Site, is_only_behind: bool) -> Self {
         let condition = Some(PutCondition::CreateOnly);
         Self { site, kind: FindingKind::Missing, reason: LedgerFault::Lost, condition, is_only_behind }

@@ -47,7 +47,7 @@ async fn a_manifest_of_a_newer_format_is_refused_with_a_hint_to_update() {
     repository.publish(&newer, writer.chunk_key()).await.unwrap();
     let refused = repository.manifest(&database(), &backup_id(1), Site::Primary).await.unwrap_err();
     assert!(matches!(refused, VaultError::NewerFormat { found: 99, .. }), "{refused:?}");
-    assert!(refused.hint().contains("update"));
+    assert!(refused.advice().hint.contains("update"));
 }
 
 #[tokio::test]
@@ -175,8 +175,8 @@ async fn a_site_that_denies_is_named_in_the_error_with_key_and_hint() {
     assert_eq!(refused.to_string(), "the offsite site failed");
     let cause = std::error::Error::source(&refused).unwrap().to_string();
     assert_eq!(cause, "access to `backups/clinic/` was denied");
-    assert!(refused.hint().contains("role"));
-    assert_eq!(refused.retry(), lifeboat_vault::Retry::No);
+    assert!(refused.advice().hint.contains("role"));
+    assert_eq!(refused.advice().response, lifeboat_model::Response::Fail);
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ async fn a_document_of_a_newer_format_is_refused_although_the_other_site_has_an_
     bench.offsite.replace(KEY, format!(r#"{{"sha256":"{sum}","repository":{text}}}"#));
     let refused = Repository::open(bench.sites(), bench.keys.clone()).await.err().unwrap();
     assert!(matches!(refused, VaultError::NewerFormat { found: 2, known: 1, .. }), "{refused:?}");
-    assert!(refused.hint().contains("newer version"));
+    assert!(refused.advice().hint.contains("newer version"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::error::VaultError;
 const SIGNATURE_LEN: usize = 64;
 
 fn key_pair(chunk_key: &ChunkKey) -> Result<Ed25519KeyPair, VaultError> {
-    // "Unchecked" is: not compared with a public key, of which there is none beside the seed.
+    // "Unchecked" means that it is not compared with a public key. Only the seed is stored.
     Ed25519KeyPair::from_seed_unchecked(&chunk_key.signing_seed()).map_err(|_| VaultError::SigningKey)
 }
 

@@ -1,4 +1,4 @@
-//! What several writers of one key do when one was faster.
+//! The pause of a writer after another writer of the same key was faster.
 
 use std::time::Duration;
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lifeboat_model::{Sha256, Site};
 
 use crate::error::VaultError;
-use crate::store::{
-    BodySink, Fetched, Measured, NewObject, ObjectHead, ObjectStore, Page, PutCondition, ReadObject, Version,
+use crate::store::error::StoreError;
+use crate::store::port::{
+    BodySink, Fetched, KeyPage, Measured, NewObject, ObjectHead, ObjectStore, PutCondition, ReadObject, Version,
 };
-use crate::store_error::StoreError;
 
 /// The store of one site. Its errors name the site.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl SiteStore {
         self.store.measure(key, limit_bytes).await
     }
 
-    pub(crate) async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, VaultError> {
+    pub(crate) async fn list(&self, prefix: &str, after: Option<&str>) -> Result<KeyPage, VaultError> {
         self.store.list(prefix, after).await.map_err(VaultError::store(self.site))
     }
 
@@ -86,7 +86,7 @@ impl SiteStore {
     }
 }
 
-/// What became of a copy to the other site.
+/// The outcome of a copy to the other site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mirrored {
     /// Both sites have the same bytes now.
@@ -97,16 +97,16 @@ pub(crate) enum Mirrored {
 
 /// The sites of a repository: one or both.
 ///
-/// A run that writes goes on with the primary alone when the off-site itself does not serve: the off-site is then *set
-/// aside*, for all clones and for the rest of the run, so that an outage costs the time limits of one request and not of
-/// one for each chunk. What the run stores is brought over by a later one.
+/// A run that writes continues with the primary alone when the off-site does not serve. The off-site is then *set aside*, for all clones
+/// and for the rest of the run: an outage costs the time limits of one request, and not of one for each chunk. A later run brings over
+/// what this one stores.
 #[derive(Clone)]
 pub struct Sites {
     primary: Option<SiteStore>,
     offsite: Option<SiteStore>,
     /// Why the off-site was set aside.
     aside: Arc<OnceLock<Arc<VaultError>>>,
-    /// Sites that did not answer when it was about an incident: neither is waited for twice in a run.
+    /// Sites that did not answer a register: they are not asked again in this run.
     silent: Arc<Mutex<BTreeSet<Site>>>,
 }
 
@@ -121,7 +121,7 @@ impl Sites {
         }
     }
 
-    /// The same sites for a run of its own: none is set aside.
+    /// The same sites for another run: none is set aside.
     #[must_use]
     pub fn for_run(&self) -> Self {
         Self { aside: Arc::default(), silent: Arc::default(), ..self.clone() }
@@ -158,14 +158,14 @@ impl Sites {
         self.primary.iter().chain(&self.offsite)
     }
 
-    /// Every site that is configured and has not been silent about an incident in this run.
+    /// Every site that is configured and has answered the registers of this run.
     pub(crate) fn answering(&self) -> Vec<&SiteStore> {
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         let aside = |store: &SiteStore| store.site == Site::Offsite && self.aside().is_some();
         self.configured().filter(|store| !silent.contains(&store.site) && !aside(store)).collect()
     }
 
-    /// A site does not answer: it is asked about no other incident in this run.
+    /// A site does not answer: no register asks it again in this run.
     pub(crate) fn silence(&self, site: Site) {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(site);
     }
@@ -224,7 +224,7 @@ impl Sites {
         }
     }
 
-    /// Writes a document of its own name create-only on the primary and then on the other site.
+    /// Writes a document create-only on the primary and then on the other site.
     pub(crate) async fn create_everywhere(&self, key: &str, object: NewObject) -> Result<(), VaultError> {
         let (sha256, size_bytes) = (object.sha256, object.body.len() as u64);
         self.primary()?.create(key, object).await?;

@@ -1,20 +1,20 @@
 //! Backups that the off-site does not have yet, and bringing them there.
 //!
-//! No document says that a backup is behind, because such a word would lie from the moment on when it no longer is. What
-//! counts is that the off-site has no manifest of it: a manifest gets there last, after all that it names.
+//! No document says that a backup is behind: it would be wrong as soon as the backup is there. A backup is behind when the off-site has
+//! no manifest of it. The manifest gets there last, after all that it names.
 
 use std::collections::HashSet;
 
 use lifeboat_model::{BackupId, DatabaseName, Manifest, Site, StoredChunk};
 
-use crate::chunk_mark::ChunkMarks;
+use crate::chunks::chunk_mark::ChunkMarks;
 use crate::error::VaultError;
 use crate::layout::{chunk_key, chunk_list_key, manifest_key};
 use crate::repository::Repository;
-use crate::sites::{Mirrored, SiteStore};
-use crate::store_error::StoreError;
+use crate::store::error::StoreError;
+use crate::store::sites::{Mirrored, SiteStore};
 
-/// Newest backups that are looked at: six weeks of hourly ones. Older ones are brought over by a verification of all.
+/// Newest backups that are compared: six weeks of hourly ones. A verification of all backups brings over the older ones.
 const LOOKED_AT: usize = 1000;
 
 impl Repository {
@@ -65,8 +65,8 @@ impl Repository {
 
     /// Sees to it that the off-site has a chunk, from the primary. Idempotent. The entry must come from an authenticated list.
     ///
-    /// What the off-site has under the chunk's key is enough when its mark proves that it holds the content: it may have
-    /// been sealed in another run than the primary's.
+    /// An object of the off-site is enough when its mark proves that it holds the content. It may have been sealed in another run
+    /// than the primary's.
     ///
     /// # Errors
     /// [`VaultError::NotHealed`] when neither site can prove its object; [`VaultError::Store`]; what keeps the chunk key
@@ -78,16 +78,16 @@ impl Repository {
         let unproved = |site, reason| VaultError::NotHealed { site, key: key.clone(), reason };
         if let Some(head) = offsite.head(&key).await? {
             let proved = marks.proved(&chunk.id, &head).is_some();
-            return if proved { Ok(()) } else { Err(unproved(Site::Offsite, "its mark does not prove what it holds")) };
+            return if proved { Ok(()) } else { Err(unproved(Site::Offsite, "its mark does not prove its content")) };
         }
         let head = primary.head(&key).await?.ok_or_else(|| unproved(Site::Offsite, "the primary does not have it"))?;
         let Some(sha256) = marks.proved(&chunk.id, &head) else {
-            return Err(unproved(Site::Offsite, "the mark of the primary's copy does not prove what it holds"));
+            return Err(unproved(Site::Offsite, "the mark of the primary's copy does not prove its content"));
         };
         match self.sites.mirror(&key, &sha256, head.size_bytes).await? {
             Mirrored::Same => Ok(()),
             Mirrored::Differs(head) if marks.proved(&chunk.id, &head).is_some() => Ok(()),
-            Mirrored::Differs(_) => Err(unproved(Site::Offsite, "its mark does not prove what it holds")),
+            Mirrored::Differs(_) => Err(unproved(Site::Offsite, "its mark does not prove its content")),
         }
     }
 

@@ -5,14 +5,14 @@ use std::io::Write as _;
 use lifeboat_model::{BackupId, ChunkEntry, ChunkList, ChunkListPart, DatabaseName, EpochNumber, Manifest, Site};
 use zstd::stream::write::Encoder;
 
-use crate::checksum::sha256;
-use crate::document::Place;
+use crate::chunks::cpu::on_cpu;
 use crate::error::VaultError;
-use crate::heavy::on_cpu;
 use crate::layout::chunk_list_key;
 use crate::repository::Repository;
-use crate::sites::{SiteStore, Sites};
-use crate::store::NewObject;
+use crate::repository::document::Place;
+use crate::store::checksum::sha256;
+use crate::store::port::NewObject;
+use crate::store::sites::{SiteStore, Sites};
 
 /// Lines in one part: some 15 MB of JSON, 3 MB compressed. All that a writer or reader of a list ever holds.
 pub const PART_ENTRIES: usize = 50_000;
@@ -164,7 +164,7 @@ impl ChunkEntries {
         let fetched = self.store.get(&key, part.stored_bytes).await?;
         on_cpu(|| {
             if sha256(&fetched.body) != part.sha256 {
-                return Err(wrong("its sha-256 is another"));
+                return Err(wrong("its sha-256 differs from the manifest"));
             }
             let text = unpack(&fetched.body).ok_or_else(|| wrong("it does not unpack"))?;
             let place = Place { site, key: &key };

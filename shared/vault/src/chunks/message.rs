@@ -10,7 +10,7 @@ use crate::error::VaultError;
 /// Data keys, asked for once per run.
 pub(crate) type Keys = CachedDataKeys<Arc<dyn DataKeys>>;
 
-/// What a message is for. A message of one purpose is never taken for the other.
+/// The purpose of a message. A message of one purpose is never accepted for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     ChunkKey,

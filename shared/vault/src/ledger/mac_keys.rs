@@ -1,4 +1,4 @@
-//! What vouches for ledger entries: a MAC under a key that never leaves its service.
+//! The keys that vouch for ledger entries by a MAC. A key never leaves its service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ const MAC_BYTES: usize = 32;
 /// A key that makes MACs and checks them.
 #[async_trait]
 pub trait MacKey: Send + Sync {
-    /// What entries call it, for ever: the ARN of a KMS key.
+    /// Its name in entries, which never changes: the ARN of a KMS key.
     fn id(&self) -> &str;
 
     /// The MAC of `message`, which has at most 4,096 bytes.
@@ -54,7 +54,7 @@ impl Trouble {
     }
 }
 
-/// What the keys say of the MACs of one message.
+/// The judgement of the keys on the MACs of one message.
 #[derive(Debug, Default)]
 pub(crate) struct Vouching {
     /// Keys whose MAC it is.
@@ -71,13 +71,13 @@ impl MacKeys {
         Self { keys: keys.into_iter().collect(), aside: Arc::default() }
     }
 
-    /// The same keys for a run of its own.
+    /// The same keys for another run: none is set aside.
     #[must_use]
     pub fn for_run(&self) -> Self {
         Self { aside: Arc::default(), ..self.clone() }
     }
 
-    /// Whether there is none.
+    /// Whether no key is configured.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -86,8 +86,8 @@ impl MacKeys {
         self.keys.get(&site).map(Arc::as_ref)
     }
 
-    /// The MACs of all keys that answer, by the keys' ids. `message` is told which keys these are: each MAC is also of that, so that
-    /// none can be taken away later. Empty when no key answers.
+    /// The MACs of all keys that answer, by the keys' ids. `message` gets the ids of these keys. Each MAC covers them, so that
+    /// no MAC can be removed later. Empty when no key answers.
     pub(crate) async fn macs(&self, message: impl Fn(&BTreeSet<&str>) -> Vec<u8>) -> BTreeMap<String, Vec<u8>> {
         // Each round asks the keys that are left.
         let mut left = BTreeSet::new();
@@ -108,7 +108,7 @@ impl MacKeys {
         BTreeMap::new()
     }
 
-    /// What the keys say of `macs`, which are by the keys' ids. Those of keys that are not configured count for nothing.
+    /// The judgement of the keys on `macs`, which are by the keys' ids. MACs of keys that are not configured do not count.
     pub(crate) async fn judge(&self, message: &[u8], macs: &BTreeMap<String, Vec<u8>>) -> Vouching {
         let offered = self.keys.iter().filter_map(|(site, key)| Some((*site, key, macs.get(key.id())?)));
         let asked = offered.map(async |(site, key, mac)| {
@@ -132,7 +132,7 @@ impl MacKeys {
     /// Why the keys that are set aside are.
     pub(crate) fn troubles(&self) -> String {
         if self.keys.is_empty() {
-            return "none is set".to_owned();
+            return "no key is configured".to_owned();
         }
         let troubles: Vec<String> =
             self.aside().iter().map(|(site, trouble)| format!("{site}: {}", trouble.what)).collect();

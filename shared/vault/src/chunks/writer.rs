@@ -7,29 +7,29 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{ChunkEntry, ChunkId, ChunkKey, EpochNumber, Manifest, Origin, Sha256, Site, StoredChunk};
 use lifeboat_seal::Sealer;
 
-use crate::checksum::sha256;
-use crate::chunk_mark::ChunkMarks;
+use crate::chunks::chunk_mark::ChunkMarks;
+use crate::chunks::cpu::on_cpu;
+use crate::chunks::message::{Binding, Purpose};
+use crate::chunks::reader::{CHUNK_LIMIT_BYTES, ChunkOpener, ReadChunk};
+use crate::chunks::scratch::Scratch;
+use crate::chunks::suspects::Suspects;
 use crate::error::VaultError;
-use crate::heavy::on_cpu;
 use crate::layout::{REPOSITORY_KEY, chunk_key, manifest_key};
-use crate::message::{Binding, Purpose};
-use crate::reader::{CHUNK_LIMIT_BYTES, ChunkOpener, ReadChunk};
+use crate::repository::signature::public_key;
 use crate::repository::{EPOCH_AGE, Repository};
-use crate::scratch::Scratch;
-use crate::signature::public_key;
-use crate::sites::{Mirrored, SiteStore, Sites};
-use crate::store::{Fetched, NewObject, ObjectHead, PutCondition, ReadObject, Version};
-use crate::store_error::StoreError;
-use crate::suspects::Suspects;
+use crate::store::checksum::sha256;
+use crate::store::error::StoreError;
+use crate::store::port::{Fetched, NewObject, ObjectHead, PutCondition, ReadObject, Version};
+use crate::store::sites::{Mirrored, SiteStore, Sites};
 
 /// Chunks that a writer remembers. About 120 bytes each, so 60 MB; with slices of 2 MiB they stand for a terabyte. Chunks
 /// beyond it are reused as well, for a `HEAD` each.
 pub const KNOWN_CHUNKS_LIMIT: usize = 500_000;
 
-/// Times that a chunk is looked at again because another run was storing it at the same moment.
+/// Attempts to store a chunk that another run is storing at the same moment.
 const STORE_ATTEMPTS: u32 = 4;
 
-/// How a writer goes about it.
+/// Limits of a writer.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteOptions {
     /// Age at which an epoch ends and a new one begins.
@@ -44,7 +44,7 @@ impl Default for WriteOptions {
     }
 }
 
-/// The right hand of one run: one epoch, one chunk key, one data key. Sessions share it and store at the same time.
+/// Stores the chunks of one run: one epoch, one chunk key, one data key. Sessions share it and store at the same time.
 pub struct Writer {
     sites: Sites,
     epoch: EpochNumber,
@@ -64,7 +64,7 @@ struct KnownChunk {
     sha256: Sha256,
     /// Whether nothing is left to do for it: every site that the run works with is known to have it.
     done: bool,
-    /// What another use of it is: `Listed` when an earlier backup has it, `Found` when only this run has.
+    /// The origin of its next use: `Listed` when an earlier backup has it, `Found` when only this run has.
     origin: Origin,
 }
 
@@ -100,7 +100,7 @@ impl Repository {
     pub async fn begin_writing_with(&self, now: Timestamp, options: WriteOptions) -> Result<Writer, VaultError> {
         let epoch = self.current_epoch(now, options.epoch_age).await?;
         let chunk_key = self.chunk_key(epoch).await?;
-        // What is written under a key that `repository.json` does not publish, no verification could call sound.
+        // No verification could prove a backup whose key `repository.json` does not publish.
         if self.published_key(epoch).await? != public_key(&chunk_key)? {
             let reason = "the public key of an epoch is not that of its chunk key";
             return Err(VaultError::Damaged { site: Site::Primary, key: REPOSITORY_KEY.to_owned(), reason });
@@ -260,7 +260,7 @@ impl Writer {
                     return Ok(SoundObject { stored_bytes, sha256, version });
                 }
                 // Another session or run was faster with the same content: look at what it stored.
-                Err(StoreError::AlreadyExists { .. } | StoreError::VersionChanged { .. }) => {}
+                Err(error) if error.is_lost_race() => {}
                 Err(source) => return Err(primary.error(source)),
             }
         }
@@ -272,7 +272,7 @@ impl Writer {
         let Some(offsite) = self.sites.offsite() else { return Ok(object) };
         let key = chunk_key(self.epoch, &chunk.id);
         if self.is_suspect(&chunk.id) {
-            // What the store says of a suspect is from the day it arrived: only its bytes tell.
+            // The checksum of a suspect is from the day it arrived. Only its bytes show damage.
             match self.find(offsite, &key, chunk).await? {
                 Found::Sound(theirs) if theirs.sha256 == object.sha256 => return Ok(object),
                 Found::Unsound(version) => return self.replace_by_ours(offsite, &key, object, version).await,
@@ -292,7 +292,7 @@ impl Writer {
                     let copy = self.sound_copy(chunk, &key).await?.ok_or_else(|| VaultError::NotHealed {
                         site: Site::Primary,
                         key: key.clone(),
-                        reason: "the other site's copy was changed while it was read",
+                        reason: "the other site's copy changed while it was read",
                     })?;
                     self.replace(self.sites.primary()?, &key, copy, object.version).await
                 }

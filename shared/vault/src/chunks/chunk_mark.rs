@@ -3,11 +3,11 @@
 //! A run that was killed has stored chunks that no list names. The next run finds them by `HEAD`, which tells a length and
 //! a SHA-256, but not whether *these* bytes are the sealed form of *this* content: somebody may have put other bytes
 //! there. So each chunk carries, as user metadata, a MAC over its id, length and SHA-256 under a key derived from the
-//! chunk key. With it a chunk is reused at the price of a `HEAD`; without it, it is opened and looked at.
+//! chunk key. With it a chunk is reused at the price of a `HEAD`. Without it, the chunk is opened and checked.
 
 use lifeboat_model::{ChunkId, ChunkKey, Sha256};
 
-use crate::store::ObjectHead;
+use crate::store::port::ObjectHead;
 
 /// Makes and checks the marks of one epoch.
 pub(crate) struct ChunkMarks {
@@ -44,7 +44,7 @@ impl ChunkMarks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Version;
+    use crate::store::port::Version;
 
     #[test]
     fn a_mark_proves_its_own_object_and_no_other() {

@@ -7,15 +7,16 @@
 
 use bytes::Bytes;
 use lifeboat_model::{
-    ChunkKey, EpochNumber, MANIFEST_FORMAT, Manifest, PublicKey, REPOSITORY_FORMAT, RepositoryDocument, Site,
+    BackupId, ChunkKey, DatabaseName, EpochNumber, MANIFEST_FORMAT, Manifest, PublicKey, REPOSITORY_FORMAT,
+    RepositoryDocument, Site,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::checksum::sha256;
 use crate::error::VaultError;
-use crate::signature::{holds, sign};
+use crate::repository::signature::{holds, sign};
+use crate::store::checksum::sha256;
 
 /// `repository.json`.
 #[derive(Serialize, Deserialize)]
@@ -70,7 +71,7 @@ impl Place<'_> {
     pub(crate) fn canonical<T: DeserializeOwned + Serialize>(self, bytes: &[u8]) -> Result<T, VaultError> {
         let document: T = self.parse(bytes)?;
         if encode(self.key, &document)? != bytes {
-            return Err(self.damaged("it is not in the form it is written in"));
+            return Err(self.damaged("it is not in the form in which Lifeboat writes it"));
         }
         Ok(document)
     }
@@ -89,7 +90,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Byte
     serde_json::to_vec(value).map(Bytes::from).map_err(|source| VaultError::Encode { key: key.to_owned(), source })
 }
 
-fn raw<T: Serialize>(key: &str, value: &T) -> Result<Box<RawValue>, VaultError> {
+pub(crate) fn raw<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Box<RawValue>, VaultError> {
     serde_json::value::to_raw_value(value).map_err(|source| VaultError::Encode { key: key.to_owned(), source })
 }
 
@@ -108,7 +109,7 @@ pub(crate) fn decode_repository(place: Place<'_>, bytes: &[u8]) -> Result<Reposi
     place.parse(envelope.repository.get().as_bytes())
 }
 
-/// How many epochs a document lists that may be damaged: as far as it still reads.
+/// The number of epochs in a document that may be damaged, as far as it can be read.
 pub(crate) fn legible_epochs(bytes: &[u8]) -> usize {
     let document: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
     document.and_then(|document| document.pointer("/repository/epochs")?.as_array().map(Vec::len)).unwrap_or_default()
@@ -138,7 +139,7 @@ impl SignedManifest {
         self.epoch
     }
 
-    /// What it says, once the signature holds. Only then is it asked which format it has: a forged one is no newer format.
+    /// The manifest, once its signature holds. Only then does its format count: a forged manifest is not a newer format.
     pub(crate) fn authenticate(self, place: Place<'_>, public_key: &PublicKey) -> Result<Manifest, VaultError> {
         let manifest = self.envelope.manifest.get().as_bytes();
         if !holds(public_key, manifest, &self.envelope.signature) {
@@ -147,4 +148,17 @@ impl SignedManifest {
         place.known_format(&self.envelope.manifest, MANIFEST_FORMAT)?;
         place.parse(manifest)
     }
+}
+
+/// A genuine manifest under another backup's key is still not this backup's.
+pub(crate) fn of_backup(
+    database: &DatabaseName,
+    backup_id: &BackupId,
+    place: Place<'_>,
+    manifest: Manifest,
+) -> Result<Manifest, VaultError> {
+    if manifest.backup_id != *backup_id || manifest.database != *database {
+        return Err(place.damaged("it is the manifest of another backup"));
+    }
+    Ok(manifest)
 }

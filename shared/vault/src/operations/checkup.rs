@@ -1,22 +1,22 @@
-//! What must be true of sites and keys before a backup can work.
+//! The checks of sites and keys that a backup needs.
 
 use std::time::Instant;
 
-use lifeboat_model::{Diagnosis, Site};
+use lifeboat_model::{Diagnosis, Site, story};
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 
-use crate::error::VaultError;
+use crate::error::{VaultError, advice_on_data_key, advice_on_seal};
 use crate::layout::{PROBE_KEY, REPOSITORY_KEY};
-use crate::mac::MacKeys;
-use crate::sites::{SiteStore, Sites};
-use crate::store::{NewObject, Protection, PutCondition};
-use crate::store_error::StoreError;
+use crate::ledger::mac_keys::MacKeys;
+use crate::store::error::StoreError;
+use crate::store::port::{NewObject, Protection, PutCondition};
+use crate::store::sites::{SiteStore, Sites};
 
-/// The same bytes each time: the first doctor writes them, every later one is told that they are there. S3 asks who may write
-/// before it looks at the condition, so either answer proves the right to.
+/// The same bytes each time: the first doctor writes them, and every later one finds them. S3 checks the right to write before the
+/// condition, so either answer proves the right.
 const PROBE: &[u8] = b"{\"written_by\":\"lifeboat doctor\"}";
 
-/// Whether a site answers, without asking anything of anyone's rights but to read. A repository need not be there yet.
+/// Whether a site answers. Needs only the right to read. There need not be a repository yet.
 ///
 /// # Errors
 /// [`VaultError::NoSite`], [`VaultError::Store`].
@@ -28,20 +28,20 @@ pub async fn answers(sites: &Sites, site: Site) -> Result<(), VaultError> {
 pub async fn check_site(site: &SiteStore) -> Vec<Diagnosis> {
     let name = |what: &str| format!("{} {what}", site.site());
     let place = site.store().describe();
-    let told = |check: String, error: &StoreError| Diagnosis::failed(check, story(error), plain(error.hint()));
+    let failed = |check: String, error: &StoreError| Diagnosis::failed(check, story(error), error.advice().hint);
     let probe = site.store().put(PROBE_KEY, NewObject::new(PROBE), PutCondition::CreateOnly).await;
     if let Err(error) = &probe {
-        return vec![told(name("writable"), error)];
+        return vec![failed(name("writable"), error)];
     }
     let read = site.store().get(PROBE_KEY, PROBE.len() as u64).await;
     let writable = match &read {
         Ok(fetched) if fetched.body == PROBE => Diagnosis::ok(name("writable"), place),
         Ok(_) => Diagnosis::failed(
             name("writable"),
-            format!("`{PROBE_KEY}` reads otherwise than it was written"),
+            format!("`{PROBE_KEY}` was read back with other bytes than were written"),
             "something between here and the bucket changes bytes, or somebody changed the object: compare its versions",
         ),
-        Err(error) => told(name("writable"), error),
+        Err(error) => failed(name("writable"), error),
     };
     vec![writable, check_protection(name("protected"), site.store().protection().await)]
 }
@@ -53,17 +53,17 @@ fn check_protection(check: String, protection: Result<Protection, StoreError>) -
         }
         Ok(Protection { versioned: true, locked: None }) => Diagnosis::warn(
             check,
-            "versioned, and not locked: whoever may delete versions may delete every backup",
+            "versioned, but not locked: a role that may delete versions may delete every backup",
             "turn Object Lock on with a default retention longer than an epoch of 90 days",
         ),
         Ok(Protection { versioned: false, .. }) => Diagnosis::warn(
             check,
-            "not versioned: what is overwritten or deleted is gone",
+            "not versioned: an overwritten or deleted object is lost",
             "turn versioning on, and Object Lock with a default retention",
         ),
         Err(error) => Diagnosis::warn(
             check,
-            format!("not known: {}", story(&error)),
+            format!("unknown: {}", story(&error)),
             "allow `s3:GetBucketVersioning` and `s3:GetBucketObjectLockConfiguration` to see it",
         ),
     }
@@ -74,39 +74,40 @@ fn check_protection(check: String, protection: Result<Protection, StoreError>) -
 ///
 /// Without a repository's context: nothing that this makes opens anything stored. `sites` names the keys in their order.
 pub async fn check_keys(keys: &dyn DataKeys, sites: &[Site]) -> Vec<Diagnosis> {
-    let told = |check: String, error: &DataKeyError| Diagnosis::failed(check, story(error), plain(error.hint()));
+    let failed =
+        |check: String, error: &DataKeyError| Diagnosis::failed(check, story(error), advice_on_data_key(error).hint);
     let context = match EncryptionContext::from_pairs([("lifeboat-purpose", "doctor")]) {
         Ok(context) => context,
-        Err(error) => return vec![Diagnosis::failed("keys", error.to_string(), plain(error.hint()))],
+        Err(error) => return vec![Diagnosis::failed("keys", error.to_string(), advice_on_seal(&error).hint)],
     };
     let generated = match keys.generate(&context).await {
         Ok(generated) => generated,
-        Err(error) => return vec![told("keys".to_owned(), &error)],
+        Err(error) => return vec![failed("keys".to_owned(), &error)],
     };
     if generated.encrypted.len() < sites.len() {
         let seen = format!("of {} sites, {} have a key", sites.len(), generated.encrypted.len());
-        return vec![Diagnosis::failed("keys", seen, "set the key of each site: what is sealed must open with either")];
+        return vec![Diagnosis::failed("keys", seen, "set the key of each site: each must open what is sealed")];
     }
     let mut checks = Vec::new();
     for (site, entry) in sites.iter().zip(&generated.encrypted) {
         let (name, asked) = (format!("{site} key"), Instant::now());
         let checked = match keys.decrypt(&context, std::slice::from_ref(entry)).await {
             Ok(key) if key.expose_bytes() == generated.key.expose_bytes() => {
-                Diagnosis::ok(name, "encrypts, and opens alone what it encrypted")
+                Diagnosis::ok(name, "encrypts, and decrypts alone what it encrypted")
             }
             Ok(_) => Diagnosis::failed(
                 name,
-                "gives another data key than was encrypted",
-                "this is no key service that can be relied on: check the endpoint",
+                "decrypts to another data key than it encrypted",
+                "the key service is not reliable: check its endpoint",
             ),
-            Err(error) => told(name, &error),
+            Err(error) => failed(name, &error),
         };
         checks.push(checked.on(*site).after(asked.elapsed()));
     }
     checks
 }
 
-/// Whether the key of each site vouches for what is put on record, and knows its own MACs.
+/// Whether the key of each site makes MACs for ledger entries, and confirms them.
 pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
     let mut checks = Vec::new();
     for site in sites {
@@ -114,7 +115,7 @@ pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
         let Some(key) = macs.get(*site) else {
             let absent = Diagnosis::failed(
                 name,
-                "there is none to vouch for what is put on record",
+                "no key is configured to vouch for ledger entries",
                 "set the ARN of the site's HMAC key",
             );
             checks.push(absent.on(*site));
@@ -126,37 +127,15 @@ pub async fn check_mac_keys(macs: &MacKeys, sites: &[Site]) -> Vec<Diagnosis> {
             Err(error) => Err(error),
         };
         let checked = match answer {
-            Ok(true) => Diagnosis::ok(name, "vouches for an entry, and knows that it did"),
+            Ok(true) => Diagnosis::ok(name, "makes a MAC for an entry, and confirms it"),
             Ok(false) => Diagnosis::failed(
                 name,
-                "does not know the MAC that it made",
-                "this is no key service that can be relied on: check the endpoint",
+                "does not confirm the MAC that it made",
+                "the key service is not reliable: check its endpoint",
             ),
-            Err(error) => Diagnosis::failed(name, story(&error), plain(error.hint())),
+            Err(error) => Diagnosis::failed(name, story(&error), advice_on_data_key(&error).hint),
         };
         checks.push(checked.on(*site).after(asked.elapsed()));
     }
     checks
-}
-
-/// Causes that are told at most: chains are short, and one that leads back to itself must end.
-const MOST_CAUSES: usize = 8;
-
-/// An error and its causes. A cause that its error has quoted already is not repeated.
-fn story(error: &dyn std::error::Error) -> String {
-    let mut story = error.to_string();
-    let mut cause = error.source();
-    for _ in 0..MOST_CAUSES {
-        let Some(error) = cause else { break };
-        let text = error.to_string();
-        if !story.ends_with(text.trim_end_matches('.')) {
-            story.push_str(&format!(": {}", text.trim_end_matches('.')));
-        }
-        cause = error.source();
-    }
-    story
-}
-
-fn plain(hint: &str) -> &str {
-    hint.trim_end_matches('.')
 }

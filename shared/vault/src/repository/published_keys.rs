@@ -1,7 +1,7 @@
-//! The public keys of the epochs, as the sites publish them: what `verify` trusts instead of a secret.
+//! The public keys of the epochs, as the sites publish them. `verify` trusts them instead of a secret.
 //!
-//! Whoever can write to one bucket can write any key into that bucket's `repository.json`. So a key counts only as far as
-//! the sites agree on it, and nothing is put right from one site to the other on the word of one of them alone.
+//! Somebody who can write to one bucket can write any key into that bucket's `repository.json`. So a key counts only as far as the
+//! sites agree on it. Nothing is healed on the word of one site alone.
 
 use lifeboat_model::{Epoch, EpochNumber, PublicKey, RepositoryDocument};
 

@@ -1,6 +1,6 @@
-//! Chunks that a verification found lost or damaged and could not heal: not to be reused unseen.
+//! Chunks that a verification found lost or damaged and could not heal. They are checked before they are reused.
 //!
-//! A chunk that is bad on every site would otherwise be reused for ever: the newest backup lists it, so the next one does,
+//! A chunk that is bad on every site would otherwise always be reused: the newest backup lists it, so the next one does,
 //! and its mark still says that it was sound on the day it was stored. The reports under `findings/` say otherwise.
 
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ use lifeboat_model::{ChunkId, DatabaseName, EpochNumber, Finding, FindingKind};
 use crate::error::VaultError;
 use crate::layout::epoch_prefix;
 use crate::repository::Repository;
-use crate::store::DOCUMENT_LIMIT_BYTES;
+use crate::store::port::DOCUMENT_LIMIT_BYTES;
 
-/// How the key of a report tells when it was stored.
+/// The time of storage in the key of a report.
 const REPORT_NAME: &str = "%Y-%m-%dT%H-%M-%S";
 
 /// Pages of reports looked through: an epoch of 90 days with a report each quarter of an hour fills nine.

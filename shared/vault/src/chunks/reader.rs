@@ -6,16 +6,16 @@ use async_trait::async_trait;
 use lifeboat_model::{ChunkKey, EpochNumber, LONG_CHUNK_BYTES, Sha256, Site, StoredChunk};
 use lifeboat_seal::SealError;
 
-use crate::checksum::Sha256Sum;
-use crate::document::Place;
+use crate::chunks::cpu::on_cpu;
+use crate::chunks::message::{Binding, Keys, OpeningMessage, Purpose};
+use crate::chunks::unpacker::{UnpackError, Unpacker};
 use crate::error::VaultError;
-use crate::heavy::on_cpu;
 use crate::layout::chunk_key;
-use crate::message::{Binding, Keys, OpeningMessage, Purpose};
 use crate::repository::Repository;
-use crate::sites::SiteStore;
-use crate::store::{BodySink, ReadObject};
-use crate::unpack::{UnpackError, Unpacker};
+use crate::repository::document::Place;
+use crate::store::checksum::Sha256Sum;
+use crate::store::port::{BodySink, ReadObject};
+use crate::store::sites::SiteStore;
 
 /// Longest plaintext of a chunk, in bytes. A chunk is closed at the first row boundary after 8 MiB, and PostgreSQL copies
 /// no row longer than 1 GiB; a list that claims more is forged, and no buffer is made for it.
@@ -74,7 +74,7 @@ impl Reader {
             // Another object than listed is taken when it holds the content: the chunk was lost on every site and sealed
             // again, and its id, which is keyed, proves the plaintext.
             (sha256, Err(VaultError::Open { source, .. })) if sha256 != chunk.sha256 && source.is_bad_message() => {
-                Err(wrong(Place { site: self.site(), key: &key }, "its sha-256 is another, and it does not open"))
+                Err(wrong(Place { site: self.site(), key: &key }, "its sha-256 differs, and it does not open"))
             }
             (_, opened) => opened,
         }
@@ -102,7 +102,7 @@ impl ChunkOpener {
     /// is an error.
     ///
     /// # Errors
-    /// [`VaultError::Store`]; [`VaultError::Open`] for a failure of the key service, which is told before one of the store: a
+    /// [`VaultError::Store`]; [`VaultError::Open`] for a failure of the key service, which comes before one of the store: a
     /// store may break off while the key service is waited for.
     pub(crate) async fn read(
         &self,
@@ -134,8 +134,7 @@ pub(crate) struct ReadChunk {
     pub(crate) content: Result<(), VaultError>,
 }
 
-/// A chunk that is opened and unpacked as it comes: of its sealed and its compressed form, no more is held than a piece, a frame
-/// and a window.
+/// A chunk that is opened and unpacked as it comes. Memory holds a piece, a frame and a window of its sealed and its compressed form.
 struct Opening<'a> {
     opener: &'a ChunkOpener,
     place: Place<'a>,
@@ -157,7 +156,7 @@ impl Opening<'_> {
             unpacker.finish(out).map_err(not_unpacked(place))?;
             match on_cpu(|| secret.chunk_id(out)) {
                 id if id == chunk.id => Ok(()),
-                _ => Err(wrong(place, "its content is not what its id names")),
+                _ => Err(wrong(place, "its content does not have its id")),
             }
         });
         if finished.is_err() {
@@ -172,7 +171,7 @@ impl BodySink for Opening<'_> {
     fn begin(&mut self, _: u64) {
         self.out.clear();
         self.sum = Sha256Sum::new();
-        // What the key service refused is not asked for again because the store broke off meanwhile.
+        // A refusal of the key service stays, although the store begins again.
         if !matches!(&self.steps, Some(Err(error)) if is_of_the_key_service(error)) {
             self.steps = Some(Steps::new(self.opener, self.place, self.chunk));
         }

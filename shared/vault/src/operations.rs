@@ -1,0 +1,7 @@
+//! What keeps the operation of a repository going: leases, states, incidents, reports, and the checks before a backup.
+
+pub(crate) mod checkup;
+pub(crate) mod incidents;
+pub(crate) mod leases;
+mod reports;
+pub(crate) mod states;

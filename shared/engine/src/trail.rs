@@ -1,7 +1,7 @@
 //! Reading, proving and restoring the audit trail.
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DatabaseName, Finding, FindingKind, LedgerEntry, Site};
+use lifeboat_model::{BackupId, DatabaseName, Finding, FindingKind, FindingSubject, LedgerEntry, Site};
 use lifeboat_vault::{Anchor, ChainReport, LedgerFilter, Repository, VaultError, Walk, manifest_key};
 
 use crate::error::EngineError;
@@ -93,7 +93,7 @@ async fn anchors(repository: &Repository) -> Result<(Vec<Anchor>, Vec<Finding>),
             Err(error) => unread.push(Finding {
                 kind: FindingKind::Unreadable,
                 site: Some(site),
-                subject: manifest_key(&database, &newest),
+                subject: FindingSubject::stored(manifest_key(&database, &newest)),
                 detail: format!("what it says of the ledger is not known: {error}"),
                 healed: false,
             }),

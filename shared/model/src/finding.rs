@@ -1,30 +1,60 @@
-//! Something a check, verify or drill noticed.
+//! Something that a check, verification or drill noticed.
+
+mod subject;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Site;
+use crate::names::names;
+
+pub use subject::{ChunkAddress, FindingSubject};
 
 /// One thing that is not as it should be, named so that a person can act on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredFinding", into = "StoredFinding")]
 pub struct Finding {
     /// What is wrong.
     pub kind: FindingKind,
     /// Where, for stored objects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
-    /// The object's key, or the table or schema object.
-    pub subject: String,
+    /// With what.
+    pub subject: FindingSubject,
     /// What was expected and what was there; no row values.
     pub detail: String,
-    /// Whether it was put right in the same run: a finding stays a finding.
-    #[serde(default)]
+    /// Whether it was healed in the same run: a finding stays a finding.
     pub healed: bool,
 }
 
+/// A finding as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredFinding {
+    kind: FindingKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<Site>,
+    subject: String,
+    detail: String,
+    #[serde(default)]
+    healed: bool,
+}
+
+impl From<StoredFinding> for Finding {
+    fn from(stored: StoredFinding) -> Self {
+        let StoredFinding { kind, site, subject, detail, healed } = stored;
+        Self { kind, site, subject: FindingSubject::read(kind, subject), detail, healed }
+    }
+}
+
+impl From<Finding> for StoredFinding {
+    fn from(finding: Finding) -> Self {
+        let Finding { kind, site, subject, detail, healed } = finding;
+        Self { kind, site, subject: subject.to_string(), detail, healed }
+    }
+}
+
 impl Finding {
-    /// Whether it was not put right, and is more than left over.
+    /// Whether it was not healed, and is more than left over.
     pub fn is_damage(&self) -> bool {
         !self.healed && self.kind != FindingKind::Unlisted
     }
@@ -70,27 +100,37 @@ pub enum FindingKind {
     RoleDiffers,
 }
 
-impl fmt::Display for FindingKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "missing",
-            Self::Size => "size",
-            Self::Checksum => "checksum",
-            Self::Unreadable => "unreadable",
-            Self::Unanswered => "unanswered",
-            Self::Disputed => "disputed",
-            Self::LedgerBroken => "ledger-broken",
-            Self::Unlisted => "unlisted",
-            Self::RowCount => "row-count",
-            Self::RowDigest => "row-digest",
-            Self::SchemaMissing => "schema-missing",
-            Self::SchemaDiffers => "schema-differs",
-            Self::SchemaUnexpected => "schema-unexpected",
-            Self::SequenceDiffers => "sequence-differs",
-            Self::LargeObjects => "large-objects",
-            Self::DatabaseDiffers => "database-differs",
-            Self::RoleDiffers => "role-differs",
-        })
+names!(FindingKind, "a kind of finding", [
+    Missing => "missing", Size => "size", Checksum => "checksum", Unreadable => "unreadable",
+    Unanswered => "unanswered", Disputed => "disputed", LedgerBroken => "ledger-broken", Unlisted => "unlisted",
+    RowCount => "row-count", RowDigest => "row-digest", SchemaMissing => "schema-missing",
+    SchemaDiffers => "schema-differs", SchemaUnexpected => "schema-unexpected",
+    SequenceDiffers => "sequence-differs", LargeObjects => "large-objects", DatabaseDiffers => "database-differs",
+    RoleDiffers => "role-differs",
+]);
+
+impl FindingKind {
+    /// Whether it compares a restored database with its backup, and is not about a stored object.
+    fn is_about_a_restore(self) -> bool {
+        match self {
+            Self::Missing
+            | Self::Size
+            | Self::Checksum
+            | Self::Unreadable
+            | Self::Unanswered
+            | Self::Disputed
+            | Self::LedgerBroken
+            | Self::Unlisted => false,
+            Self::RowCount
+            | Self::RowDigest
+            | Self::SchemaMissing
+            | Self::SchemaDiffers
+            | Self::SchemaUnexpected
+            | Self::SequenceDiffers
+            | Self::LargeObjects
+            | Self::DatabaseDiffers
+            | Self::RoleDiffers => true,
+        }
     }
 }
 
@@ -101,5 +141,41 @@ impl fmt::Display for Finding {
             write!(f, " on {site}")?;
         }
         write!(f, ": {}{}", self.detail, if self.healed { " (healed)" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::ChunkId;
+    use crate::identity::EpochNumber;
+
+    #[test]
+    fn a_finding_of_every_kind_reads_back_as_it_was_stored() {
+        let chunk = ChunkAddress { epoch: EpochNumber(1), id: ChunkId([0xab; 32]) };
+        let texts =
+            [chunk.to_string(), "ledger/".to_owned(), "ledger/000000000042.json".to_owned(), "public.t".to_owned()];
+        for kind in FindingKind::ALL {
+            for text in &texts {
+                let subject = FindingSubject::read(*kind, text.clone());
+                let finding = Finding { kind: *kind, site: None, subject, detail: "d".to_owned(), healed: false };
+                let json = serde_json::to_string(&finding).unwrap();
+                assert_eq!(json, format!(r#"{{"kind":"{kind}","subject":"{text}","detail":"d","healed":false}}"#));
+                assert_eq!(serde_json::from_str::<Finding>(&json).unwrap(), finding);
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_key_of_a_chunk_is_a_chunk_and_a_table_that_is_called_so_is_none() {
+        let chunk = ChunkAddress { epoch: EpochNumber(12), id: ChunkId([0xab; 32]) };
+        let key = chunk.to_string();
+        assert_eq!(key, format!("chunks/0012/ab/{}", "ab".repeat(32)));
+        assert_eq!(FindingSubject::stored(key.clone()), FindingSubject::Chunk(chunk));
+        let restored = FindingSubject::read(FindingKind::RowCount, key.clone());
+        assert_eq!(restored, FindingSubject::Restored(key.clone()));
+        for other in [key.replace("/ab/", "/cd/"), key.replace("0012", "12"), key.to_uppercase(), format!("{key}/")] {
+            assert!(matches!(FindingSubject::stored(other), FindingSubject::Object(_)));
+        }
     }
 }

@@ -47,7 +47,7 @@ pub use digest::{ChunkId, ChunkKey, PublicKey, RowDigest, RowHasher, Sha256};
 pub use drill::{DrillReport, TableProof};
 pub use event::Event;
 pub use fact::{Fact, Facts};
-pub use finding::{Finding, FindingKind};
+pub use finding::{ChunkAddress, Finding, FindingKind, FindingSubject};
 pub use globals::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, Setting};
 pub use health::{HealthReport, Probe, Wrong};
 pub use history::{DatabaseHistory, History, PastRun, RUNS_KEPT};

@@ -1,6 +1,6 @@
 //! Which key each thing has. The same on both sites; `docs/format/repository.md` is this page in words.
 
-use lifeboat_model::{BackupId, ChunkId, DatabaseName, EpochNumber, IncidentName};
+use lifeboat_model::{BackupId, ChunkAddress, ChunkId, DatabaseName, EpochNumber, IncidentName};
 
 /// The document at the root.
 pub(crate) const REPOSITORY_KEY: &str = "repository.json";
@@ -16,11 +16,9 @@ pub(crate) fn epoch_prefix(epoch: EpochNumber) -> String {
     format!("chunks/{epoch}/")
 }
 
-/// `chunks/0001/ab/abcd…`: two digits of fan-out keep the listings of a bucket browsable by eye.
+/// `chunks/0001/ab/abcd…`.
 pub fn chunk_key(epoch: EpochNumber, id: &ChunkId) -> String {
-    let id = id.to_string();
-    let fan = id.get(..2).unwrap_or_default();
-    format!("chunks/{epoch}/{fan}/{id}")
+    ChunkAddress { epoch, id: *id }.to_string()
 }
 
 /// Where manifests and chunk lists are, a folder for each database.

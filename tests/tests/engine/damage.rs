@@ -34,7 +34,7 @@ fn flip(stores: &Stores, site: Site, key: &str, place: fn(usize) -> usize) {
 /// The one finding of a report: of this object, on this site.
 fn only_finding<'a>(report: &'a VerificationReport, site: Site, key: &str) -> &'a lifeboat_model::Finding {
     let [finding] = report.findings.as_slice() else { panic!("{key} on {site}: {:?}", report.findings) };
-    assert_eq!((finding.subject.as_str(), finding.site), (key, Some(site)));
+    assert_eq!((finding.subject.to_string().as_str(), finding.site), (key, Some(site)));
     finding
 }
 
@@ -86,7 +86,7 @@ async fn an_object_damaged_on_both_sites_is_found_on_both_not_healed_and_no_veri
             let process = bench.process_on(stores.sites());
             let report = process.verify(scope.clone()).await.unwrap();
             for site in BOTH {
-                let found = report.findings.iter().find(|f| f.subject == key && f.site == Some(site));
+                let found = report.findings.iter().find(|f| f.subject.to_string() == key && f.site == Some(site));
                 assert!(found.is_some_and(|finding| !finding.healed), "{key} on {site}: {:?}", report.findings);
             }
             assert!(!report.is_sound(), "{key}");

@@ -208,8 +208,8 @@ async fn a_verification_brings_a_backup_that_is_behind_over_with_its_manifest_la
     assert!(bench.stores.primary.remove(&new));
     let report = bench.process().verify(VerificationScope::All).await.unwrap();
     assert!(!report.is_sound());
-    let told: Vec<&str> = report.damage().map(|finding| finding.subject.as_str()).collect();
-    assert!(told.iter().any(|key| key.ends_with(&format!("{behind}/manifest.json"))) && told.contains(&new.as_str()));
+    let told: Vec<String> = report.damage().map(|finding| finding.subject.to_string()).collect();
+    assert!(told.iter().any(|key| key.ends_with(&format!("{behind}/manifest.json"))) && told.contains(&new));
     assert!(!bench.stores.backups(Site::Offsite).await.contains(&behind));
 }
 

@@ -75,7 +75,7 @@ async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_diffe
         let report = process.drill(&bench.drill_request(Site::Primary)).await.unwrap();
         assert!(!report.equal, "{sql}");
         let mut found: Vec<(FindingKind, String)> =
-            report.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
+            report.findings.iter().map(|finding| (finding.kind, finding.subject.to_string())).collect();
         for (kind, subject) in expected {
             let place = found.iter().position(|(k, s)| k == kind && s.ends_with(subject));
             found.remove(place.unwrap_or_else(|| panic!("{sql}: no {kind} of {subject} in {:?}", report.findings)));

@@ -26,7 +26,7 @@ ALTER DATABASE clinic_source SET work_mem = '5MB';
 INSERT INTO pg_seclabel VALUES ('app.t'::regclass, 'pg_class'::regclass, 0, 'lifeboat_provider', 'secret');";
 
 fn named(report: &DrillReport, kind: FindingKind, subject: &str) -> bool {
-    report.findings.iter().any(|finding| finding.kind == kind && finding.subject.contains(subject))
+    report.findings.iter().any(|finding| finding.kind == kind && finding.subject.to_string().contains(subject))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

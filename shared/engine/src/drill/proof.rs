@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lifeboat_model::{
-    Difference, Finding, FindingKind, Globals, InventoryObject, ObjectKind, RelationEntry, RowHasher, Stream,
-    TableData, TableProof,
+    Difference, Finding, FindingKind, FindingSubject, Globals, InventoryObject, ObjectKind, RelationEntry, RowHasher,
+    Stream, TableData, TableProof,
 };
 use lifeboat_postgres::{Prover, RestoreTarget, RowTotals, TableTarget};
 
@@ -219,5 +219,5 @@ async fn prove_large_objects(
 }
 
 fn finding(kind: FindingKind, subject: String, detail: String) -> Finding {
-    Finding { kind, site: None, subject, detail, healed: false }
+    Finding { kind, site: None, subject: FindingSubject::Restored(subject), detail, healed: false }
 }

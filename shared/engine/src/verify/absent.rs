@@ -4,7 +4,7 @@
 //! off leaves no backup on a site that is not whole.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use lifeboat_model::{Finding, FindingKind, Manifest, Site};
+use lifeboat_model::{Finding, FindingKind, FindingSubject, Manifest, Site};
 use lifeboat_vault::Listed;
 
 use super::objects::{BATCH, Backup, Inspection, READS_AT_ONCE};
@@ -32,7 +32,7 @@ impl Inspection<'_> {
         self.found(Finding {
             kind: FindingKind::Missing,
             site: Some(site),
-            subject: listed.key().to_owned(),
+            subject: FindingSubject::stored(listed.key()),
             detail: format!("missing; not healed: {still_missing} of the objects that it names are missing, too"),
             healed: false,
         });

@@ -1,6 +1,6 @@
 //! The audit trail as a part of every verification: the newest entries each time, the others in turns.
 
-use lifeboat_model::{Finding, FindingKind, LedgerLink, VerificationScope};
+use lifeboat_model::{Finding, FindingKind, FindingSubject, LedgerLink, VerificationScope};
 use lifeboat_vault::{Anchor, ChainReport, VaultError, Walk, WalkEnd};
 
 use super::objects::{Backup, Inspection};
@@ -46,6 +46,7 @@ impl Inspection<'_> {
             let kind = if silent.is_empty() { FindingKind::LedgerBroken } else { FindingKind::Unanswered };
             let detail = format!("nothing vouches for it or for what follows {}", silent.join("; "));
             let detail = detail.trim_end().to_owned();
+            let subject = FindingSubject::stored(subject);
             self.found(Finding { kind, site: None, subject, detail, healed: false });
         }
         report.findings.into_iter().for_each(|finding| self.found(finding));
@@ -60,6 +61,7 @@ impl Inspection<'_> {
                 (kind, TRAIL.to_owned(), EngineError::from(other).story())
             }
         };
+        let subject = FindingSubject::stored(subject);
         let finding = Finding { kind, site: None, subject, detail, healed: false };
         tracing::error!(finding = %finding, "the audit trail is not sound");
         self.found(finding);

@@ -6,10 +6,10 @@ use std::collections::hash_map::{Entry, HashMap};
 
 use jiff::Timestamp;
 use lifeboat_model::{
-    BackupId, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, LedgerLink, Manifest, Origin, Site,
-    StoredChunk, VerificationReport,
+    BackupId, ChunkAddress, ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, FindingSubject, LedgerLink,
+    Manifest, Origin, Site, StoredChunk, VerificationReport,
 };
-use lifeboat_vault::{Listed, ObjectState, Repository, VaultError, chunk_key, chunk_list_key, manifest_key};
+use lifeboat_vault::{Listed, ObjectState, Repository, VaultError, chunk_list_key, manifest_key};
 
 use super::VerifyRequest;
 use super::part::{ChunkCount, Part};
@@ -183,7 +183,7 @@ impl<'a> Inspection<'a> {
             self.found(Finding {
                 kind: FindingKind::Disputed,
                 site: None,
-                subject: Listed::repository().key().to_owned(),
+                subject: FindingSubject::stored(Listed::repository().key()),
                 detail: format!(
                     "the sites have different entries for epoch {epoch}: nothing of it is followed or healed"
                 ),
@@ -240,7 +240,7 @@ impl<'a> Inspection<'a> {
             self.found(Finding {
                 kind: if is_outage { FindingKind::Unanswered } else { FindingKind::Unreadable },
                 site: None,
-                subject,
+                subject: FindingSubject::stored(subject),
                 detail: format!("no site gives it, and what it lists was not read: {failure}"),
                 healed: false,
             });
@@ -262,7 +262,7 @@ impl<'a> Inspection<'a> {
                 self.found(Finding {
                     kind: FindingKind::Unlisted,
                     site: Some(site),
-                    subject: chunk_key(epoch, id),
+                    subject: FindingSubject::Chunk(ChunkAddress { epoch, id: *id }),
                     detail: "no manifest lists it".to_owned(),
                     healed: false,
                 });
@@ -341,7 +341,7 @@ impl<'a> Inspection<'a> {
         self.found(Finding {
             kind: FindingKind::Unanswered,
             site: None,
-            subject: "the rest of the scope".to_owned(),
+            subject: FindingSubject::stored("the rest of the scope"),
             detail: error.story(),
             healed: false,
         });
@@ -386,7 +386,7 @@ async fn look(repository: Repository, listed: Listed, site: Site) -> Result<Look
             Err(error) => (false, format!("{state}; not healed: {error}")),
         },
     };
-    let finding = Finding { kind, site: Some(site), subject: listed.key().to_owned(), detail, healed };
+    let finding = Finding { kind, site: Some(site), subject: FindingSubject::stored(listed.key()), detail, healed };
     tracing::warn!(finding = %finding, "verification found damage");
     Ok(Looked { size_bytes: 0, finding: Some(finding) })
 }

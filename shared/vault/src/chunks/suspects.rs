@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use futures_util::StreamExt as _;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
-use lifeboat_model::{ChunkId, DatabaseName, EpochNumber, Finding, FindingKind};
+use lifeboat_model::{ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, FindingSubject};
 
 use crate::error::VaultError;
-use crate::layout::epoch_prefix;
 use crate::repository::Repository;
 use crate::store::port::DOCUMENT_LIMIT_BYTES;
 
@@ -59,14 +58,15 @@ impl Suspects {
         self.chunks.get(id).is_some_and(|found| began.duration_since(*found) < SETTLED_AFTER)
     }
 
-    fn add(&mut self, finding: &Finding, prefix: &str, at: Timestamp) {
+    fn add(&mut self, finding: &Finding, epoch: EpochNumber, at: Timestamp) {
         use FindingKind::{Checksum, Missing, Size, Unanswered, Unreadable};
         if finding.healed || !matches!(finding.kind, Missing | Size | Checksum | Unreadable | Unanswered) {
             return;
         }
-        let id = finding.subject.strip_prefix(prefix).and_then(|rest| rest.split_once('/')).map(|(_, id)| id.parse());
-        if let Some(Ok(id)) = id {
-            let newest = self.chunks.entry(id).or_insert(at);
+        if let FindingSubject::Chunk(chunk) = finding.subject
+            && chunk.epoch == epoch
+        {
+            let newest = self.chunks.entry(chunk.id).or_insert(at);
             *newest = at.max(*newest);
         }
     }
@@ -87,13 +87,12 @@ impl Repository {
         let mut reports = self.reports(database, epoch).await?;
         reports.reverse();
         reports.truncate(REPORTS_LIMIT);
-        let prefix = epoch_prefix(epoch);
         let mut suspects = Suspects::default();
         let mut read = futures_util::stream::iter(reports)
             .map(|(at, key)| async move { (at, self.report(&key).await) })
             .buffered(READS_AT_ONCE);
         while let Some((at, findings)) = read.next().await {
-            findings.iter().for_each(|finding| suspects.add(finding, &prefix, at));
+            findings.iter().for_each(|finding| suspects.add(finding, epoch, at));
         }
         Ok(suspects)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
-use lifeboat_model::{Finding, FindingKind, LedgerEntry, LedgerLink, Site};
+use lifeboat_model::{Finding, FindingKind, FindingSubject, LedgerEntry, LedgerLink, Site};
 use serde::Serialize;
 
 use crate::error::VaultError;
@@ -379,7 +379,7 @@ impl<'a> Chain<'a> {
         let finding = Finding {
             kind: discrepancy.kind,
             site: Some(discrepancy.site),
-            subject: ledger_key(number),
+            subject: FindingSubject::stored(ledger_key(number)),
             detail,
             healed,
         };

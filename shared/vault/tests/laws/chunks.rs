@@ -402,7 +402,7 @@ async fn a_chunk_that_a_report_names_is_not_reused_unseen_and_is_stored_again_wh
         let finding = |subject: &str, healed| Finding {
             kind: FindingKind::Checksum,
             site: Some(Site::Primary),
-            subject: subject.to_owned(),
+            subject: lifeboat_model::FindingSubject::stored(subject),
             detail: String::new(),
             healed,
         };

@@ -299,8 +299,9 @@ async fn every_byte_of_the_ledger_turned_over_on_either_site_is_named_and_put_ba
                 for bit in [0, 5] {
                     assert!(bench.memory(site).flip_bit(&key, offset, bit));
                     let report = ledger.verify_chain().await.unwrap();
-                    let named: Vec<_> = report.findings.iter().map(|found| (found.site, &found.subject)).collect();
-                    assert_eq!(named, [(Some(site), &key)], "byte {offset}, bit {bit}");
+                    let named: Vec<_> =
+                        report.findings.iter().map(|found| (found.site, found.subject.to_string())).collect();
+                    assert_eq!(named, [(Some(site), key.clone())], "byte {offset}, bit {bit}");
                     let report = ledger.walk(&healing(), |_, _| true).await.unwrap();
                     assert!(report.findings[0].healed && report.is_sound(), "{key} on {site}, byte {offset}");
                     assert_eq!(bench.memory(site).bytes(&key).unwrap(), sound, "{key} on {site}, byte {offset}");

@@ -2,6 +2,7 @@
 
 mod collector;
 mod ending;
+mod new_backup;
 mod offsite;
 mod plan;
 mod previous;
@@ -12,11 +13,9 @@ mod streams;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lifeboat_model::{
-    BackupId, BackupState, ChunkKey, LedgerLink, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Site, Source,
-};
+use lifeboat_model::{BackupId, ChunkKey, Manifest, Site};
 use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
-use lifeboat_vault::{Repository, Writer};
+use lifeboat_vault::Repository;
 
 use crate::announcement::announce;
 use crate::error::EngineError;
@@ -26,6 +25,7 @@ use crate::stopwatch::Stopwatch;
 
 use collector::{Collector, Stored, entries_for};
 use ending::BackupEnding;
+use new_backup::NewBackup;
 use previous::{already_answered, remember_previous};
 
 pub(crate) use ending::failed;
@@ -92,7 +92,7 @@ async fn answer_under_lease(
     let new = NewBackup { run, repository, id: BackupId::new(started, fastrand::u32(..)), started, tools, writer };
 
     let stored = tokio::select! {
-        stored = new.execute(plan, &snapshot, request, stopwatch) => stored,
+        stored = execute_backup(&new, plan, &snapshot, request, stopwatch) => stored,
         // The user's database outranks the backup: the next run reuses what was stored until now.
         must_end = snapshot.guard() => Err(must_end.into()),
     };
@@ -130,85 +130,30 @@ async fn publish(repository: &Repository, manifest: &Manifest, chunk_key: &Chunk
     }
 }
 
-/// A backup that is being taken.
-struct NewBackup<'a> {
-    run: &'a Run,
-    repository: &'a Repository,
-    id: BackupId,
-    started: Timestamp,
-    tools: ClientTools,
-    writer: Arc<Writer>,
-}
+/// Carries out the plan: copies, seals and stores everything in it.
+async fn execute_backup(
+    new: &NewBackup<'_>,
+    plan: BackupPlan,
+    snapshot: &Snapshot,
+    request: &BackupRequest,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<Stored, EngineError> {
+    let list = new.repository.chunk_list(&request.database, &new.id)?;
+    let mut collector = Collector::new(list, &plan);
 
-impl NewBackup<'_> {
-    /// Carries out the plan: copies, seals and stores everything in it.
-    async fn execute(
-        &self,
-        plan: BackupPlan,
-        snapshot: &Snapshot,
-        request: &BackupRequest,
-        stopwatch: &mut Stopwatch<'_>,
-    ) -> Result<Stored, EngineError> {
-        let list = self.repository.chunk_list(&request.database, &self.id)?;
-        let mut collector = Collector::new(list, &plan);
+    stopwatch.begin("data", Some(plan.piece_count()));
+    let (stored, entries) = entries_for(new.run.ports.sessions());
+    tokio::try_join!(
+        streams::store_schema(new, snapshot, stored.clone()),
+        rows::store_rows(new, snapshot, &plan, stored),
+        collector.take(entries),
+    )?;
+    // Sequences do not obey snapshots: read last, they stand at or after every row that was copied.
+    stopwatch.begin("sequences", None);
+    let (stored, entries) = entries_for(1);
+    tokio::try_join!(streams::store_sequences(new, snapshot, stored), collector.take(entries))?;
 
-        stopwatch.begin("data", Some(plan.piece_count()));
-        let (stored, entries) = entries_for(self.run.ports.sessions());
-        tokio::try_join!(
-            streams::store_schema(self, snapshot, stored.clone()),
-            rows::store_rows(self, snapshot, &plan, stored),
-            collector.take(entries),
-        )?;
-        // Sequences do not obey snapshots: read last, they stand at or after every row that was copied.
-        stopwatch.begin("sequences", None);
-        let (stored, entries) = entries_for(1);
-        tokio::try_join!(streams::store_sequences(self, snapshot, stored), collector.take(entries))?;
-
-        collector.finish(plan).await
-    }
-
-    /// The end of the ledger, for which the backup vouches from now on.
-    ///
-    /// When the ledger does not hold the entry that the previous backup named (`before`), or has other trouble, the backup names the same
-    /// entry again: an entry that was cut off must not be forgotten with the next backup. The trouble must not be the end of backups
-    /// either: the verification after each of them walks the ledger and reports it.
-    async fn newest_entry(&self, before: Option<LedgerLink>) -> Option<LedgerLink> {
-        let newest = self.run.ledger(self.repository).newest_link(before).await;
-        newest.unwrap_or_else(|error| {
-            let error = EngineError::from(error);
-            let (error, hint) = (error.story(), error.hint());
-            tracing::error!(error, hint, "the backup does not say where the ledger ends now");
-            before
-        })
-    }
-
-    fn manifest(
-        &self,
-        request: &BackupRequest,
-        source: Source,
-        stored: Stored,
-        ledger: Option<LedgerLink>,
-        seconds: Phases,
-    ) -> Manifest {
-        Manifest {
-            format: MANIFEST_FORMAT,
-            backup_id: self.id.clone(),
-            database: request.database.clone(),
-            state: BackupState::Complete,
-            epoch: self.writer.epoch(),
-            started_at: self.started,
-            finished_at: Timestamp::now(),
-            source,
-            slice_blocks: SLICE_BLOCKS,
-            relations: stored.relations,
-            large_objects: stored.large_objects,
-            totals: stored.totals,
-            chunk_list: stored.chunk_list,
-            seconds,
-            tools: vec![concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(), self.tools.version().to_owned()],
-            ledger,
-        }
-    }
+    collector.finish(plan).await
 }
 
 /// Fails with the first check that failed: the others often follow from it. Warnings of the doctor are in the log of each run.

@@ -4,10 +4,11 @@ mod choice;
 mod ending;
 mod place;
 mod proof;
+mod request;
 
 use jiff::Timestamp;
-use lifeboat_model::{DatabaseName, DrillReport, Manifest, Phases, Site};
-use lifeboat_postgres::{ConnectionSettings, RestoreTarget};
+use lifeboat_model::{DrillReport, Manifest, Phases};
+use lifeboat_postgres::RestoreTarget;
 
 use crate::announcement::announce;
 use crate::error::EngineError;
@@ -19,30 +20,8 @@ use ending::DrillEnding;
 use place::DrillDatabase;
 use proof::Proofs;
 
-pub use choice::BackupChoice;
 pub(crate) use ending::failed;
-
-/// What to restore, from where and into what.
-#[derive(Debug, Clone)]
-pub struct DrillRequest {
-    /// The database.
-    pub database: DatabaseName,
-    /// Which of its backups.
-    pub backup: BackupChoice,
-    /// The only site that is read.
-    pub site: Site,
-    /// Where to.
-    pub into: DrillTarget,
-}
-
-/// Where a drill restores to.
-#[derive(Debug, Clone)]
-pub enum DrillTarget {
-    /// A database made for the drill on this server, and dropped after it.
-    Scratch(ConnectionSettings),
-    /// This database, which must be empty, and which keeps what was restored.
-    Keep(ConnectionSettings),
-}
+pub use request::{BackupChoice, DrillRequest, DrillTarget};
 
 /// Restores and proves, and announces how it ended.
 ///

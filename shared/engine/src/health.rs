@@ -6,8 +6,6 @@ mod keys;
 mod request;
 mod schedules;
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lifeboat_model::{
@@ -24,7 +22,7 @@ use crate::policy::adopt_policy;
 use crate::run::Run;
 
 use history::keep_history;
-use keys::probe_keys;
+use keys::{LOOK_WITHIN, probe_keys};
 use schedules::{lag, unknown};
 
 pub(crate) use freshness::{
@@ -32,9 +30,6 @@ pub(crate) use freshness::{
 };
 pub(crate) use history::look_at_history;
 pub use request::HealthRequest;
-
-/// How long each thing is waited for: two thirds of the function's time are left to report what does not answer.
-const LOOK_WITHIN: Duration = Duration::from_secs(20);
 
 /// Databases whose backups are listed at the same time: one with many backups must not keep the others from being looked at.
 const LISTED_AT_ONCE: usize = 8;

@@ -1,29 +1,17 @@
 //! Restoring a backup from one site alone into an empty database: definitions, rows, then what needs the rows.
 
 mod definitions;
+mod inputs;
 mod rows;
 
-use lifeboat_model::{Manifest, RelationStatus, Site, Stream};
-use lifeboat_postgres::{ClientTools, RelationName, RestoreTarget, Section};
-use lifeboat_vault::Repository;
+use lifeboat_model::{RelationStatus, Stream};
+use lifeboat_postgres::{RelationName, RestoreTarget, Section};
 
 use crate::error::EngineError;
-use crate::run::Run;
 use crate::stopwatch::Stopwatch;
 
 pub(crate) use definitions::Definitions;
-
-/// What is restored, and with what.
-pub(crate) struct Restore<'a> {
-    pub(crate) run: &'a Run,
-    pub(crate) repository: &'a Repository,
-    pub(crate) site: Site,
-    pub(crate) manifest: &'a Manifest,
-    pub(crate) tools: &'a ClientTools,
-    /// Whether the database is kept. Only then does it take over what reaches beyond it (attributes of roles, subscriptions), and its
-    /// owner and comment.
-    pub(crate) is_kept: bool,
-}
+pub(crate) use inputs::Restore;
 
 /// What was restored, for whoever proves it.
 pub(crate) struct Restored {
@@ -97,9 +85,5 @@ impl Restore<'_> {
     fn materialized_views(&self) -> Vec<RelationName> {
         let rebuilt = self.manifest.relations.iter().filter(|relation| relation.status == RelationStatus::Rebuilt);
         rebuilt.map(|relation| RelationName::new(&relation.schema, &relation.name)).collect()
-    }
-
-    fn inconsistent(&self, what: String) -> EngineError {
-        EngineError::Inconsistent { backup_id: self.manifest.backup_id.clone(), what }
     }
 }

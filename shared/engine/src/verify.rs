@@ -6,6 +6,7 @@ mod ending;
 mod ledger;
 mod objects;
 mod part;
+mod request;
 
 use std::collections::BTreeSet;
 
@@ -23,15 +24,7 @@ use objects::{Backup, Inspection};
 use part::{ChunkCount, Part};
 
 pub(crate) use ending::failed;
-
-/// What to verify.
-#[derive(Debug, Clone)]
-pub struct VerifyRequest {
-    /// The database whose backups are followed.
-    pub database: DatabaseName,
-    /// Which objects.
-    pub scope: VerificationScope,
-}
+pub use request::VerifyRequest;
 
 /// Re-reads the objects of `request.scope` and tells the ledger, the bus and the subscribers how it ended.
 ///

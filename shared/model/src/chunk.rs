@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{ChunkId, RowDigest, Sha256};
-use crate::identity::{EpochNumber, NameError};
+use crate::identity::EpochNumber;
+use crate::name_error::NameError;
 use crate::slice::Slice;
 
 /// What a chunk's bytes are a part of.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::identity::NameError;
+use crate::name_error::NameError;
 
 macro_rules! hex32 {
     ($(#[$doc:meta])* $name:ident) => {

@@ -42,7 +42,7 @@ struct StoredFinding {
 impl From<StoredFinding> for Finding {
     fn from(stored: StoredFinding) -> Self {
         let StoredFinding { kind, site, subject, detail, healed } = stored;
-        Self { kind, site, subject: FindingSubject::read(kind, subject), detail, healed }
+        Self { kind, site, subject: FindingSubject::read(kind.is_about_a_restore(), subject), detail, healed }
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
             [chunk.to_string(), "ledger/".to_owned(), "ledger/000000000042.json".to_owned(), "public.t".to_owned()];
         for kind in FindingKind::ALL {
             for text in &texts {
-                let subject = FindingSubject::read(*kind, text.clone());
+                let subject = FindingSubject::read(kind.is_about_a_restore(), text.clone());
                 let finding = Finding { kind: *kind, site: None, subject, detail: "d".to_owned(), healed: false };
                 let json = serde_json::to_string(&finding).unwrap();
                 assert_eq!(json, format!(r#"{{"kind":"{kind}","subject":"{text}","detail":"d","healed":false}}"#));
@@ -172,7 +172,7 @@ mod tests {
         let key = chunk.to_string();
         assert_eq!(key, format!("chunks/0012/ab/{}", "ab".repeat(32)));
         assert_eq!(FindingSubject::stored(key.clone()), FindingSubject::Chunk(chunk));
-        let restored = FindingSubject::read(FindingKind::RowCount, key.clone());
+        let restored = FindingSubject::read(FindingKind::RowCount.is_about_a_restore(), key.clone());
         assert_eq!(restored, FindingSubject::Restored(key.clone()));
         for other in [key.replace("/ab/", "/cd/"), key.replace("0012", "12"), key.to_uppercase(), format!("{key}/")] {
             assert!(matches!(FindingSubject::stored(other), FindingSubject::Object(_)));

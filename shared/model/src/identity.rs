@@ -6,43 +6,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::name_error::NameError;
 use crate::names::names;
-
-/// Why a text is not the name it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// A database's name in the repository: it becomes a folder name, so the alphabet is small.
-    #[error("`{0}` is not a database name: 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit")]
-    Database(String),
-    /// A backup id is a UTC time and four random characters.
-    #[error("`{0}` is not a backup id such as `2026-11-21T20-49-33Z-k3f9`")]
-    Backup(String),
-    /// 64 hexadecimal digits were expected.
-    #[error("`{0}` is not 64 hexadecimal digits")]
-    Hex(String),
-    /// A word of a list was expected.
-    #[error("`{text}` is not {what}")]
-    Word {
-        /// `a severity`, `a channel`.
-        what: &'static str,
-        /// What was there.
-        text: String,
-    },
-    /// A person's words are longer than the ledger takes.
-    #[error("`{name}` is longer than {longest} characters")]
-    TooLong {
-        /// What the words are.
-        name: String,
-        /// Characters at most.
-        longest: usize,
-    },
-    /// A person's words that must not be on record for years.
-    #[error("`{0}` goes on record: one line of words, and no connection")]
-    Unrecordable(String),
-    /// A stream's name in a chunk list.
-    #[error("`{0}` is not the name of a stream")]
-    Stream(String),
-}
 
 /// What the repository calls one database: `clinic`. Not necessarily its name on the server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

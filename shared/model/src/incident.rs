@@ -14,7 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
-use crate::identity::{DatabaseName, NameError};
+use crate::identity::DatabaseName;
+use crate::name_error::NameError;
 use crate::policy::{AlertRule, Policy};
 
 pub use subject::{IncidentSubject, Part};

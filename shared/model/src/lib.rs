@@ -27,6 +27,7 @@ mod listing;
 mod mandate;
 mod manifest;
 mod meter;
+mod name_error;
 mod names;
 mod phase;
 mod plan;
@@ -51,7 +52,7 @@ pub use finding::{ChunkAddress, Finding, FindingKind, FindingSubject};
 pub use globals::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, Setting};
 pub use health::{HealthReport, Probe, Wrong};
 pub use history::{DatabaseHistory, History, PastRun, RUNS_KEPT};
-pub use identity::{BackupId, DatabaseName, EpochNumber, NameError, Site};
+pub use identity::{BackupId, DatabaseName, EpochNumber, Site};
 pub use incident::{
     Acknowledgement, Claim, Cleared, Incident, IncidentName, IncidentState, IncidentSubject, Owed, Part, Sighting,
 };
@@ -65,6 +66,7 @@ pub use manifest::{
     RelationKind, RelationStatus, Source, TableData, Totals,
 };
 pub use meter::Meter;
+pub use name_error::NameError;
 pub use phase::Phases;
 pub use plan::{Plan, PlanHash};
 pub use policy::{

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::NameError;
+use crate::name_error::NameError;
 
 /// The actor of a run that a schedule starts.
 pub const SCHEDULE: &str = "schedule";

@@ -20,11 +20,11 @@ macro_rules! names {
         }
 
         impl std::str::FromStr for $type {
-            type Err = crate::identity::NameError;
+            type Err = crate::name_error::NameError;
 
-            fn from_str(text: &str) -> Result<Self, crate::identity::NameError> {
+            fn from_str(text: &str) -> Result<Self, crate::name_error::NameError> {
                 let found = Self::ALL.iter().copied().find(|one| one.as_str() == text);
-                found.ok_or_else(|| crate::identity::NameError::Word { what: $what, text: text.to_owned() })
+                found.ok_or_else(|| crate::name_error::NameError::Word { what: $what, text: text.to_owned() })
             }
         }
     };

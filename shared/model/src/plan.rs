@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::act::Act;
-use crate::identity::NameError;
+use crate::name_error::NameError;
 
 /// What `plan_x` returns and `execute_x` carries out. A person can read it, and an approval binds its hash: what is executed is what was
 /// approved.

@@ -142,14 +142,6 @@ impl fmt::Display for PolicyFault {
 }
 
 impl Policy {
-    /// Reads a document.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, by lines. It counts as a whole or not at all.
-    pub fn from_toml(text: &str) -> Result<Self, Vec<PolicyFault>> {
-        read::policy(text)
-    }
-
     /// How a kind of incident is told. Notices are told as `info`, by every way.
     pub fn rule(&self, kind: AlertKind) -> AlertRule {
         self.alerts.rules.get(&kind).cloned().unwrap_or_else(|| AlertRule::of(kind))

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::identity::{BackupId, DatabaseName, NameError};
+use crate::identity::{BackupId, DatabaseName};
+use crate::name_error::NameError;
 
 /// Which objects a verification reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lifeboat_bench::RecordingOutbox;
+pub use lifeboat_bench::database;
 use lifeboat_engine::{
     Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
     VerifyRequest, backup, drill, verify,
@@ -12,7 +13,7 @@ use lifeboat_engine::{
 use lifeboat_local::PostgresServer;
 use lifeboat_model::Meter;
 use lifeboat_model::{
-    DatabaseName, DrillReport, Event, Mandate, Manifest, Policy, Severity, Site, VerificationReport, VerificationScope,
+    DrillReport, Event, Mandate, Manifest, Policy, Severity, Site, VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_vault::Sites;
@@ -22,10 +23,6 @@ use crate::stores::{BOTH, Stores, keys_of, macs};
 
 /// The source database's name on its server; its name in the repository is [`database`].
 const SOURCE: &str = "clinic_source";
-
-pub fn database() -> DatabaseName {
-    "clinic".parse().unwrap()
-}
 
 /// A server with one database that is backed up, and an empty repository.
 pub struct Bench {

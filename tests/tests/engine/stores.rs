@@ -8,7 +8,7 @@ use lifeboat_model::{BackupId, ChunkEntry, Lease, LedgerEntry, Manifest, Outcome
 use lifeboat_seal::{DataKeys, RawAesDataKeys, RawAesKey};
 use lifeboat_vault::{LedgerFilter, MacKey, MacKeys, NewObject, ObjectStore, PutCondition, Repository, Sites};
 
-use crate::bench::database;
+use lifeboat_bench::database;
 
 pub const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
 

@@ -6,7 +6,7 @@ use lifeboat_model::{ChunkEntry, ChunkList, RelationEntry, Stream, TableData, To
 use lifeboat_vault::ChunkListWriter;
 use tokio::sync::mpsc;
 
-use super::BackupPlan;
+use super::plan::BackupPlan;
 use crate::error::EngineError;
 
 /// Entries of stored chunks that wait for the collector, for each session: it only adds up, so few ever wait.

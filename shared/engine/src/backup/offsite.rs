@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 use lifeboat_model::{Act, BackupId, ChunkId, DatabaseName, Fact, Facts, Manifest, Outcome, Site, StoredChunk};
 use lifeboat_vault::{Repository, VaultError};
 
-use super::NewBackup;
+use super::new_backup::NewBackup;
 use crate::error::EngineError;
 
 /// Chunks on their way at the same time: enough to hide the store's latency.

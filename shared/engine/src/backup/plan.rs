@@ -1,18 +1,33 @@
 //! What a backup will do with each relation. Nothing is missing silently.
 
-use lifeboat_model::{RelationEntry, RelationStatus, RowDigest, SLICE_BLOCKS, TableData};
+use lifeboat_model::{Act, Plan, RelationEntry, RelationStatus, RowDigest, SLICE_BLOCKS, Slice, TableData};
 use lifeboat_postgres::{Disposition, LargeObjectCount, Relation, RelationName};
+use serde::Serialize;
 
-use super::rows::Piece;
 use crate::error::EngineError;
 
-/// Every relation of the catalog with its fate.
-#[derive(Debug, Clone)]
+/// A piece of work of one session. Pieces are independent: any session may take any.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Piece {
+    /// A slice of the relation at this place of the plan.
+    Slice(usize, Slice),
+    /// All large objects.
+    LargeObjects,
+    /// Their owners, grants and comments.
+    LargeObjectProperties,
+}
+
+/// Every relation of the catalog, and what the backup does with it.
+#[derive(Debug, Clone, Serialize)]
 pub struct BackupPlan {
     /// All relations, in the catalog's order.
     pub relations: Vec<Relation>,
     /// Large objects to be copied.
     pub large_objects: u64,
+}
+
+impl Plan for BackupPlan {
+    const ACT: Act = Act::Backup;
 }
 
 impl BackupPlan {

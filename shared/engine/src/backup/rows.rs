@@ -11,22 +11,12 @@ use lifeboat_vault::{Scratch, Writer};
 use tokio::sync::Semaphore;
 
 use super::collector::Entries;
-use super::{BackupPlan, NewBackup};
+use super::new_backup::NewBackup;
+use super::plan::{BackupPlan, Piece};
 use crate::deadline::Deadline;
 use crate::error::EngineError;
 use crate::pool::{Queue, Workers};
 use crate::progress::Progress;
-
-/// A piece of work of one session. Pieces are independent: any session may take any.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Piece {
-    /// A slice of the relation at this place of the plan.
-    Slice(usize, Slice),
-    /// All large objects.
-    LargeObjects,
-    /// Their owners, grants and comments.
-    LargeObjectProperties,
-}
 
 /// What the sessions share.
 struct Work {

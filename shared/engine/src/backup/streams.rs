@@ -7,8 +7,8 @@ use lifeboat_postgres::Snapshot;
 use lifeboat_vault::Scratch;
 use tokio::io::AsyncReadExt;
 
-use super::NewBackup;
 use super::collector::Entries;
+use super::new_backup::NewBackup;
 use crate::error::EngineError;
 use crate::ports::work_folder;
 

@@ -1,48 +1,16 @@
 //! Which backup a drill restores.
 
-use std::fmt;
-use std::str::FromStr;
-
-use lifeboat_model::{BackupId, NameError};
+use lifeboat_model::BackupId;
 use lifeboat_vault::Repository;
 
-use super::DrillRequest;
+use super::request::{BackupChoice, DrillRequest};
 use crate::error::EngineError;
 use crate::run::newest_backup;
 
-/// A backup by name, or by a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BackupChoice {
-    /// The newest complete one.
-    Newest,
-    /// Any, each equally likely: over time all are tried.
-    Random,
-    /// This one.
-    Id(BackupId),
-}
-
-impl FromStr for BackupChoice {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        match text {
-            "newest" => Ok(Self::Newest),
-            "random" => Ok(Self::Random),
-            id => id.parse().map(Self::Id),
-        }
-    }
-}
-
-impl fmt::Display for BackupChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Newest => f.write_str("newest"),
-            Self::Random => f.write_str("random"),
-            Self::Id(id) => id.fmt(f),
-        }
-    }
-}
-
+/// The backup that is asked for.
+///
+/// # Errors
+/// [`EngineError::NoBackup`], [`EngineError::UnknownBackup`].
 pub(super) async fn choose(repository: &Repository, request: &DrillRequest) -> Result<BackupId, EngineError> {
     let none = || EngineError::NoBackup { database: request.database.clone(), site: request.site };
     match &request.backup {

@@ -5,7 +5,7 @@ use lifeboat_model::{
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
-use super::DrillRequest;
+use super::request::DrillRequest;
 use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
 use crate::error::EngineError;
 use crate::run::Run;

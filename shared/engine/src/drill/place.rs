@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use lifeboat_model::Manifest;
 use lifeboat_postgres::{RestoreTarget, ScratchDatabase, ScratchServer};
 
-use super::{DrillRequest, DrillTarget};
+use super::request::{DrillRequest, DrillTarget};
 use crate::error::EngineError;
 
 /// Scratch databases are named `lifeboat_drill_…`; no other database on the server is ever dropped.

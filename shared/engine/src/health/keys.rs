@@ -1,12 +1,16 @@
 //! Whether the keys of the sites can be used.
 
+use std::time::Duration;
+
 use lifeboat_model::{AlertKind, Diagnosis, IncidentName, IncidentSubject, Probe, Site, Verdict, Wrong};
 use lifeboat_vault::{check_keys, check_mac_keys};
 
-use super::LOOK_WITHIN;
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;
+
+/// How long each thing is waited for: two thirds of the function's time are left to report what does not answer.
+pub(super) const LOOK_WITHIN: Duration = Duration::from_secs(20);
 
 /// Whether the key of each site opens what it sealed, and makes MACs. When nothing can be sealed at all, the message names the key, and
 /// nothing is said about the key of either site: neither could be asked.

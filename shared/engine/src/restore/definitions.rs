@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lifeboat_model::{Globals, Inventory, Stream};
 use serde::de::DeserializeOwned;
 
-use super::Restore;
+use super::inputs::Restore;
 use crate::error::EngineError;
 use crate::ports::work_folder;
 

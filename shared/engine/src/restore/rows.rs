@@ -8,7 +8,7 @@ use lifeboat_postgres::{Loader, RestoreTarget, TableTarget};
 use lifeboat_vault::{ChunkEntries, Reader};
 use tokio::sync::{Mutex, mpsc};
 
-use super::Restore;
+use super::inputs::Restore;
 use crate::error::EngineError;
 use crate::pool::Workers;
 use crate::progress::Progress;

@@ -6,7 +6,7 @@ use lifeboat_model::{
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
-use super::VerifyRequest;
+use super::request::VerifyRequest;
 use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
 use crate::error::EngineError;
 use crate::run::Run;

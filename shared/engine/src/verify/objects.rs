@@ -11,8 +11,8 @@ use lifeboat_model::{
 };
 use lifeboat_vault::{Listed, ObjectState, Repository, VaultError, chunk_list_key, manifest_key};
 
-use super::VerifyRequest;
 use super::part::{ChunkCount, Part};
+use super::request::VerifyRequest;
 use crate::error::EngineError;
 use crate::pool::Workers;
 use crate::run::Run;

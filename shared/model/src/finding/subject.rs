@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::FindingKind;
 use crate::digest::ChunkId;
-use crate::identity::{EpochNumber, NameError};
+use crate::identity::EpochNumber;
+use crate::name_error::NameError;
 
 /// Where a chunk is stored on each site: `chunks/0001/ab/abcd…`. Two digits of fan-out keep the listings of a bucket readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,8 +55,9 @@ impl FindingSubject {
         key.parse().map_or(Self::Object(key), Self::Chunk)
     }
 
-    pub(super) fn read(kind: FindingKind, text: String) -> Self {
-        if kind.is_about_a_restore() { Self::Restored(text) } else { Self::stored(text) }
+    /// The subject of a stored finding.
+    pub(super) fn read(is_restored: bool, text: String) -> Self {
+        if is_restored { Self::Restored(text) } else { Self::stored(text) }
     }
 }
 

@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{DatabaseName, NameError, Site};
+use crate::identity::{DatabaseName, Site};
+use crate::name_error::NameError;
 use crate::names::names;
 use crate::verification::VerificationScope;
 

@@ -30,7 +30,17 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
 /// Relations that are left out, at most: whoever leaves out more should think about schemas.
 const MOST_LEFT_OUT: usize = 100;
 
-pub(super) fn policy(text: &str) -> Result<Policy, Vec<PolicyFault>> {
+impl Policy {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by lines. It counts as a whole or not at all.
+    pub fn from_toml(text: &str) -> Result<Self, Vec<PolicyFault>> {
+        policy(text)
+    }
+}
+
+fn policy(text: &str) -> Result<Policy, Vec<PolicyFault>> {
     let mut reader = Reader { text, faults: Vec::new() };
     if text.len() > POLICY_LIMIT_BYTES {
         reader.fault(0..0, format!("the document has {} bytes, at most {POLICY_LIMIT_BYTES} are taken", text.len()));

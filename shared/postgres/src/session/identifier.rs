@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A relation by schema and name. `Display` is for people and quotes only where that is needed: `public.patient`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct RelationName {
     /// Its schema, unquoted.
     pub schema: String,

@@ -1,11 +1,13 @@
 //! A relation as a snapshot sees it, and what a backup does with it.
 
 use lifeboat_model::{CopyFormat, RelationKind, Slice, slices};
+use serde::Serialize;
 
 use crate::session::identifier::RelationName;
 
 /// What a backup does with a relation. Each relation has exactly one, so none is missing silently.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Disposition {
     /// Its rows are copied.
     Copy,
@@ -35,7 +37,7 @@ pub enum Disposition {
 }
 
 /// A relation of the catalog in one snapshot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Relation {
     /// `pg_class.oid`.
     pub oid: u32,

@@ -1,0 +1,68 @@
+//! A backup that is being taken, and its manifest.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lifeboat_model::{BackupId, BackupState, LedgerLink, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Source};
+use lifeboat_postgres::ClientTools;
+use lifeboat_vault::{Repository, Writer};
+
+use super::collector::Stored;
+use super::request::BackupRequest;
+use crate::error::EngineError;
+use crate::run::Run;
+
+/// A backup that is being taken.
+pub(super) struct NewBackup<'a> {
+    pub(super) run: &'a Run,
+    pub(super) repository: &'a Repository,
+    pub(super) id: BackupId,
+    pub(super) started: Timestamp,
+    pub(super) tools: ClientTools,
+    pub(super) writer: Arc<Writer>,
+}
+
+impl NewBackup<'_> {
+    /// The end of the ledger, for which the backup vouches from now on.
+    ///
+    /// When the ledger does not hold the entry that the previous backup named (`before`), or has other trouble, the backup names the same
+    /// entry again: an entry that was cut off must not be forgotten with the next backup. The trouble must not be the end of backups
+    /// either: the verification after each of them walks the ledger and reports it.
+    pub(super) async fn newest_entry(&self, before: Option<LedgerLink>) -> Option<LedgerLink> {
+        let newest = self.run.ledger(self.repository).newest_link(before).await;
+        newest.unwrap_or_else(|error| {
+            let error = EngineError::from(error);
+            let (error, hint) = (error.story(), error.hint());
+            tracing::error!(error, hint, "the backup does not say where the ledger ends now");
+            before
+        })
+    }
+
+    pub(super) fn manifest(
+        &self,
+        request: &BackupRequest,
+        source: Source,
+        stored: Stored,
+        ledger: Option<LedgerLink>,
+        seconds: Phases,
+    ) -> Manifest {
+        Manifest {
+            format: MANIFEST_FORMAT,
+            backup_id: self.id.clone(),
+            database: request.database.clone(),
+            state: BackupState::Complete,
+            epoch: self.writer.epoch(),
+            started_at: self.started,
+            finished_at: Timestamp::now(),
+            source,
+            slice_blocks: SLICE_BLOCKS,
+            relations: stored.relations,
+            large_objects: stored.large_objects,
+            totals: stored.totals,
+            chunk_list: stored.chunk_list,
+            seconds,
+            tools: vec![concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(), self.tools.version().to_owned()],
+            ledger,
+        }
+    }
+}

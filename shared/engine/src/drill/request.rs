@@ -1,0 +1,62 @@
+//! What is asked of a drill.
+
+use std::fmt;
+use std::str::FromStr;
+
+use lifeboat_model::{BackupId, DatabaseName, NameError, Site};
+use lifeboat_postgres::ConnectionSettings;
+
+/// What to restore, from where and into what.
+#[derive(Debug, Clone)]
+pub struct DrillRequest {
+    /// The database.
+    pub database: DatabaseName,
+    /// Which of its backups.
+    pub backup: BackupChoice,
+    /// The only site that is read.
+    pub site: Site,
+    /// Where to.
+    pub into: DrillTarget,
+}
+
+/// Where a drill restores to.
+#[derive(Debug, Clone)]
+pub enum DrillTarget {
+    /// A database made for the drill on this server, and dropped after it.
+    Scratch(ConnectionSettings),
+    /// This database, which must be empty, and which keeps what was restored.
+    Keep(ConnectionSettings),
+}
+
+/// A backup by name, or by a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupChoice {
+    /// The newest complete one.
+    Newest,
+    /// Any, each equally likely: over time all are tried.
+    Random,
+    /// This one.
+    Id(BackupId),
+}
+
+impl FromStr for BackupChoice {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text {
+            "newest" => Ok(Self::Newest),
+            "random" => Ok(Self::Random),
+            id => id.parse().map(Self::Id),
+        }
+    }
+}
+
+impl fmt::Display for BackupChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest => f.write_str("newest"),
+            Self::Random => f.write_str("random"),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What is restored, and with what.
+
+use lifeboat_model::{Manifest, Site};
+use lifeboat_postgres::ClientTools;
+use lifeboat_vault::Repository;
+
+use crate::error::EngineError;
+use crate::run::Run;
+
+/// A backup, the site it is read from, and the tools to restore it with.
+pub(crate) struct Restore<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) repository: &'a Repository,
+    pub(crate) site: Site,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) tools: &'a ClientTools,
+    /// Whether the database is kept. Only then does it take over what reaches beyond it (attributes of roles, subscriptions), and its
+    /// owner and comment.
+    pub(crate) is_kept: bool,
+}
+
+impl Restore<'_> {
+    pub(super) fn inconsistent(&self, what: String) -> EngineError {
+        EngineError::Inconsistent { backup_id: self.manifest.backup_id.clone(), what }
+    }
+}

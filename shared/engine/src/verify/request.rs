@@ -1,0 +1,12 @@
+//! What is asked of a verification.
+
+use lifeboat_model::{DatabaseName, VerificationScope};
+
+/// What to verify.
+#[derive(Debug, Clone)]
+pub struct VerifyRequest {
+    /// The database whose backups are followed.
+    pub database: DatabaseName,
+    /// Which objects.
+    pub scope: VerificationScope,
+}

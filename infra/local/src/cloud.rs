@@ -120,7 +120,8 @@ impl Cloud {
         for (logical_id, binary) in self.main.function_binaries()? {
             let executable =
                 self.executables.get(&binary).with_context(|| format!("there is no binary `{binary}`"))?.clone();
-            let package = tokio::task::spawn_blocking(move || functions::package(&executable)).await??;
+            let functions = self.options.functions.clone();
+            let package = tokio::task::spawn_blocking(move || functions.package(&executable)).await??;
             upload(&s3, &binary, package).await?;
             self.main.package(&logical_id, PACKAGES_BUCKET, &binary)?;
         }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -27,18 +28,49 @@ impl Functions {
     /// The executables of these binaries, and of all others of the workspace when they are its own. Builds them first; blocks until cargo
     /// is done.
     ///
-    /// In the dev profile, so that tests, demo and functions share one compilation.
+    /// In the dev profile, so that tests, demo and functions share one compilation. Once in a process: cargo looks at every
+    /// source file to find that nothing has changed.
     pub(crate) fn executables(&self, binaries: &[String]) -> Result<BTreeMap<String, PathBuf>> {
+        static BUILT: Mutex<Option<BTreeMap<String, PathBuf>>> = Mutex::new(None);
         match self {
             Self::StandIn(executable) => Ok(binaries.iter().map(|name| (name.clone(), executable.clone())).collect()),
-            Self::Built => build(),
+            Self::Built => {
+                let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+                match &*built {
+                    Some(executables) => Ok(executables.clone()),
+                    None => Ok(built.insert(build()?).clone()),
+                }
+            }
+        }
+    }
+
+    /// A deployment package of one executable. Stored, not compressed: it only travels to a process on this machine.
+    pub(crate) fn package(&self, executable: &Path) -> Result<Vec<u8>> {
+        static PACKAGED: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
+        match self {
+            Self::StandIn(_) => archive([("bootstrap", read(executable)?)]),
+            Self::Built => {
+                let mut packaged = PACKAGED.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(package) = packaged.get(executable) {
+                    return Ok(package.clone());
+                }
+                let package = archive([("bootstrap", stripped(executable)?)])?;
+                packaged.insert(executable.to_owned(), package.clone());
+                Ok(package)
+            }
         }
     }
 }
 
+/// Cargo counts the features that dev-dependencies ask for only when it builds a test, too. Without one, `cargo test` would compile
+/// twice whatever depends on such a feature; with one, the demo would.
+const SMALLEST_TEST: [&str; 2] = ["--test", "tidy"];
+
 fn build() -> Result<BTreeMap<String, PathBuf>> {
+    let with_test: &[&str] = if is_in_a_test()? { &SMALLEST_TEST } else { &[] };
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .args(with_test)
         .current_dir(workspace::root())
         .stdin(Stdio::null())
         .output()
@@ -57,10 +89,26 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
     Ok(executables.collect())
 }
 
-/// A deployment package of one executable. Stored, not compressed: it only travels to a process on this machine.
-pub(crate) fn package(executable: &Path) -> Result<Vec<u8>> {
-    let code = fs::read(executable).with_context(|| format!("cannot read `{}`", executable.display()))?;
-    archive([("bootstrap", code)])
+/// Cargo runs a test's executable where it compiled it, and a program from the folder above.
+fn is_in_a_test() -> Result<bool> {
+    let myself = env::current_exe().context("the path of this executable is not known")?;
+    Ok(myself.parent().is_some_and(|folder| folder.ends_with("deps")))
+}
+
+/// The executable without symbols and debug information: half of it, which each cloud would upload, hash and unpack.
+fn stripped(executable: &Path) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let lean = folder.path().join("bootstrap");
+    let strip = Command::new("strip").arg("-o").arg(&lean).arg(executable).output();
+    // A machine without binutils has larger packages.
+    match strip {
+        Ok(output) if output.status.success() => read(&lean),
+        _ => read(executable),
+    }
+}
+
+fn read(executable: &Path) -> Result<Vec<u8>> {
+    fs::read(executable).with_context(|| format!("cannot read `{}`", executable.display()))
 }
 
 /// A zip of executable files.

@@ -22,7 +22,7 @@ impl Progress for Unwatched {
 }
 
 impl Unwatched {
-    /// As the shared object that a [`Lifeboat`](crate::Lifeboat) holds.
+    /// As the shared object that a [`Run`](crate::Run) holds.
     pub fn shared() -> Arc<dyn Progress> {
         Arc::new(Self)
     }

@@ -1,7 +1,7 @@
 //! Who wrote a manifest: an Ed25519 signature under a key that is derived from the epoch's chunk key.
 //!
 //! A MAC would bind `verify`, which holds no key, to take any manifest at its word; a signature lets it check with the
-//! public key in `repository.json` what only a holder of the chunk key can have written (docs/adr/0004).
+//! public key in `repository.json` what only a holder of the chunk key can have written (docs/adr/0004-signed-manifests.md).
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use lifeboat_model::{ChunkKey, PublicKey};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lifeboat_model::{BackupId, DatabaseName, IncidentName, Site};
+use lifeboat_model::{Advice, BackupId, DatabaseName, IncidentName, Site};
 use lifeboat_notify::SignalError;
 use lifeboat_postgres::PostgresError;
 use lifeboat_vault::VaultError;
@@ -157,53 +157,65 @@ impl EngineError {
 
     /// What a person can do about it: one sentence, without its full stop.
     pub fn hint(&self) -> String {
+        self.advice().hint.into_owned()
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> Advice {
         match self {
-            Self::Postgres(error) => error.advice().hint.into_owned(),
-            Self::Vault(error) => error.advice().hint.into_owned(),
+            Self::Postgres(error) => error.advice(),
+            Self::Vault(error) => error.advice(),
+            Self::Unrequested { source, .. } | Self::Unannounced(source) => source.advice(),
+            Self::SomeFailed { failures, .. } => {
+                failures.first().map_or_else(Advice::defect, |(_, error)| error.advice())
+            }
+            Self::NotBegun { hint, .. } => Advice::fail(hint.clone()),
+            Self::NoAnswer { .. } | Self::DeadlineNear { .. } | Self::OffsiteBehind { .. } => {
+                Advice::retry(self.own_hint())
+            }
+            Self::Inconsistent { .. } => Advice::page(self.own_hint()),
+            Self::Worker(_) => Advice::defect(),
+            _ => Advice::fail(self.own_hint()),
+        }
+    }
+
+    /// The hint of an error that the engine itself found.
+    fn own_hint(&self) -> &'static str {
+        match self {
             Self::Unreadable { .. } => {
-                "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS".to_owned()
+                "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS"
             }
-            Self::NoAnswer { .. } => {
-                "look whether the service and the way to it are up; it is asked again with the next run".to_owned()
-            }
+            Self::NoAnswer { .. } => "check that the service is up and can be reached; the next run asks it again",
             Self::DeadlineNear { .. } => {
-                "the next run goes on from there; if it happens again, raise the function's memory, which raises its \
+                "the next run continues from there; if it happens again, raise the function's memory, which raises its \
                  share of processors, or the number of sessions"
-                    .to_owned()
             }
             Self::OutOfTime { .. } => {
-                "raise the function's memory, which raises its share of processors, and look in its log for the step that took \
-                 so long"
-                    .to_owned()
+                "raise the function's memory, which raises its share of processors, and find the slow step in its log"
             }
             Self::VerificationUnfinished { .. } => {
-                "raise policy's `verification.rotation_days`, so that each day reads less, or the function's memory, which raises its share of \
-                 processors"
-                    .to_owned()
+                "raise `verification.rotation_days` in the policy, so that each day reads less, or the function's memory"
             }
-            Self::NotBegun { hint, .. } => hint.clone(),
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
-                "run `lifeboat backups` to see what there is, or take a backup first".to_owned()
+                "run `lifeboat backups` to list the backups, or take one with `lifeboat backup`"
             }
-            Self::NoIncident { .. } => "`lifeboat incidents list` shows what is open".to_owned(),
+            Self::NoIncident { .. } => "run `lifeboat incidents list` to see which are open",
             Self::NoTrail { .. } => {
-                "choose another backup with `lifeboat backups`, or another date, or export the whole trail with `lifeboat ledger export`"
-                    .to_owned()
+                "choose another backup with `lifeboat backups`, or another date, or run `lifeboat ledger export`"
             }
             Self::NoSite(Site::Offsite) => {
-                "deploy infra/offsite.yaml in another region and give its outputs to the main stack".to_owned()
+                "deploy infra/offsite.yaml in another region, and give its outputs to the main stack"
             }
-            Self::NoSite(Site::Primary) => "set the primary bucket, region and key".to_owned(),
-            Self::Inconsistent { .. } => "run `lifeboat verify` on it and restore another backup meanwhile".to_owned(),
-            Self::WorkFolder { .. } => "check the size of the function's /tmp and that it can be written".to_owned(),
+            Self::NoSite(Site::Primary) => {
+                "set `LIFEBOAT_PRIMARY_BUCKET`, `LIFEBOAT_PRIMARY_REGION` and `LIFEBOAT_PRIMARY_KEY`"
+            }
+            Self::Inconsistent { .. } => "run `lifeboat verify` on it, and restore another backup meanwhile",
+            Self::WorkFolder { .. } => "check that the function's /tmp is large enough and can be written",
             Self::OffsiteBehind { .. } => {
-                "check the off-site's bucket, its region and the function's rights there; the next backup of this database \
-                 brings it over"
-                    .to_owned()
+                "check the off-site's bucket, its region and the function's rights there; the next backup of this \
+                 database copies it"
             }
-            Self::SomeFailed { failures, .. } => failures.first().map(|(_, error)| error.hint()).unwrap_or_default(),
-            Self::Unrequested { source, .. } | Self::Unannounced(source) => source.hint().to_owned(),
-            Self::Worker(_) => "this is a defect in Lifeboat: please report it".to_owned(),
+            _ => "run `lifeboat doctor` to check everything that a backup needs",
         }
     }
 }

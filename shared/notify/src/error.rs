@@ -1,4 +1,6 @@
-//! Why a signal did not leave.
+//! Why a signal was not sent.
+
+use lifeboat_model::Advice;
 
 /// A signal that could not be handed over. Whoever reacts to signals must be able to meet one twice, so a retry is safe.
 #[derive(Debug, thiserror::Error)]
@@ -34,16 +36,16 @@ pub enum SignalError {
 }
 
 impl SignalError {
-    /// What a person can do.
-    pub fn hint(&self) -> &'static str {
+    /// What to do about it. Handing a signal over again is safe.
+    pub fn advice(&self) -> Advice {
         match self {
             Self::NotSent { service: "SNS", .. } => {
-                "check that the topic exists and that the function may publish to it"
+                Advice::retry("check that the topic exists and that the function may publish to it")
             }
             Self::NotSent { .. } | Self::Refused { .. } => {
-                "check that the event bus exists and that the function may put events on it"
+                Advice::retry("check that the event bus exists and that the function may put events on it")
             }
-            Self::Unwritable { .. } => "this is a defect in Lifeboat: please report it",
+            Self::Unwritable { .. } => Advice::defect(),
         }
     }
 }

@@ -31,13 +31,13 @@ impl Page {
             "/api/health" => Self::Health,
             "/metrics" => Self::Metrics,
             _ => {
-                let there = "there is `/`, `/api/backups/status`, `/api/health` and `/metrics`\n";
+                let there = "the paths are `/`, `/api/backups/status`, `/api/health` and `/metrics`\n";
                 return Err(HttpAnswer::new(404, TEXT, there));
             }
         };
         match request.method.as_str() {
             "GET" | "HEAD" => Ok(page),
-            _ => Err(HttpAnswer::new(405, TEXT, "this can be read, and nothing else\n")),
+            _ => Err(HttpAnswer::new(405, TEXT, "only GET and HEAD are allowed\n")),
         }
     }
 

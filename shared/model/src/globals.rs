@@ -97,10 +97,10 @@ impl DatabaseProperties {
             found.push(format!("its owner is `{}` and was `{}`", restored.owner, self.owner));
         }
         if whole && self.connection_limit != restored.connection_limit {
-            found.push("its connection limit is another".to_owned());
+            found.push("its connection limit differs".to_owned());
         }
         if whole && self.comment != restored.comment {
-            found.push("its comment is another".to_owned());
+            found.push("its comment differs".to_owned());
         }
         let key = |setting: &Setting| match &setting.role {
             Some(role) => format!("setting `{}` of role `{role}`", setting.name),
@@ -129,9 +129,9 @@ impl Globals {
         for role in &self.roles {
             let what = match restored.roles.iter().find(|other| other.name == role.name) {
                 None => "it is missing",
-                Some(other) if other.attributes != role.attributes => "it has other attributes",
-                Some(other) if other.settings != role.settings => "it has other settings",
-                Some(other) if other != role => "its limit, its end or its comment is another",
+                Some(other) if other.attributes != role.attributes => "its attributes differ",
+                Some(other) if other.settings != role.settings => "its settings differ",
+                Some(other) if other != role => "its connection limit, expiry or comment differs",
                 Some(_) => continue,
             };
             found.push((role.name.clone(), what.to_owned()));
@@ -145,8 +145,8 @@ impl Globals {
                     && (other.set.is_none() || ours.set.is_none() || other.set == ours.set)
             };
             let what = match theirs {
-                None => format!("it is no member of `{}`", ours.role),
-                Some(other) if !same(other) => format!("it is a member of `{}` with other options", ours.role),
+                None => format!("it is not a member of `{}`", ours.role),
+                Some(other) if !same(other) => format!("it is a member of `{}` with different options", ours.role),
                 Some(_) => continue,
             };
             found.push((ours.member.clone(), what));
@@ -225,7 +225,7 @@ mod tests {
         other.memberships[0].inherit = Some(false);
         other.roles[1].attributes.pop();
         let found = source.role_differences(&other);
-        assert_eq!(found[0], ("b".to_owned(), "it has other attributes".to_owned()));
-        assert_eq!(found[1], ("b".to_owned(), "it is a member of `a` with other options".to_owned()));
+        assert_eq!(found[0], ("b".to_owned(), "its attributes differ".to_owned()));
+        assert_eq!(found[1], ("b".to_owned(), "it is a member of `a` with different options".to_owned()));
     }
 }

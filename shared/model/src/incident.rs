@@ -167,8 +167,10 @@ impl FromStr for IncidentName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let wrong =
-            || NameError::Word { what: "the name of an incident, as `backup-failed/clinic`", text: text.to_owned() };
+        let wrong = || NameError::Word {
+            what: "the name of an incident, such as `backup-failed/clinic`",
+            text: text.to_owned(),
+        };
         let (kind, subject) = text.split_once('/').ok_or_else(wrong)?;
         let kind: AlertKind = kind.parse().map_err(|_| wrong())?;
         let subject: IncidentSubject = subject.parse().map_err(|_| wrong())?;

@@ -169,7 +169,7 @@ impl Status {
         let (one, several) = match self.status {
             Standing::Ok => return "Everything is all right".to_owned(),
             Standing::Empty => return "There is no backup yet".to_owned(),
-            Standing::Unknown => return "Not everything could be looked at".to_owned(),
+            Standing::Unknown => return "Not everything could be checked".to_owned(),
             Standing::Warning => ("needs attention", "need attention"),
             Standing::Critical => ("is wrong", "are wrong"),
         };

@@ -116,13 +116,13 @@ impl Head {
     fn of(status: &Status) -> Self {
         let now = status.at;
         let last_backup = match &status.backups.last_backup {
-            Some(last) => format!("The last backup began {}, of {}.", words::ago(last.at, now), last.database),
+            Some(last) => format!("The last backup of {} began {}.", last.database, words::ago(last.at, now)),
             None if status.unread.is_empty() => "There is no backup.".to_owned(),
             None => "No backup is known.".to_owned(),
         };
         let looked = match status.health.looked_at {
-            Some(at) => format!("What did not happen was last looked for {}.", words::ago(at, now)),
-            None => "What did not happen was never looked for.".to_owned(),
+            Some(at) => format!("Schedules last checked {}.", words::ago(at, now)),
+            None => "Schedules were never checked.".to_owned(),
         };
         Self {
             standing: status.status,
@@ -143,8 +143,10 @@ impl IncidentView {
             times => format!("seen {times} times, last {}", words::ago(incident.seen_at, now)),
         };
         let taken = match &incident.acknowledged {
-            Some(by) => format!("Taken up by {} {}: {}.", by.by, words::ago(by.at, now), words::sentence(&by.reason)),
-            None => "Nobody has taken it up.".to_owned(),
+            Some(by) => {
+                format!("Acknowledged by {} {}: {}.", by.by, words::ago(by.at, now), words::sentence(&by.reason))
+            }
+            None => "Nobody has acknowledged it.".to_owned(),
         };
         let resolved_at = incident.resolved_at.unwrap_or(incident.seen_at);
         Self {
@@ -185,10 +187,11 @@ impl CostView {
             total: words::money(cost.total),
         };
         let backups = costs.last_backup.iter().map(|(name, cost)| row(format!("Last backup of {name}"), cost));
-        let part = if costs.is_whole { "" } else { " The oldest entries of the ledger were not read: it is more." };
+        let part =
+            if costs.is_whole { "" } else { " The oldest ledger entries were not read, so the true cost is higher." };
         Self {
             note: format!(
-                "By policy's prices: backups, verifications and drills, and a month of the {} that they have stored.{part}",
+                "Backups, verifications and drills at the policy's prices, and one month of the {} that they stored.{part}",
                 words::bytes(costs.stored_bytes)
             ),
             rows: backups.chain([row("This month".to_owned(), &costs.month)]).collect(),

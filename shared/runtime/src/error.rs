@@ -36,10 +36,10 @@ pub enum RuntimeError {
     #[error("the input is invalid: {0}")]
     Input(String),
     /// An order that must be about one database names none, and several are configured.
-    #[error("the input is invalid: there are {0} databases: name one")]
+    #[error("the input is invalid: {0} databases are configured, and none is named")]
     SeveralDatabases(usize),
     /// No such database is configured.
-    #[error("no database `{0}` is configured")]
+    #[error("the database `{0}` is not configured")]
     UnknownDatabase(DatabaseName),
     /// A secret could not be fetched.
     #[error("the secret of `{name}` could not be fetched")]
@@ -60,7 +60,7 @@ pub enum RuntimeError {
         source: PostgresError,
     },
     /// The policy's parameter.
-    #[error("the policy in the parameter `{name}` could not be reached")]
+    #[error("the policy parameter `{name}` is unavailable")]
     Policy {
         /// The parameter's name.
         name: String,
@@ -77,16 +77,16 @@ impl RuntimeError {
     /// What a person can do about it: one sentence.
     pub fn hint(&self) -> String {
         match self {
-            Self::Settings(_) => "set them with the stack's parameters and deploy again".to_owned(),
+            Self::Settings(_) => "set the missing values in the stack's parameters and deploy again".to_owned(),
             Self::Input(_) | Self::SeveralDatabases(_) => "see events/ for an example of each input".to_owned(),
             Self::UnknownDatabase(_) => {
-                "use a name from the stack's parameter `DatabaseNames`, or add it there and deploy".to_owned()
+                "use a name from the stack's parameter `DatabaseNames`, or add this database to it and deploy".to_owned()
             }
             Self::Secret { .. } => {
-                "check that the secret exists, and that the function's role may read it and its network reaches Secrets Manager".to_owned()
+                "check that the secret exists, that the function's role may read it, and that its network reaches Secrets Manager".to_owned()
             }
             Self::Policy { .. } => {
-                "check that the parameter exists, and that this role may read it, or write it for `lifeboat policy push`".to_owned()
+                "check that the parameter exists and that this role may read it; `lifeboat policy push` must also write it".to_owned()
             }
             Self::Connection { source, .. } => source.advice().hint.into_owned(),
             Self::Engine(error) => error.hint(),

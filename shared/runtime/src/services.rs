@@ -123,7 +123,7 @@ impl Services {
     pub async fn identity(&self) -> Option<String> {
         let said = Box::pin(caller_arn(&self.config)).await.inspect_err(|error| {
             let error = lifeboat_model::story(error);
-            tracing::warn!(error, "AWS does not say who this is; the ledger will name who is stated");
+            tracing::warn!(error, "AWS did not name the caller; the ledger names the stated person");
         });
         said.ok()
     }

@@ -178,7 +178,7 @@ impl<F: Fn(&str) -> Option<String>> Reading<F> {
         for (place, name) in names.iter().enumerate() {
             match name.parse::<DatabaseName>() {
                 Ok(name) if databases.iter().any(|database| database.name == name) => {
-                    self.faults.push(format!("`LIFEBOAT_DATABASES` names `{name}` twice"));
+                    self.faults.push(format!("`LIFEBOAT_DATABASES` lists `{name}` twice"));
                 }
                 Ok(name) => {
                     let secret = secrets.get(place).cloned().unwrap_or_default();

@@ -49,7 +49,7 @@ pub(super) fn sizes(runs: &[&PastRun]) -> Chart {
     let share = |run: &PastRun| 1.0 - run.reused_ratio().unwrap_or(0.0);
     let words = |value: f64| words::bytes(value as u64);
     let chart = chart("Size", "of each backup, before compression", runs, value, share, words);
-    let legend = [("new", "stored anew"), ("reused", "reused")].into_iter().chain(chart.legend);
+    let legend = [("new", "newly stored"), ("reused", "reused")].into_iter().chain(chart.legend);
     Chart { legend: legend.collect(), ..chart }
 }
 

@@ -77,7 +77,7 @@ fn of_schedule(schedule: &ScheduleStatus) -> Tile {
     let allowed = words::minutes(schedule.allowed_minutes);
     let (value, note) = match schedule.last {
         Some(_) => (words::minutes_ago(schedule.age_minutes), format!("policy allows {allowed}")),
-        None => ("none yet".to_owned(), format!("waited for {}", words::minutes(schedule.age_minutes))),
+        None => ("none yet".to_owned(), format!("waiting for {}", words::minutes(schedule.age_minutes))),
     };
     // What one backup added is verified after it; that is no part of the schedule's round, which may have stopped all the same.
     let mut name = match schedule.kind.as_str() {
@@ -93,14 +93,14 @@ fn of_schedule(schedule: &ScheduleStatus) -> Tile {
 fn of_site(site: &SiteStatus, now: Timestamp) -> Tile {
     let value = match (&site.newest, site.behind) {
         (_, Some(behind @ 1..)) => format!("{behind} behind"),
-        (Some(id), _) => id.began_at().map_or_else(|| "has it".to_owned(), |at| words::ago(at, now)),
-        (None, _) if site.status == Standing::Unknown => "not known".to_owned(),
+        (Some(id), _) => id.began_at().map_or_else(|| "present".to_owned(), |at| words::ago(at, now)),
+        (None, _) if site.status == Standing::Unknown => "unknown".to_owned(),
         (None, _) => "none".to_owned(),
     };
     let note = match &site.newest {
         Some(id) => id.to_string(),
-        None if site.status == Standing::Unknown => "it could not be asked".to_owned(),
-        None => "no backup of this month".to_owned(),
+        None if site.status == Standing::Unknown => "the site is unavailable".to_owned(),
+        None => "no backup this month".to_owned(),
     };
     Tile {
         name: format!("Newest on {}", site.site),
@@ -135,11 +135,11 @@ fn row(run: &PastRun) -> RunRow {
 fn looked(verifications: &[&PastRun]) -> String {
     let good = verifications.iter().filter(|run| run.outcome == Outcome::Completed).count();
     let failed = verifications.len() - good;
-    let failed = if failed > 0 { format!(" {failed} could not be carried out.") } else { String::new() };
+    let failed = if failed > 0 { format!(" {failed} did not complete.") } else { String::new() };
     match good {
-        0 => format!("Nothing was verified yet.{failed}"),
-        1 => format!("None in the last verification.{failed}"),
-        _ => format!("None in the last {good} verifications.{failed}"),
+        0 => format!("No verification has completed yet.{failed}"),
+        1 => format!("No findings in the last verification.{failed}"),
+        _ => format!("No findings in the last {good} verifications.{failed}"),
     }
 }
 
@@ -153,9 +153,9 @@ fn findings(verifications: &[&PastRun], drills: &[&PastRun]) -> Vec<String> {
     found.truncate(FINDINGS_SHOWN);
     let sentence = |(at, what, findings, healed): (Timestamp, &str, u64, u64)| {
         let healed = match healed {
-            0 => "none put right".to_owned(),
-            healed if healed == findings => "all put right from the other site".to_owned(),
-            healed => format!("{healed} put right from the other site"),
+            0 => "none healed".to_owned(),
+            healed if healed == findings => "all healed from the other site".to_owned(),
+            healed => format!("{healed} healed from the other site"),
         };
         format!("{}: a {what} found {findings}, {healed}", words::moment(at))
     };

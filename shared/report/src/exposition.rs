@@ -17,7 +17,7 @@ pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; 
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// Every standing, for a gauge of its own each: alerting rules name the one they are about.
+/// Every standing. Each has its own gauge, which alerting rules can name.
 const STANDINGS: [Standing; 5] =
     [Standing::Ok, Standing::Empty, Standing::Warning, Standing::Unknown, Standing::Critical];
 

@@ -1,4 +1,4 @@
-//! What can be asked of the function `backup`.
+//! The inputs of the function `backup`.
 
 use jiff::Timestamp;
 use lifeboat_engine::Asked;
@@ -51,7 +51,7 @@ impl Input for Request {
                 let detail_type = event.detail_type();
                 match *event {
                     Event::BackupRequested { database, requested_at, ref trigger } => {
-                        // Everyone who may put events on the bus can state a trigger: only a tick's own is believed.
+                        // Anyone who may put events on the bus can state a trigger, so only a tick's own is trusted.
                         let is_scheduled = trigger == SCHEDULE;
                         let mandate = if is_scheduled { by_schedule(requested_at) } else { by_event(detail_type) };
                         Ok(Self::Backup { database, asked: Asked::Since(requested_at), mandate })

@@ -1,4 +1,4 @@
-//! What can be asked of the function `health`.
+//! The inputs of the function `health`.
 
 use lifeboat_model::{DatabaseName, Mandate};
 use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, order};

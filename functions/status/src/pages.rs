@@ -1,4 +1,4 @@
-//! What can be asked of the status, and in which form it is answered.
+//! The paths of the status and the forms of its answers.
 
 use lifeboat_model::{Standing, Status};
 use lifeboat_report::{EXPOSITION_TYPE, PAGE_POLICY, exposition, page};
@@ -49,7 +49,7 @@ impl Page {
                 Err(error) => broken(&error),
             },
             Self::Backups => json(200, &status.backups),
-            // What asks this looks at the number alone, often.
+            // Monitors ask this often and read only the status code.
             Self::Health if status.health.status >= Standing::Unknown => json(503, &status.health),
             Self::Health => json(200, &status.health),
             Self::Metrics => match exposition(status) {

@@ -1,4 +1,4 @@
-//! What can be asked of the function `test-restore`.
+//! The inputs of the function `test-restore`.
 
 use lifeboat_engine::BackupChoice;
 use lifeboat_model::{Act, DatabaseName, Event, Mandate, NameError, Site};
@@ -13,7 +13,7 @@ pub struct Request {
     pub database: Option<DatabaseName>,
     /// Which backup.
     pub backup: BackupChoice,
-    /// The only site that is read.
+    /// The site to restore from.
     pub site: Site,
     /// Who asked, and why, for the ledger.
     pub mandate: Mandate,

@@ -1,4 +1,4 @@
-//! What can be asked of the function `verify`.
+//! The inputs of the function `verify`.
 
 use jiff::Timestamp;
 use lifeboat_model::{Act, BackupId, DatabaseName, Event, Mandate, VerificationScope};

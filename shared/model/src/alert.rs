@@ -47,7 +47,7 @@ pub enum Escalation {
     BusinessHours,
 }
 
-/// What an alert is about; a message attribute.
+/// The kind of an alert; a message attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlertKind {
@@ -141,7 +141,7 @@ impl AlertKind {
         }
     }
 
-    /// What it means for those who rely on the backups: one sentence.
+    /// The consequence for those who rely on the backups: one sentence.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::BackupCompleted => "a new backup is available",
@@ -213,7 +213,7 @@ names!(AlertState, "a state of an alert", [
 /// A message to people, before each channel puts it into its own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// What it is about.
+    /// Its kind.
     pub kind: AlertKind,
     /// How much it matters.
     pub severity: Severity,
@@ -229,7 +229,7 @@ pub struct Alert {
     pub since: Timestamp,
     /// What happened: one sentence.
     pub what: String,
-    /// What to do: one sentence; absent when nothing is to be done.
+    /// What to do: one sentence; absent when there is nothing to do.
     pub hint: Option<String>,
     /// Facts by name.
     pub facts: Vec<(String, String)>,

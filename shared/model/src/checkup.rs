@@ -1,4 +1,4 @@
-//! What the doctor says: one line each.
+//! The doctor's checks.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use serde::Serialize;
 
 use crate::identity::Site;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// What, in a word or two: `reachable`, `offsite writable`.
+    /// The check, in a word or two: `reachable`, `offsite writable`.
     pub check: String,
-    /// The site that it is about alone; absent: both, or neither.
+    /// The site, if it is about one site only.
     #[serde(skip)]
     pub site: Option<Site>,
     /// How it is.
     pub verdict: Verdict,
-    /// What was seen, in one sentence without its full stop.
+    /// The observation, in one sentence without a full stop.
     pub seen: String,
-    /// What a person can do about it; absent when nothing need be done.
+    /// A hint for a person; absent when there is nothing to do.
     pub hint: Option<String>,
-    /// How long it took to answer, where that says something.
+    /// How long the answer took, where that is meaningful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
 }
@@ -34,7 +34,7 @@ pub enum Verdict {
     Ok,
     /// Backups work, but somebody should know.
     Warn,
-    /// No backup can be taken, or none that is worth it.
+    /// No usable backup can be taken.
     Failed,
 }
 

@@ -9,7 +9,7 @@ use crate::digest::{ChunkId, RowDigest, Sha256};
 use crate::identity::{EpochNumber, NameError};
 use crate::slice::Slice;
 
-/// What a chunk's bytes are a part of.
+/// The stream that a chunk's bytes belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Stream {

@@ -58,7 +58,7 @@ pub enum Event {
         #[serde(default)]
         seconds: Phases,
     },
-    /// A backup did not complete on every site. Unless `error` says that it is complete on the primary, there is none.
+    /// A backup did not complete on every site. It is missing on the primary too, unless `error` says otherwise.
     #[serde(rename = "Backup Failed")]
     BackupFailed {
         /// The database, where the order named one.
@@ -71,7 +71,7 @@ pub enum Event {
         #[serde(default)]
         hint: String,
     },
-    /// A verification found nothing wrong, or put right what it found.
+    /// A verification found no damage, or healed all of it.
     #[serde(rename = "Verification Completed")]
     VerificationCompleted {
         /// The database.
@@ -91,7 +91,7 @@ pub enum Event {
         #[serde(default)]
         healed: u64,
     },
-    /// A verification found damage that it could not put right, or could not run.
+    /// A verification found damage that it could not heal, or could not run.
     #[serde(rename = "Verification Failed")]
     VerificationFailed {
         /// The database, where the order named one.

@@ -1,4 +1,4 @@
-//! Facts of a run: what the ledger keeps of it beside who, what and how it ended.
+//! Facts of a run that the ledger keeps in addition to actor, act and outcome.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,11 +13,11 @@ pub enum Fact {
     RunId,
     /// The database, where the act is about one.
     Database,
-    /// What became of which incidents.
+    /// The changed incidents, with what happened to each.
     Incident,
-    /// What went wrong, in one sentence.
+    /// The error, in one sentence.
     Error,
-    /// What a person can do.
+    /// A hint for a person.
     Hint,
     /// The backup.
     BackupId,

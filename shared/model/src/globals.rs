@@ -1,5 +1,5 @@
-//! What belongs to a database and lies outside it, on its server: its own properties, and the roles. No schema archive
-//! restores it into a database of another name.
+//! Properties of a database that lie outside of it, on its server, and the server's roles. No schema archive restores them into
+//! a database with another name.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct Globals {
     pub memberships: Vec<Membership>,
 }
 
-/// What ALTER DATABASE, COMMENT ON DATABASE and GRANT … ON DATABASE make of a database.
+/// The properties that ALTER DATABASE, COMMENT ON DATABASE and GRANT … ON DATABASE set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseProperties {
     /// Its owner.
@@ -58,7 +58,7 @@ pub struct DatabaseGrant {
 pub struct Role {
     /// Its name.
     pub name: String,
-    /// What CREATE ROLE calls `SUPERUSER`, `CREATEDB`, `CREATEROLE`, `INHERIT`, `LOGIN`, `REPLICATION`, `BYPASSRLS`: those it
+    /// The attributes of CREATE ROLE: `SUPERUSER`, `CREATEDB`, `CREATEROLE`, `INHERIT`, `LOGIN`, `REPLICATION`, `BYPASSRLS`: those it
     /// has, in this order.
     pub attributes: Vec<String>,
     /// How often it may connect; -1 for no limit.
@@ -155,7 +155,7 @@ impl Globals {
     }
 }
 
-/// What is in only one of the two, or not the same in both, by name.
+/// The items that differ or are in only one of the two, by name.
 fn unequal<T: PartialEq>(ours: &[T], theirs: &[T], key: impl Fn(&T) -> String) -> Vec<String> {
     let lost = ours.iter().filter(|one| !theirs.contains(one)).map(|one| format!("{} differs", key(one)));
     let known: Vec<String> = ours.iter().map(&key).collect();

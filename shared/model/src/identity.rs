@@ -25,13 +25,13 @@ pub enum NameError {
     Word {
         /// `a severity`, `a channel`.
         what: &'static str,
-        /// What was there.
+        /// The text that was given.
         text: String,
     },
     /// A person's words are longer than the ledger takes.
     #[error("`{name}` is longer than {longest} characters")]
     TooLong {
-        /// What the words are.
+        /// The name of the field.
         name: String,
         /// Characters at most.
         longest: usize,
@@ -44,7 +44,7 @@ pub enum NameError {
     Stream(String),
 }
 
-/// What the repository calls one database: `clinic`. Not necessarily its name on the server.
+/// The name of one database in the repository: `clinic`. Its name on the server may differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DatabaseName(String);
@@ -76,7 +76,7 @@ impl FromStr for DatabaseName {
 pub struct BackupId(String);
 
 impl BackupId {
-    /// The id of a backup that begins at `at`; `random` tells two of the same second apart.
+    /// The id of a backup that begins at `at`; `random` distinguishes two of the same second.
     pub fn new(at: Timestamp, random: u32) -> Self {
         const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
         let time = at.strftime("%Y-%m-%dT%H-%M-%SZ");

@@ -13,7 +13,7 @@ pub struct ListedBackup {
     /// Its manifest, as the site has it that was asked.
     #[serde(flatten)]
     pub manifest: Manifest,
-    /// What each configured site says of it.
+    /// Its presence on each configured site.
     pub sites: BTreeMap<Site, Presence>,
 }
 
@@ -25,6 +25,6 @@ pub enum Presence {
     Complete,
     /// It does not. The off-site: the next backup brings it over. The primary: a verification brings it back.
     Behind,
-    /// It could not be asked.
+    /// The site was unavailable.
     Unknown,
 }

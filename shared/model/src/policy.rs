@@ -1,6 +1,6 @@
-//! What the users of Lifeboat decide: one TOML document, read as a whole.
+//! The policy: one TOML document in which users decide, read as a whole.
 //!
-//! It is an SSM parameter; `infra/policy.toml` is the default, and says what each line means. What is left out is as there.
+//! It is an SSM parameter. `infra/policy.toml` is the default and explains each line; omitted values are taken from it.
 
 mod document;
 mod read;
@@ -35,9 +35,9 @@ pub struct Policy {
     pub freshness: Freshness,
     /// When people work.
     pub hours: BusinessHours,
-    /// How people are told.
+    /// How people are notified.
     pub alerts: Alerts,
-    /// What things cost.
+    /// The prices of AWS.
     pub prices: Prices,
 }
 
@@ -59,7 +59,7 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// How old the newest of each thing may be before somebody is told.
+/// How old the newest of each thing may be before it is overdue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
     /// The newest complete backup of each database.
@@ -75,7 +75,7 @@ pub struct Freshness {
 /// When people work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BusinessHours {
-    /// Of the office.
+    /// The time zone of the hours.
     pub time_zone: TimeZone,
     /// The days of work.
     pub days: Vec<Weekday>,
@@ -85,33 +85,33 @@ pub struct BusinessHours {
     pub to: Time,
 }
 
-/// How people are told.
+/// How people are notified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alerts {
     /// Whether good news is sent as well, with severity `info`.
     pub notices: bool,
-    /// After how long an incident with immediate escalation is told again.
+    /// The time between reminders of an incident with immediate escalation.
     pub repeat: SignedDuration,
     /// A rule for each kind of incident.
     pub rules: BTreeMap<AlertKind, AlertRule>,
 }
 
-/// How one kind of incident is told.
+/// How people are notified of one kind of incident.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertRule {
     /// How much it matters.
     pub severity: Severity,
-    /// By which ways it is told.
+    /// The channels of its alerts.
     pub channels: Vec<Channel>,
-    /// When it is told again.
+    /// When reminders are sent.
     pub escalation: Escalation,
-    /// Times in a row that it must be seen before it is an incident.
+    /// How many times in a row it must be seen before it is an incident.
     pub after: u32,
-    /// What is measured must exceed this: days, milliseconds or percent, as the kind has it.
+    /// The measured value must exceed this: days, milliseconds or percent, depending on the kind.
     pub threshold: Option<f64>,
 }
 
-/// What AWS asks for, in the currency of the user's bill.
+/// The prices of AWS, in the currency of the user's bill.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prices {
     /// A gigabyte (10^9 bytes) stored for a month.
@@ -131,7 +131,7 @@ pub struct Prices {
 pub struct PolicyFault {
     /// From 1.
     pub line: usize,
-    /// What is wrong, and what would be right.
+    /// The fault, and the expected value.
     pub reason: String,
 }
 
@@ -145,12 +145,12 @@ impl Policy {
     /// Reads a document.
     ///
     /// # Errors
-    /// Everything that is wrong with it, by lines. It counts as a whole or not at all.
+    /// Every fault, by line. A document with one fault is not used at all.
     pub fn from_toml(text: &str) -> Result<Self, Vec<PolicyFault>> {
         read::policy(text)
     }
 
-    /// How a kind of incident is told. Notices are told as `info`, by every way.
+    /// The rule for a kind. Notices have severity `info` and go to every channel.
     pub fn rule(&self, kind: AlertKind) -> AlertRule {
         self.alerts.rules.get(&kind).cloned().unwrap_or_else(|| AlertRule::of(kind))
     }
@@ -187,7 +187,7 @@ impl Default for Policy {
 }
 
 impl AlertRule {
-    /// The rule of a kind where policy says nothing else.
+    /// The default rule of a kind.
     pub fn of(kind: AlertKind) -> Self {
         use Channel::{Chat, Dashboard, Email, Pager, Sms};
         let rule = |severity, channels: &[Channel], escalation| Self {
@@ -228,7 +228,7 @@ impl AlertRule {
         }
     }
 
-    /// What policy calls the threshold of a kind that has one.
+    /// The policy's name for the threshold of a kind that has one.
     pub fn threshold_name(kind: AlertKind) -> Option<&'static str> {
         match kind {
             AlertKind::CertificateExpiry => Some("days"),

@@ -23,7 +23,7 @@ pub enum Standing {
     Empty,
     /// Somebody should look in working hours.
     Warning,
-    /// It could not be looked at, so nobody can say.
+    /// It could not be checked.
     Unknown,
     /// Somebody must look now.
     Critical,
@@ -36,19 +36,19 @@ pub struct Status {
     pub at: Timestamp,
     /// How everything stands.
     pub status: Standing,
-    /// What could not be read, a sentence each. What is missing below is missing for that.
+    /// The sources that could not be read, one sentence each. Data below is missing because of them.
     pub unread: Vec<String>,
     /// The backups, by database.
     pub backups: BackupsStatus,
-    /// What Lifeboat works with.
+    /// The components that Lifeboat works with.
     pub health: ComponentsStatus,
-    /// What is wrong now, the worst first; then what is over, the latest first.
+    /// Open incidents, the worst first; then resolved ones, the latest first.
     pub incidents: Vec<Incident>,
-    /// What the ledger comes to; absent when it could not be read.
+    /// The summary of the ledger; absent when it could not be read.
     pub history: Option<History>,
-    /// The newest entries of the ledger, newest first. Read, and not proved. Absent when they could not be.
+    /// The newest entries of the ledger, newest first. They are not verified. Absent when they could not be read.
     pub tail: Option<Vec<LedgerEntry>>,
-    /// What it costs; absent when that is not known.
+    /// The costs; absent when they are unknown.
     pub costs: Option<Costs>,
 }
 
@@ -68,7 +68,7 @@ pub struct BackupsStatus {
 /// The newest backup of something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastBackup {
-    /// Of this database.
+    /// Its database.
     pub database: DatabaseName,
     /// Its id.
     pub backup_id: BackupId,
@@ -85,7 +85,7 @@ pub struct DatabaseStatus {
     pub status: Standing,
     /// Its newest backup that is younger than policy allows, or that is on record.
     pub last_backup: Option<LastBackup>,
-    /// What has to happen regularly.
+    /// Its schedules.
     pub schedules: Vec<ScheduleStatus>,
     /// Where its backups are.
     pub sites: Vec<SiteStatus>,
@@ -98,13 +98,13 @@ pub struct ScheduleStatus {
     pub kind: String,
     /// How it stands.
     pub status: Standing,
-    /// When it last went well; absent when it never has.
+    /// When it last succeeded; absent when it never has.
     pub last: Option<Timestamp>,
-    /// Minutes since then, or since that has been waited for.
+    /// Minutes since then, or since the first one is awaited.
     pub age_minutes: i64,
     /// Minutes that policy allows.
     pub allowed_minutes: i64,
-    /// Whether it did not happen in its time.
+    /// Whether it is older than policy allows.
     pub overdue: bool,
 }
 
@@ -115,9 +115,9 @@ pub struct SiteStatus {
     pub site: Site,
     /// How it stands.
     pub status: Standing,
-    /// The newest that it has, of those that are new enough; absent when it has none, or could not be asked.
+    /// Its newest backup within the listed time; absent when it has none, or was unavailable.
     pub newest: Option<BackupId>,
-    /// Backups that the other site has and this one should have by now; absent when that is not known.
+    /// Backups that the other site has and this one should have by now; absent when that is unknown.
     pub behind: Option<u64>,
 }
 
@@ -144,12 +144,12 @@ pub struct Component {
     /// How long it took to answer, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
-    /// What is wrong, in a sentence.
+    /// The fault, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// What it costs, by policy's prices: backups, verifications and drills. What the other functions ask for is not counted.
+/// The costs of backups, verifications and drills, at the policy's prices. Requests of the other functions are not counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// The newest backup of each database: its requests, its run, and what it stored, for a month.

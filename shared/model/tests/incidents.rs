@@ -28,7 +28,7 @@ fn seen(before: Option<&Incident>, kind: AlertKind, policy: &Policy, now: Timest
     Incident::seen(before, &IncidentName::new(kind, clinic()), sighting("it is wrong", None), policy, now)
 }
 
-/// What leaves now, if anything does, and the incident after it has.
+/// The message that is sent now, if any, and the incident after it.
 fn told(incident: &Incident, policy: &Policy, now: Timestamp) -> (Option<AlertState>, Incident) {
     match incident.claimed(policy, "run", now) {
         Some((claimed, alert)) => (Some(alert.state), claimed.told(alert.state, now).unwrap()),

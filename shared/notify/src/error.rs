@@ -1,6 +1,6 @@
-//! Why a signal did not leave.
+//! Errors of sending a signal.
 
-/// A signal that could not be handed over. Whoever reacts to signals must be able to meet one twice, so a retry is safe.
+/// A signal that could not be sent. Receivers must accept a signal twice, so a retry is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalError {
     /// The request did not reach the service or was refused by it.
@@ -10,7 +10,7 @@ pub enum SignalError {
         signal: String,
         /// `EventBridge` or `SNS`.
         service: &'static str,
-        /// What the service's client said.
+        /// The error of the service's client.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -34,7 +34,7 @@ pub enum SignalError {
 }
 
 impl SignalError {
-    /// What a person can do.
+    /// A hint for a person: one sentence.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NotSent { service: "SNS", .. } => {

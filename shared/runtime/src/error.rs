@@ -1,4 +1,4 @@
-//! Why an invocation failed before or in its verb, and how Lambda is told.
+//! Errors of an invocation, before or in its verb, and their form for Lambda.
 
 use std::fmt;
 
@@ -44,9 +44,9 @@ pub enum RuntimeError {
     /// A secret could not be fetched.
     #[error("the secret of `{name}` could not be fetched")]
     Secret {
-        /// What the secret is for.
+        /// The database or server that the secret belongs to.
         name: String,
-        /// What the client said; it never has the secret's value.
+        /// The client's error; it never contains the secret's value.
         #[source]
         source: AwsError,
     },
@@ -55,7 +55,7 @@ pub enum RuntimeError {
     Connection {
         /// Where it was given.
         origin: ConnectionOrigin,
-        /// What is wrong with it, without its value.
+        /// The fault, without the value.
         #[source]
         source: PostgresError,
     },
@@ -64,7 +64,7 @@ pub enum RuntimeError {
     Policy {
         /// The parameter's name.
         name: String,
-        /// What the client said.
+        /// The client's error.
         #[source]
         source: AwsError,
     },
@@ -74,7 +74,7 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// What a person can do about it: one sentence.
+    /// A hint for a person: one sentence.
     pub fn hint(&self) -> String {
         match self {
             Self::Settings(_) => "set the missing values in the stack's parameters and deploy again".to_owned(),
@@ -93,7 +93,7 @@ impl RuntimeError {
         }
     }
 
-    /// Whether a verb ended with it, and announced that itself.
+    /// Whether the verb has announced this failure itself.
     pub(crate) fn is_announced(&self) -> bool {
         matches!(self, Self::Engine(_))
     }

@@ -27,7 +27,7 @@ pub struct Call {
 
 /// Made once per process and used by every invocation.
 pub struct Services {
-    /// What the environment says.
+    /// The settings from the environment.
     pub settings: Settings,
     config: SdkConfig,
     ports: Ports,
@@ -82,14 +82,14 @@ impl Services {
         let Call { id, deadline } = call;
         let (meter, memory_mb) = (self.meter.clone(), self.settings.memory_mb);
         let order = Order { id, act, mandate: mandate.clone(), deadline, meter, memory_mb };
-        // Neither a site nor a key that was set aside in one run is set aside in the next.
+        // A site or key that one run set aside is tried again in the next run.
         let (sites, macs) = (self.ports.sites.for_run(), self.ports.macs.for_run());
         let policy = Box::pin(policy_in_force(&sites, document)).await;
         Run::begin(order, Ports { sites, macs, ..self.ports.clone() }, Arc::new(policy))
     }
 
     /// The users' policy document with its versions, for it to be taken into force, or why it cannot be had and what to do; `None` when
-    /// it has no place.
+    /// no place is configured.
     pub async fn policy_versions(&self) -> Option<Result<PolicyVersions, Wrong>> {
         let (name, parameter) = self.parameter()?;
         let versions = Box::pin(parameter.versions()).await.map_err(|source| unreachable(name, source));
@@ -119,7 +119,7 @@ impl Services {
         self.settings.policy.as_deref().map(|name| (name, PolicyParameter::new(&self.config, name)))
     }
 
-    /// The ARN under which AWS knows whoever runs this process, for the ledger; `None` when AWS does not say.
+    /// The ARN of the identity that runs this process, for the ledger; `None` when AWS does not return it.
     pub async fn identity(&self) -> Option<String> {
         let said = Box::pin(caller_arn(&self.config)).await.inspect_err(|error| {
             let error = lifeboat_model::story(error);
@@ -217,7 +217,7 @@ fn mac_keys(settings: &Settings, config: &SdkConfig, meter: &Meter) -> MacKeys {
     }))
 }
 
-/// For a function that neither seals nor opens.
+/// For a function that does not seal or open objects.
 struct NoKeys;
 
 #[async_trait]

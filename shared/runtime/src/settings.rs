@@ -6,10 +6,10 @@ use lifeboat_model::DatabaseName;
 
 use crate::error::RuntimeError;
 
-/// Sessions that copy at the same time, where nothing else is said: a managed server of the smallest size stands four.
+/// Default number of concurrent sessions: the smallest managed server can serve four.
 const SESSIONS: usize = 4;
 
-/// Sessions allowed at most: more would take a small server's connections away from its users.
+/// Largest number of sessions: more would take a small server's connections from its users.
 const MOST_SESSIONS: usize = 32;
 
 /// A database and where its connection is kept.
@@ -28,13 +28,13 @@ pub struct SiteSettings {
     pub bucket: String,
     /// Its region and its key's.
     pub region: String,
-    /// ARN of the KMS key. A function that opens nothing is told none.
+    /// ARN of the KMS key. A function that opens nothing has none.
     pub key_arn: Option<String>,
     /// ARN of the KMS key that vouches for ledger entries.
     pub mac_key_arn: Option<String>,
 }
 
-/// What a function is told by its environment. `template.yaml` sets it.
+/// The settings of a function. `template.yaml` sets them in its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `LIFEBOAT_DATABASES` with `LIFEBOAT_DATABASE_SECRETS`: comma-separated, in the same order. A function that connects to none

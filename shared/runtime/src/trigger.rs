@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::RuntimeError;
 
-/// What starts a function.
+/// The input that starts a function.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
     /// One of our events, from the bus.
@@ -66,7 +66,7 @@ pub fn by_schedule(tick: Timestamp) -> Mandate {
     Mandate { actor: SCHEDULE.to_owned(), reason: format!("due at {}", tick.round(Unit::Second).unwrap_or(tick)) }
 }
 
-/// Who ordered something and why, as far as the order says. Lambda does not tell a function who called it, so a name is only stated.
+/// Who ordered something and why, as far as the order says. Lambda does not name the caller, so a name is only a statement.
 /// CloudTrail knows the caller by the run's id, which is on record as well.
 ///
 /// # Errors
@@ -94,8 +94,8 @@ const LONGEST_QUOTE: usize = 40;
 /// Stands for what is not repeated.
 const UNQUOTED: &str = "…";
 
-/// What may be repeated of an input in an error, which goes to people, to the bus and into the ledger: a name, an id, a time. A
-/// connection in the wrong place may not.
+/// The text if an error may repeat it: a name, an id or a time. Errors go to people, to the bus and into the ledger, so a
+/// connection in the wrong place must not be repeated.
 pub fn quotable(text: &str) -> &str {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_.:".contains(c);
     if text.len() <= LONGEST_QUOTE && text.chars().all(is_plain) { text } else { UNQUOTED }

@@ -18,7 +18,7 @@ pub struct PolicyDocument {
     pub reason: Option<String>,
 }
 
-/// What the place of the users' document has.
+/// The versions that the place of the users' document holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyVersions {
     /// The version that is there now.

@@ -27,7 +27,7 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
     ("sunday", Weekday::Sunday),
 ];
 
-/// Relations that are left out, at most: whoever leaves out more should think about schemas.
+/// Largest number of relations to leave out. A policy that needs more should use a separate schema.
 const MOST_LEFT_OUT: usize = 100;
 
 pub(super) fn policy(text: &str) -> Result<Policy, Vec<PolicyFault>> {
@@ -41,7 +41,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, Vec<PolicyFault>> {
         let reason = format!("this is not valid TOML: {}", error.message());
         reader.fault(error.span().unwrap_or_default(), reason);
     }
-    // What follows from a fault of the form would only hide it.
+    // After a syntax error, further faults would only hide it.
     if reader.faults.is_empty() {
         let policy = reader.document(&document);
         if reader.faults.is_empty() {
@@ -347,7 +347,7 @@ impl<'t> Reader<'t> {
         Some(list)
     }
 
-    /// Every key that nobody asked for is none that there is.
+    /// Reports every key that the reader did not ask for: it is unknown.
     fn end(&mut self, section: &Section<'_, 't>) {
         for (key, _) in section.table.iter() {
             let name: &str = key.get_ref();

@@ -1,4 +1,4 @@
-//! Hints for a person at a terminal. The functions' hints speak of a deployment; here there is a shell.
+//! Hints for a person at a terminal. The functions' hints name the deployment; these name the shell.
 
 use lifeboat_runtime::{ConnectionOrigin, RuntimeError};
 

@@ -1,4 +1,4 @@
-//! The commands: which there are, who asks for them, and which act they put on record.
+//! The commands, the mandate of their runs, and the acts that they record.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::policy::{self, PolicyCommand};
 use crate::progress_bar::ProgressBar;
 use crate::verb::{DrillOptions, Terminal};
 
-/// A run from a terminal ends after this time at the latest: its snapshot holds back the server's vacuum.
+/// Time limit of a run from a terminal: its snapshot holds back the server's vacuum.
 const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 
 /// The commands.
@@ -104,7 +104,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The act that goes on record; absent for a command that only looks.
+    /// The act to record in the ledger; absent for a command that only reads.
     fn act(&self) -> Option<Act> {
         match self {
             Self::Backup { .. } => Some(Act::Backup),
@@ -124,7 +124,7 @@ impl Command {
     }
 }
 
-/// Carries out `command`; the exit status says whether everything is well.
+/// Carries out `command`; the exit status reports success.
 pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Result<ExitCode, RuntimeError> {
     if let Command::Policy(PolicyCommand::Check { file }) = &command {
         return policy::check(file, json);
@@ -149,7 +149,7 @@ pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Re
     }
 }
 
-/// AWS is asked who this is only for what goes on record: on the worst day it may not answer.
+/// Asks AWS for the caller's identity only for a recorded act: in a disaster AWS may not answer.
 async fn begin(services: &Services, command: &Command, json: bool, reason: Option<&str>) -> Result<Run, RuntimeError> {
     let act = command.act();
     let user = std::env::var("USER").ok().filter(|user| !user.trim().is_empty());
@@ -159,7 +159,7 @@ async fn begin(services: &Services, command: &Command, json: bool, reason: Optio
 
     let call = Call { id: format!("cli-{:08x}", fastrand::u32(..)), deadline: Deadline::after(LONGEST_RUN) };
     let mut run = services.run(call, act, &mandate).await;
-    // A person at a terminal sees how the run ended.
+    // A person at a terminal sees the outcome, so nobody else is notified.
     run.must_notify = false;
     if !json && std::io::stderr().is_terminal() {
         let progress: Arc<dyn Progress> = Arc::new(ProgressBar::new());

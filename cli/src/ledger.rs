@@ -132,7 +132,7 @@ pub async fn execute(
     }
 }
 
-/// Whether all was written. A reader that closes the pipe early has seen what it wanted; a full disk has not.
+/// Whether all output was written. A reader that closes the pipe early is not a failure; a full disk is.
 fn is_whole(written: &std::io::Result<()>) -> bool {
     let Err(error) = written else { return true };
     let is_closed = error.kind() == ErrorKind::BrokenPipe;
@@ -157,7 +157,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Under the name that it has in the bucket. The first one makes the folder: a trail that is refused leaves none.
+    /// Writes an entry under its name in the bucket. The first entry creates the folder, so a refused trail leaves no folder.
     fn keep(&self, number: u64, stored: &str) -> std::io::Result<()> {
         std::fs::create_dir_all(self.0)?;
         std::fs::write(self.0.join(format!("{number:012}.json")), stored)

@@ -1,4 +1,4 @@
-//! `lifeboat policy`: what is in force, what would change, and putting it in force.
+//! `lifeboat policy`: checking, comparing and pushing the policy.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

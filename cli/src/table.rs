@@ -119,7 +119,7 @@ pub fn of_manifest(manifest: &Manifest) -> String {
     );
     let _ = writeln!(text, "{}", coverage(&manifest.coverage()));
     for relation in &manifest.relations {
-        // A name may hold a line's end.
+        // A name may contain a line break.
         let name = format!("{}.{}", relation.schema, relation.name).escape_debug().to_string();
         let more = match (&relation.status, &relation.data) {
             (RelationStatus::LeftOut { rule: why } | RelationStatus::Unreadable { reason: why }, _) => why.clone(),

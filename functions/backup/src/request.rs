@@ -6,7 +6,7 @@ use lifeboat_model::{Act, DatabaseName, Event, Mandate, SCHEDULE};
 use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, by_schedule, order};
 use serde::Deserialize;
 
-/// The function's inputs, read.
+/// The function's parsed inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     /// The schedule fired: every database is due.
@@ -18,9 +18,9 @@ pub enum Request {
     },
     /// One database is to be backed up now.
     Backup {
-        /// Which.
+        /// The database.
         database: DatabaseName,
-        /// Since when it is wanted.
+        /// When it was requested.
         asked: Asked,
         /// Who asked, and why, for the ledger.
         mandate: Mandate,

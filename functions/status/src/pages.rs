@@ -9,7 +9,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// One of the paths.
+/// A path of the function's URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
     /// `/`
@@ -23,7 +23,7 @@ pub enum Page {
 }
 
 impl Page {
-    /// The page that is asked for, or the refusal.
+    /// The requested page, or the refusal.
     pub fn of(request: &HttpRequest) -> Result<Self, HttpAnswer> {
         let page = match request.path.as_str() {
             "/" | "" => Self::Whole,

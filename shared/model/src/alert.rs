@@ -196,7 +196,7 @@ impl AlertKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// Good news, or trouble that was healed at once: no incident.
+    /// Good news, or damage that was healed at once: no incident.
     Notice,
     /// The incident begins.
     Opened,
@@ -227,9 +227,9 @@ pub struct Alert {
     pub incident: Option<IncidentName>,
     /// Since when: the first time it was seen, or the event itself.
     pub since: Timestamp,
-    /// What happened: one sentence.
+    /// The problem or the news: one sentence.
     pub what: String,
-    /// What to do: one sentence; absent when there is nothing to do.
+    /// A hint for a person: one sentence; absent when there is nothing to do.
     pub hint: Option<String>,
     /// Facts by name.
     pub facts: Vec<(String, String)>,

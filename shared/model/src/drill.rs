@@ -33,7 +33,7 @@ pub struct DrillReport {
     /// Permitted differences, one sentence each: the locale of the scratch database, for example.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What this drill does not compare, in words: `equal` does not cover it.
+    /// The things that this drill does not compare, in words: `equal` does not cover them.
     pub not_compared: Vec<String>,
     /// True only if every proof held.
     pub equal: bool,

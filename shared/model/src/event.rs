@@ -12,7 +12,7 @@ use crate::verification::ScopeKind;
 /// the `source` is [`Event::SOURCE`].
 ///
 /// EventBridge delivers at least once, so a reaction must be safe to repeat. A field that no reaction needs may be missing when an event is
-/// read: an older version, or a person who writes one by hand, need not know it.
+/// read. Older versions and people who write events by hand need not know it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "detail-type", content = "detail")]
 pub enum Event {
@@ -64,10 +64,10 @@ pub enum Event {
         /// The database, where the order named one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         database: Option<DatabaseName>,
-        /// What went wrong.
+        /// The error.
         #[serde(default)]
         error: String,
-        /// What to do.
+        /// A hint for a person.
         #[serde(default)]
         hint: String,
     },
@@ -100,10 +100,10 @@ pub enum Event {
         /// `backup`, `all` or `rotation`, when it had begun.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scope: Option<ScopeKind>,
-        /// What went wrong.
+        /// The error.
         #[serde(default)]
         error: String,
-        /// What to do.
+        /// A hint for a person.
         #[serde(default)]
         hint: String,
         /// Damaged objects.
@@ -141,10 +141,10 @@ pub enum Event {
         /// The backup, when one had been chosen.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backup_id: Option<BackupId>,
-        /// What went wrong.
+        /// The error.
         #[serde(default)]
         error: String,
-        /// What to do.
+        /// A hint for a person.
         #[serde(default)]
         hint: String,
     },

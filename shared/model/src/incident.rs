@@ -39,7 +39,7 @@ pub struct IncidentName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentState {
-    /// Seen, but not as often in a row as policy asks for.
+    /// Seen, but not yet as often in a row as policy requires.
     Watched,
     /// Nobody has acknowledged it.
     Open,
@@ -52,22 +52,22 @@ pub enum IncidentState {
 /// One observation of a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// What happened: one sentence.
+    /// The problem: one sentence.
     pub what: String,
-    /// What to do: one sentence.
+    /// A hint for a person: one sentence.
     pub hint: String,
     /// The database, where it is about one.
     pub database: Option<DatabaseName>,
-    /// Which part of it is wrong, where not all of it was looked at: a site, a scope. Only a look at that part can clear it.
+    /// The part that is wrong, if not everything was checked: a site, a scope. Only a check of that part can clear it.
     pub part: Option<Part>,
     /// Facts by name.
     pub facts: Vec<(String, String)>,
 }
 
-/// What was checked and found to be in order.
+/// The part of an incident that a check found in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cleared {
-    /// All that the incident can be about.
+    /// Everything that the incident can be about.
     All,
     /// This part of it.
     Part(Part),
@@ -80,7 +80,7 @@ pub struct Acknowledgement {
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// In their words.
+    /// Their reason.
     pub reason: String,
 }
 
@@ -126,9 +126,9 @@ pub struct Incident {
     /// Who acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
-    /// What happened, as last seen.
+    /// The problem, as last seen.
     pub what: String,
-    /// What to do.
+    /// A hint for a person.
     pub hint: String,
     /// The database, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 //!
 //! This crate owns names (`BackupId`, `DatabaseName`, `ChunkId`), the stored documents (`Manifest`, `ChunkEntry`,
 //! `RepositoryDocument`, `Lease`, `LedgerEntry`, `Finding`, reports) and the events that leave the system. It does no
-//! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
+//! I/O and knows no service, no server and no verb. Every other crate may depend on it; it depends on none of them.
 
 mod act;
 mod advice;

@@ -60,8 +60,8 @@ pub enum BackupState {
 
 /// The server the backup came from and the snapshot it shows.
 ///
-/// With each table's `relfilenode` and `columns_hash` and each slice's range and row count, this is what a later run
-/// needs to tell that a range of blocks has not changed since.
+/// A later run needs it to see that a range of blocks has not changed. It also needs each table's `relfilenode` and
+/// `columns_hash`, and each slice's range and row count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The database's name on the server.

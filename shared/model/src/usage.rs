@@ -14,7 +14,7 @@ const GIGABYTE: f64 = 1e9;
 /// The requests and the compute of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Requests to S3 that write or list, repeated ones as well.
+    /// Requests to S3 that write or list, retries included.
     pub writes: u64,
     /// Every other request to S3.
     pub reads: u64,

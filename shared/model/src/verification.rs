@@ -1,4 +1,4 @@
-//! The report of a verification.
+//! The scope and the report of a verification.
 
 use std::fmt;
 use std::str::FromStr;

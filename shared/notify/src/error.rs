@@ -14,7 +14,7 @@ pub enum SignalError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// EventBridge took the request and refused the entry.
+    /// EventBridge accepted the request and refused the entry.
     #[error("EventBridge refused `{signal}`: `{code}`")]
     Refused {
         /// The event's detail type.

@@ -1,4 +1,4 @@
-//! The state as OpenMetrics text, for Prometheus and its kin.
+//! The state as OpenMetrics text, for Prometheus and compatible tools.
 
 use std::sync::atomic::AtomicU64;
 

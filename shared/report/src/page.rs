@@ -1,4 +1,4 @@
-//! The status page: everything in one glance, as HTML without scripts. It reads on a phone, aloud, and in the dark.
+//! The status page as HTML without scripts. It works on a phone, with a screen reader, and in dark mode.
 
 mod chart;
 mod database;
@@ -86,7 +86,7 @@ struct EntryRow {
     outcome: &'static str,
 }
 
-/// The page, whole.
+/// The whole page.
 ///
 /// # Errors
 /// [`ReportError::Page`].

@@ -29,13 +29,13 @@ impl fmt::Display for ConnectionOrigin {
 /// An invocation's failure.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// Environment variables are missing or unreadable: all of them, at once.
+    /// Every missing or invalid environment variable.
     #[error("settings are incomplete: {}", .0.join("; "))]
     Settings(Vec<String>),
-    /// The input is not one that this function or command takes.
+    /// The function or command does not accept the input.
     #[error("the input is invalid: {0}")]
     Input(String),
-    /// An order that must be about one database names none, and several are configured.
+    /// The input must name one of several configured databases, and names none.
     #[error("the input is invalid: {0} databases are configured, and none is named")]
     SeveralDatabases(usize),
     /// No such database is configured.

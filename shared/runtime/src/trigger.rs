@@ -91,7 +91,7 @@ fn unrecordable(error: NameError) -> RuntimeError {
 /// Longest text of an input that an error repeats: names, ids and times are shorter.
 const LONGEST_QUOTE: usize = 40;
 
-/// Stands for what is not repeated.
+/// Replaces text that must not be repeated.
 const UNQUOTED: &str = "…";
 
 /// The text if an error may repeat it: a name, an id or a time. Errors go to people, to the bus and into the ledger, so a
@@ -101,7 +101,7 @@ pub fn quotable(text: &str) -> &str {
     if text.len() <= LONGEST_QUOTE && text.chars().all(is_plain) { text } else { UNQUOTED }
 }
 
-/// The refusal of an input, with `message` as its reason and nothing repeated of `input` that is not [`quotable`].
+/// The refusal of an input, with `message` as its reason. Text of `input` is repeated only if it is [`quotable`].
 pub fn input_error(message: &str, input: &Value) -> RuntimeError {
     let mut texts = Vec::new();
     collect_unquotable(input, &mut texts);
@@ -131,8 +131,8 @@ fn collect_unquotable(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// The time of a schedule's tick: what EventBridge Scheduler puts in place of `<aws.scheduler.scheduled-time>`, the same for a
-/// repeated delivery. Where nobody replaces it (an emulator), a tick is of the moment it arrives.
+/// The time of a schedule's tick. EventBridge Scheduler replaces `<aws.scheduler.scheduled-time>` with it, and with the same time
+/// in a repeated delivery. An emulator may not replace it: then the tick has the time of its arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TickTime(pub Timestamp);
 

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_with_a_reserved_name_has_incidents_of_its_own() {
+    fn a_database_with_a_reserved_name_has_separate_incidents() {
         for text in ["repository", "unnamed", "primary", "offsite"] {
             let reserved: IncidentSubject = text.parse().unwrap();
             let database = IncidentSubject::Database(text.parse().unwrap());

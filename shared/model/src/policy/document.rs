@@ -1,9 +1,9 @@
-//! The users' document as its place gives it.
+//! The users' policy document as it is stored in its parameter.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// One version of the users' document, as its place gives it.
+/// One stored version of the users' policy document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyDocument {
     /// The document.
@@ -12,9 +12,9 @@ pub struct PolicyDocument {
     pub version: i64,
     /// When it was put there.
     pub modified_at: Timestamp,
-    /// Who put it there, by AWS's word; absent where AWS does not say.
+    /// Who put it there, according to AWS; absent if AWS does not name anyone.
     pub modified_by: Option<String>,
-    /// Why, in their words; absent where they did not say.
+    /// Their reason; absent if they gave none.
     pub reason: Option<String>,
 }
 
@@ -34,5 +34,5 @@ impl PolicyDocument {
     }
 }
 
-/// By which versions are ordered.
+/// The sort key of versions.
 pub type PolicyAge = (Timestamp, i64);

@@ -4,7 +4,7 @@ use lifeboat_model::{Outcome, PastRun, RUNS_KEPT};
 
 use super::labels;
 
-/// Units of the picture; it is stretched to the space there is.
+/// Size of the picture in its own units; it is stretched to the available space.
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 100.0;
 
@@ -43,7 +43,7 @@ pub(super) struct Bar {
     pub(super) title: String,
 }
 
-/// The size of each backup, and how much of it was stored anew.
+/// The size of each backup, and how much of it was newly stored.
 pub(super) fn sizes(runs: &[&PastRun]) -> Chart {
     let value = |run: &PastRun| run.raw_bytes.map(|bytes| bytes as f64);
     let share = |run: &PastRun| 1.0 - run.reused_ratio().unwrap_or(0.0);

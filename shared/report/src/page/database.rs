@@ -6,10 +6,10 @@ use lifeboat_model::{Act, DatabaseStatus, History, Outcome, PastRun, ScheduleSta
 use super::chart::{Chart, durations, recoveries, sizes};
 use super::labels;
 
-/// Drills in the table.
+/// Largest number of drills in the table.
 const DRILLS_SHOWN: usize = 10;
 
-/// Findings in the list.
+/// Largest number of findings in the list.
 const FINDINGS_SHOWN: usize = 10;
 
 pub(super) struct DatabaseView {
@@ -27,7 +27,7 @@ pub(super) struct DatabaseView {
     pub(super) is_known: bool,
 }
 
-/// One thing at a glance.
+/// One tile: a schedule or a site.
 pub(super) struct Tile {
     pub(super) name: String,
     pub(super) standing: Standing,

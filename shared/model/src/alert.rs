@@ -29,7 +29,7 @@ pub enum Channel {
     Sms,
     /// AWS chat: Slack, Teams, Chime.
     Chat,
-    /// An HTTPS endpoint: PagerDuty and its kin.
+    /// An HTTPS endpoint: PagerDuty or a similar service.
     Pager,
     /// The status page and the CloudWatch dashboard alone.
     Dashboard,
@@ -152,7 +152,7 @@ impl AlertKind {
             Self::VerificationFinding => "some stored bytes are damaged, or could not be checked",
             Self::VerificationOverdue => "nobody knows whether the stored bytes are still intact",
             Self::DrillFailed => "the backup may not be restorable",
-            Self::DrillOverdue => "no restore was proved for a long time",
+            Self::DrillOverdue => "no restore has been proved recently",
             Self::OffsiteLag => "the newest backups would be lost with the primary region",
             Self::KeyUnusable => {
                 "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"

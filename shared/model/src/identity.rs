@@ -12,7 +12,9 @@ use crate::names::names;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// A database's name in the repository: it becomes a folder name, so the alphabet is small.
-    #[error("`{0}` is not a database name: use 1 to 63 of a-z, 0-9, `-` and `_`, and begin with a letter or digit")]
+    #[error(
+        "`{0}` is not a database name: use 1 to 63 characters from a-z, 0-9, `-` and `_`, and begin with a letter or digit"
+    )]
     Database(String),
     /// A backup id is a UTC time and four random characters.
     #[error("`{0}` is not a backup id such as `2026-11-21T20-49-33Z-k3f9`")]

@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum SignalError {
     /// The request did not reach the service or was refused by it.
-    #[error("could not hand `{signal}` to {service}")]
+    #[error("could not send `{signal}` to {service}")]
     NotSent {
         /// The event's detail type or the alert's kind.
         signal: String,

@@ -102,7 +102,7 @@ fn of_databases(metrics: &mut Metrics, status: &Status) {
         })
     };
     let last = schedules().filter_map(|(labels, schedule)| Some((labels, seconds(schedule.last?))));
-    metrics.gauges("last_success_timestamp_seconds", "When it last succeeded", last);
+    metrics.gauges("last_success_timestamp_seconds", "When the last success was", last);
     let allowed = schedules().map(|(labels, schedule)| (labels, schedule.allowed_minutes as f64 * 60.0));
     metrics.gauges("allowed_age_seconds", "How old the last success may be", allowed);
     let overdue = schedules().map(|(labels, schedule)| (labels, f64::from(u8::from(schedule.overdue))));

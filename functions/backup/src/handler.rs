@@ -1,4 +1,4 @@
-//! One invocation of `backup`: a tick asks for backups, a request is carried out.
+//! One invocation of `backup`: a tick requests backups, and a request takes one.
 
 use lifeboat_engine::{BackupRequest, backup, request_backups};
 use lifeboat_model::Act;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::AlertKind;
 use crate::names::names;
 
-/// Something that Lifeboat does and puts on record.
+/// An act of Lifeboat that the ledger records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {

@@ -15,7 +15,7 @@ pub struct Diagnosis {
     /// The site, if it is about one site only.
     #[serde(skip)]
     pub site: Option<Site>,
-    /// How it is.
+    /// The verdict.
     pub verdict: Verdict,
     /// The observation, in one sentence without a full stop.
     pub seen: String,
@@ -26,11 +26,11 @@ pub struct Diagnosis {
     pub elapsed_ms: Option<u64>,
 }
 
-/// How a thing is.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// All is well.
     Ok,
     /// Backups work, but somebody should know.
     Warn,
@@ -39,28 +39,28 @@ pub enum Verdict {
 }
 
 impl Diagnosis {
-    /// A thing that is as it should be.
+    /// A check that passed.
     pub fn ok(check: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { check: check.into(), site: None, verdict: Verdict::Ok, seen: seen.into(), hint: None, elapsed_ms: None }
     }
 
-    /// A thing that somebody should know of.
+    /// A check that passed with a warning.
     pub fn warn(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { verdict: Verdict::Warn, hint: Some(hint.into()), ..Self::ok(check, seen) }
     }
 
-    /// A thing that keeps backups from being taken.
+    /// A failed check: no backup can be taken.
     pub fn failed(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { verdict: Verdict::Failed, ..Self::warn(check, seen, hint) }
     }
 
-    /// The same, about one site alone.
+    /// The same check, about one site only.
     #[must_use]
     pub fn on(self, site: Site) -> Self {
         Self { site: Some(site), ..self }
     }
 
-    /// The same, after so long.
+    /// The same check, with the time that the answer took.
     #[must_use]
     pub fn after(self, elapsed: Duration) -> Self {
         Self { elapsed_ms: u64::try_from(elapsed.as_millis()).ok(), ..self }

@@ -10,7 +10,7 @@ pub struct Globals {
     pub database: DatabaseProperties,
     /// PostgreSQL's own (`pg_…`) are not among them. By name.
     pub roles: Vec<Role>,
-    /// Who is a member of which role. By role and member.
+    /// The memberships, by role and member.
     pub memberships: Vec<Membership>,
 }
 
@@ -19,7 +19,7 @@ pub struct Globals {
 pub struct DatabaseProperties {
     /// Its owner.
     pub owner: String,
-    /// How many may connect; -1 for no limit.
+    /// Its connection limit; -1 for no limit.
     pub connection_limit: i32,
     /// Its comment.
     pub comment: Option<String>,
@@ -32,7 +32,7 @@ pub struct DatabaseProperties {
 /// A setting that a session begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// Whose sessions; absent for everybody's.
+    /// The role whose sessions begin with it; absent for every role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// Such as `work_mem`.
@@ -61,9 +61,9 @@ pub struct Role {
     /// The attributes of CREATE ROLE: `SUPERUSER`, `CREATEDB`, `CREATEROLE`, `INHERIT`, `LOGIN`, `REPLICATION`, `BYPASSRLS`: those it
     /// has, in this order.
     pub attributes: Vec<String>,
-    /// How often it may connect; -1 for no limit.
+    /// Its connection limit; -1 for no limit.
     pub connection_limit: i32,
-    /// When its password ends, in UTC.
+    /// When its password expires, in UTC.
     pub valid_until: Option<String>,
     /// Its comment.
     pub comment: Option<String>,
@@ -80,7 +80,7 @@ pub struct Membership {
     pub member: String,
     /// WITH ADMIN OPTION.
     pub admin: bool,
-    /// Whether its privileges are had without SET ROLE. From PostgreSQL 16 on.
+    /// Whether the member inherits its privileges without SET ROLE. From PostgreSQL 16 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inherit: Option<bool>,
     /// Whether SET ROLE is allowed. From PostgreSQL 16 on.

@@ -54,7 +54,7 @@ pub struct DatabaseHistory {
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastRun {
-    /// When it was put on record.
+    /// When it was recorded.
     pub at: Timestamp,
     /// How it ended.
     pub outcome: Outcome,

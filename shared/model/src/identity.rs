@@ -38,7 +38,7 @@ pub enum NameError {
         /// Characters at most.
         longest: usize,
     },
-    /// A person's words that must not be on record for years.
+    /// A person's words that the ledger must not keep.
     #[error("`{0}` is kept in the audit trail: it must be one line of text without a connection string")]
     Unrecordable(String),
     /// A stream's name in a chunk list.

@@ -1,4 +1,4 @@
-//! The whole state at a glance, as the status page, its API and the CLI show it.
+//! The status of everything, as the status page, its API and the CLI show it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +13,11 @@ use crate::incident::Incident;
 use crate::ledger::LedgerEntry;
 use crate::usage::Cost;
 
-/// How a thing stands, the best first: of several, the greatest counts.
+/// The status of a thing, the best first. Among several, the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// As it should be.
+    /// All is well.
     Ok,
     /// There is nothing yet.
     Empty,
@@ -29,10 +29,10 @@ pub enum Standing {
     Critical,
 }
 
-/// Everything that the page shows.
+/// The data of the status page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// When it was looked at.
+    /// When it was checked.
     pub at: Timestamp,
     /// How everything stands.
     pub status: Standing,
@@ -57,7 +57,7 @@ pub struct Status {
 pub struct BackupsStatus {
     /// How the backups stand.
     pub status: Standing,
-    /// When they were looked at.
+    /// When they were checked.
     pub at: Timestamp,
     /// The newest of all.
     pub last_backup: Option<LastBackup>,
@@ -83,7 +83,7 @@ pub struct DatabaseStatus {
     pub database: DatabaseName,
     /// How it stands.
     pub status: Standing,
-    /// Its newest backup that is younger than policy allows, or that is on record.
+    /// Its newest backup within the age that policy allows, or the newest one in the ledger.
     pub last_backup: Option<LastBackup>,
     /// Its schedules.
     pub schedules: Vec<ScheduleStatus>,
@@ -111,7 +111,7 @@ pub struct ScheduleStatus {
 /// The backups of one database on one site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiteStatus {
-    /// Which.
+    /// The site.
     pub site: Site,
     /// How it stands.
     pub status: Standing,
@@ -126,9 +126,9 @@ pub struct SiteStatus {
 pub struct ComponentsStatus {
     /// How everything below stands.
     pub status: Standing,
-    /// When it was looked at.
+    /// When it was checked.
     pub at: Timestamp,
-    /// When the function `health` last looked; absent when it never has.
+    /// When the function `health` last ran; absent when it never has.
     pub looked_at: Option<Timestamp>,
     /// Each thing.
     pub components: Vec<Component>,
@@ -141,7 +141,7 @@ pub struct Component {
     pub name: String,
     /// How it stands.
     pub status: Standing,
-    /// How long it took to answer, where it was asked.
+    /// How long its answer took, if it was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
     /// The fault, in one sentence.
@@ -158,7 +158,7 @@ pub struct Costs {
     pub month: Cost,
     /// Bytes that are stored, on all sites.
     pub stored_bytes: u64,
-    /// Whether all entries of the ledger are in it: the sums are too small when the oldest were not read.
+    /// Whether all entries of the ledger are included. If the oldest were not read, the sums are too small.
     pub is_whole: bool,
 }
 
@@ -192,7 +192,7 @@ impl From<Severity> for Standing {
 }
 
 impl Standing {
-    /// As documents have it.
+    /// The text in documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -203,7 +203,7 @@ impl Standing {
         }
     }
 
-    /// The one that counts of several; `Ok` of none.
+    /// The worst of several; `Ok` for none.
     pub fn worst(standings: impl IntoIterator<Item = Self>) -> Self {
         standings.into_iter().max().unwrap_or(Self::Ok)
     }

@@ -66,8 +66,8 @@ pub fn by_schedule(tick: Timestamp) -> Mandate {
     Mandate { actor: SCHEDULE.to_owned(), reason: format!("due at {}", tick.round(Unit::Second).unwrap_or(tick)) }
 }
 
-/// Who ordered something and why, as far as the order says. Lambda does not name the caller, so a name is only a statement.
-/// CloudTrail knows the caller by the run's id, which is on record as well.
+/// The mandate of an order, as far as the order states it. Lambda does not name the caller, so a name is only a statement.
+/// CloudTrail knows the caller by the run's id, which the ledger records.
 ///
 /// # Errors
 /// [`RuntimeError::Input`] for a text that is too long for the ledger, or looks like a connection.

@@ -28,7 +28,7 @@ pub struct PolicyVersions {
 }
 
 impl PolicyDocument {
-    /// By when it was put there, then by its number: a place that was made anew counts its versions from one.
+    /// Orders by time, then by number: a parameter that was created again counts its versions from one.
     pub fn age(&self) -> PolicyAge {
         (self.modified_at, self.version)
     }

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backup_id_names_its_begin_and_reads_back() {
+    fn a_backup_id_holds_its_start_time_and_reads_back() {
         let at: Timestamp = "2026-11-21T20:49:33.7Z".parse().unwrap();
         let id = BackupId::new(at, 0xdead_beef);
         assert!(id.as_str().starts_with("2026-11-21T20-49-33Z-"));

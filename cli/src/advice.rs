@@ -1,21 +1,18 @@
-//! Hints for a person at a terminal. The functions' hints speak of a deployment; here there is a shell.
+//! Hints for a person at a terminal. The functions' hints name the deployment; these name the shell.
 
 use lifeboat_runtime::{ConnectionOrigin, RuntimeError};
 
 /// One sentence, without its full stop.
 pub fn of(error: &RuntimeError) -> String {
     match error {
-        RuntimeError::Settings(_) => {
-            "export them in this shell: README.md lists the variables, and the deployed functions have the same"
-                .to_owned()
-        }
-        RuntimeError::SeveralDatabases(_) => "name it with `--database`".to_owned(),
+        RuntimeError::Settings(_) => "export the missing variables in this shell: README.md lists them".to_owned(),
+        RuntimeError::SeveralDatabases(_) => "name one database with `--database`".to_owned(),
         RuntimeError::Input(_) => "`lifeboat help` shows the commands and their options".to_owned(),
         RuntimeError::UnknownDatabase(_) => {
-            "use a name that is in `LIFEBOAT_DATABASES`, or add this one there".to_owned()
+            "use a name from `LIFEBOAT_DATABASES`, or add this database to it".to_owned()
         }
         RuntimeError::Connection { origin: ConnectionOrigin::Option(_), .. } => {
-            "give it as `postgres://user:password@host:5432/database`, in quotes".to_owned()
+            "give the connection as `postgres://user:password@host:5432/database`, in quotes".to_owned()
         }
         other => other.hint().trim_end_matches('.').to_owned(),
     }

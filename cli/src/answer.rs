@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use lifeboat_runtime::RuntimeError;
 
-/// What the shell is told.
+/// The exit status for the shell.
 pub fn exit(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

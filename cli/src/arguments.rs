@@ -1,11 +1,11 @@
-//! What is given on the command line.
+//! The arguments of the command line.
 
 use clap::Parser;
 
 use crate::command::Command;
 
 const EXIT_STATUSES: &str =
-    "Exit status: 0 all is well; 1 it failed, damage remains or a proof did not hold; 2 wrong usage.";
+    "Exit status: 0 success; 1 failure, remaining damage or a restore that differs; 2 wrong usage.";
 
 /// Backup and disaster recovery for PostgreSQL.
 ///
@@ -16,10 +16,10 @@ pub struct Arguments {
     /// Print one JSON document on standard output instead of text.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Why, for the audit trail: a ticket, a sentence.
+    /// The reason to record in the audit trail, such as a ticket number.
     #[arg(long, global = true)]
     pub reason: Option<String>,
-    /// What is to be done.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }

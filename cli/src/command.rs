@@ -1,4 +1,4 @@
-//! The commands: which there are, who asks for them, and which act they put on record.
+//! The commands, the mandate of their runs, and the acts that they record.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::policy::{self, PolicyCommand};
 use crate::progress_bar::ProgressBar;
 use crate::verb::{DrillOptions, Terminal};
 
-/// A run from a terminal ends after this time at the latest: its snapshot holds back the server's vacuum.
+/// Time limit of a run from a terminal: its snapshot holds back the server's vacuum.
 const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 
 /// The commands.
@@ -25,41 +25,41 @@ const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 pub enum Command {
     /// List the complete backups.
     Backups {
-        /// The database; all when it is left out.
+        /// The database; all databases if omitted.
         #[arg(long)]
         database: Option<DatabaseName>,
-        /// The site to look on.
+        /// The site to read.
         #[arg(long, default_value = "primary")]
         site: Site,
     },
-    /// Show one backup: what, when, and the status of every relation.
+    /// Show one backup and the status of every relation in it.
     Show {
-        /// Such as 2026-11-21T20-49-33Z-k3f9.
+        /// The backup id, such as 2026-11-21T20-49-33Z-k3f9.
         id: BackupId,
-        /// The site to look on.
+        /// The site to read.
         #[arg(long, default_value = "primary")]
         site: Site,
     },
     /// Check everything a backup needs: database, tools, sites, keys. Exit status 1 when backups cannot be taken.
     Doctor {
-        /// The database; may be left out when one is configured.
+        /// The database; optional when only one is configured.
         database: Option<DatabaseName>,
-        /// Its connection as a URL, instead of its secret.
+        /// The connection URL, used instead of the database's secret.
         #[arg(long, env = "LIFEBOAT_SOURCE_URL", hide_env_values = true)]
         source: Option<String>,
     },
     /// Take a backup now.
     Backup {
-        /// The database; may be left out when one is configured.
+        /// The database; optional when only one is configured.
         #[arg(long)]
         database: Option<DatabaseName>,
-        /// Its connection as a URL, instead of its secret.
+        /// The connection URL, used instead of the database's secret.
         #[arg(long, env = "LIFEBOAT_SOURCE_URL", hide_env_values = true)]
         source: Option<String>,
     },
     /// Re-read stored objects on every site and heal damaged ones. Exit status 1 when damage remains.
     Verify {
-        /// The database; all when it is left out.
+        /// The database; all databases if omitted.
         #[arg(long)]
         database: Option<DatabaseName>,
         /// Only the objects that this backup added.
@@ -75,36 +75,36 @@ pub enum Command {
     /// Check, compare and change the policy.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Look for what should have happened and did not, like the function `health`, and notify nobody. Exit status 1 on any trouble.
+    /// Check schedules, sites and keys as the function `health` does, but notify nobody. Exit status 1 when something is wrong.
     Health,
-    /// The whole state at a glance. Exit status 1 on trouble, or when something could not be read.
+    /// Show the state of backups, sites and components. Exit status 1 when something is wrong or could not be read.
     Status {
-        /// Write the status page to this file instead.
+        /// Write the status page as HTML to this file instead of printing.
         #[arg(long)]
         page: Option<PathBuf>,
     },
-    /// Restore a backup into a database of its own and prove it equal. Exit status 1 when a proof does not hold.
+    /// Restore a backup into a scratch database and prove it equal. Exit status 1 when it differs.
     Drill {
-        /// The database; may be left out when one is configured.
+        /// The database; optional when only one is configured.
         #[arg(long)]
         database: Option<DatabaseName>,
-        /// `newest`, `random` or a backup id.
+        /// The backup: `newest`, `random` or a backup id.
         #[arg(long, default_value = "newest")]
         backup: BackupChoice,
-        /// The only site that is read.
+        /// The site to restore from.
         #[arg(long, default_value = "primary")]
         site: Site,
-        /// The server for scratch databases as a URL, instead of its secret.
+        /// The URL of the scratch server, used instead of its secret.
         #[arg(long, env = "LIFEBOAT_SCRATCH_URL", hide_env_values = true)]
         scratch: Option<String>,
-        /// Restore into this empty database, given as a URL, and leave it there; no scratch database is made.
+        /// Restore into this empty database, given as a URL, and keep it; no scratch database is created.
         #[arg(long, env = "LIFEBOAT_INTO_URL", hide_env_values = true)]
         into: Option<String>,
     },
 }
 
 impl Command {
-    /// The act that goes on record; absent for a command that only looks.
+    /// The act to record in the ledger; absent for a command that only reads.
     fn act(&self) -> Option<Act> {
         match self {
             Self::Backup { .. } => Some(Act::Backup),
@@ -124,7 +124,7 @@ impl Command {
     }
 }
 
-/// Carries out `command`; the exit status says whether everything is well.
+/// Carries out `command`; the exit status reports success.
 pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Result<ExitCode, RuntimeError> {
     if let Command::Policy(PolicyCommand::Check { file }) = &command {
         return policy::check(file, json);
@@ -149,7 +149,7 @@ pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Re
     }
 }
 
-/// AWS is asked who this is only for what goes on record: on the worst day it may not answer.
+/// Asks AWS for the caller's identity only for a recorded act: in a disaster AWS may not answer.
 async fn begin(services: &Services, command: &Command, json: bool, reason: Option<&str>) -> Result<Run, RuntimeError> {
     let act = command.act();
     let user = std::env::var("USER").ok().filter(|user| !user.trim().is_empty());
@@ -159,7 +159,7 @@ async fn begin(services: &Services, command: &Command, json: bool, reason: Optio
 
     let call = Call { id: format!("cli-{:08x}", fastrand::u32(..)), deadline: Deadline::after(LONGEST_RUN) };
     let mut run = services.run(call, act, &mandate).await;
-    // A person at a terminal sees how the run ended.
+    // A person at a terminal sees the outcome, so nobody else is notified.
     run.must_notify = false;
     if !json && std::io::stderr().is_terminal() {
         let progress: Arc<dyn Progress> = Arc::new(ProgressBar::new());

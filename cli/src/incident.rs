@@ -1,4 +1,4 @@
-//! `lifeboat incidents`: what is wrong, and who is at it.
+//! `lifeboat incidents`: listing and acknowledging.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -10,18 +10,18 @@ use lifeboat_runtime::RuntimeError;
 
 use crate::answer::{exit, print};
 
-/// What can be done with incidents.
+/// The subcommands of `incidents`.
 #[derive(Subcommand)]
 pub enum IncidentCommand {
-    /// List what is wrong. Exit status 1 when something is.
+    /// List open incidents. Exit status 1 when there is one.
     List {
-        /// Also what is over.
+        /// Also list resolved incidents.
         #[arg(long)]
         all: bool,
     },
-    /// Take one up: it is not told again until it is over. Say why with --reason.
+    /// Acknowledge an incident and stop its reminders. Give the reason with --reason.
     Ack {
-        /// Such as backup-failed/clinic.
+        /// The incident's name, such as backup-failed/clinic.
         name: IncidentName,
     },
 }
@@ -46,7 +46,7 @@ pub async fn execute(command: IncidentCommand, run: &Run, json: bool) -> Result<
 
 fn of_incidents(incidents: &[Incident]) -> String {
     if incidents.is_empty() {
-        return "nothing is wrong\n".to_owned();
+        return "there are no open incidents\n".to_owned();
     }
     let mut text = String::new();
     for incident in incidents {
@@ -63,7 +63,7 @@ fn of_incidents(incidents: &[Incident]) -> String {
             "{name}  {severity}, {state}, since {since}, seen {sightings} times\n  {what}\n  hint: {hint}"
         );
         if let Some(taken) = acknowledged {
-            let _ = writeln!(text, "  taken up by {} at {}: {}", taken.by, taken.at, taken.reason);
+            let _ = writeln!(text, "  acknowledged by {} at {}: {}", taken.by, taken.at, taken.reason);
         }
     }
     text

@@ -1,4 +1,4 @@
-//! `lifeboat ledger`: the audit trail listed, proved, exported, brought back.
+//! `lifeboat ledger`: listing, verifying, exporting and restoring the audit trail.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
@@ -13,65 +13,65 @@ use lifeboat_runtime::{RuntimeError, Services};
 
 use crate::answer::{exit, print};
 
-/// What can be done with the audit trail.
+/// The subcommands of `ledger`.
 #[derive(Subcommand)]
 pub enum LedgerCommand {
-    /// List entries, newest first. Proves nothing: see `verify`.
+    /// List entries, newest first, without verifying them.
     List {
         #[command(flatten)]
         wanted: Wanted,
-        /// Entries at most.
+        /// The largest number of entries to list.
         #[arg(long, default_value_t = 50)]
         limit: usize,
         /// The site to read.
         #[arg(long, default_value = "primary")]
         site: Site,
     },
-    /// Walk the whole chain, ask the keys of the sites about every entry, and hold it against what the newest backups say of its
-    /// end. Names the first entry that does not fit. Exit status 1 also when an entry is proved by nothing.
+    /// Verify the whole chain: its hashes, the MAC of every entry, and the last entry that the newest backups recorded. Names the
+    /// first entry that does not match. Exit status 1 also when nothing vouches for an entry.
     Verify {
-        /// The only site to read; both are compared when it is left out.
+        /// The only site to read; if omitted, both sites are read and compared.
         #[arg(long)]
         site: Option<Site>,
     },
-    /// Print entries as they are stored, oldest first, one a line, while the chain is proved. Exit status as of `verify`.
+    /// Print entries as stored, oldest first, one per line, and verify the chain. Exit status as for `verify`.
     Export {
         #[command(flatten)]
         wanted: Wanted,
-        /// The only site to read; both are compared when it is left out.
+        /// The only site to read; if omitted, both sites are read and compared.
         #[arg(long)]
         site: Option<Site>,
     },
-    /// Bring the trail that a backup vouches for back into a folder, and what was written after it until a date.
+    /// Copy the trail that a backup vouches for into a new folder, with later entries until a given time.
     Restore {
         /// The backup, such as 2026-11-21T20-49-33Z-k3f9.
         #[arg(long)]
         backup: BackupId,
-        /// Entries before this time, such as 2026-12-01T00:00:00Z.
+        /// Only entries before this time, such as 2026-12-01T00:00:00Z.
         #[arg(long)]
         until: Timestamp,
-        /// The folder, which is made.
+        /// The folder to create; it must not exist yet.
         #[arg(long)]
         into: PathBuf,
-        /// The only site to read.
+        /// The site to read.
         #[arg(long, default_value = "primary")]
         site: Site,
     },
 }
 
-/// Which entries of the audit trail.
+/// The entries to show.
 #[derive(clap::Args)]
 pub struct Wanted {
-    /// Not before this time, such as 2026-11-21T20:00:00Z.
+    /// Only entries at or after this time, such as 2026-11-21T20:00:00Z.
     #[arg(long)]
     since: Option<Timestamp>,
-    /// Before this time.
+    /// Only entries before this time.
     #[arg(long)]
     until: Option<Timestamp>,
-    /// A part of the actor's name.
+    /// Only entries whose actor contains this text.
     #[arg(long)]
     actor: Option<String>,
-    /// The act: backup, verify, test-restore, health, policy, acknowledge, bring-over.
+    /// Only entries of this action: backup, verify, test-restore, health, policy, acknowledge, bring-over.
     #[arg(long)]
     action: Option<String>,
 }
@@ -125,37 +125,39 @@ pub async fn execute(
             };
             let request = TrailRequest { backup_id: backup, until, site };
             let report = restore_ledger(run, &databases, &request, take).await?;
-            let text = || format!("{}{brought} of them are in {}\n", of_chain(&report), into.display());
+            let text = || format!("{}{brought} entries are in {}\n", of_chain(&report), into.display());
             print(json, &serde_json::json!({ "brought": brought, "report": report }), text)?;
             Ok(exit(is_whole(&written) && report.is_proved() && report.is_sound()))
         }
     }
 }
 
-/// Whether all was written. A reader that closes the pipe early has seen what it wanted; a full disk has not.
+/// Whether all output was written. A reader that closes the pipe early is not a failure; a full disk is.
 fn is_whole(written: &std::io::Result<()>) -> bool {
     let Err(error) = written else { return true };
     let is_closed = error.kind() == ErrorKind::BrokenPipe;
     if !is_closed {
-        eprintln!("lifeboat: not all of it was written: {error}");
+        eprintln!("lifeboat: the output is incomplete: {error}");
     }
     is_closed
 }
 
-/// The folder that a trail is brought back into.
+/// The folder that a trail is restored into.
 struct Folder<'a>(&'a Path);
 
 impl<'a> Folder<'a> {
-    /// One that is there may hold another trail.
+    /// An existing folder may hold another trail.
     fn absent(path: &'a Path) -> Result<Self, RuntimeError> {
         match path.try_exists() {
             Ok(false) => Ok(Self(path)),
-            Ok(true) => Err(RuntimeError::Input(format!("the folder `{}` is there already", path.display()))),
-            Err(error) => Err(RuntimeError::Input(format!("the folder `{}` cannot be made: {error}", path.display()))),
+            Ok(true) => Err(RuntimeError::Input(format!("the folder `{}` already exists", path.display()))),
+            Err(error) => {
+                Err(RuntimeError::Input(format!("the folder `{}` cannot be created: {error}", path.display())))
+            }
         }
     }
 
-    /// Under the name that it has in the bucket. The first one makes the folder: a trail that is refused leaves none.
+    /// Writes an entry under its name in the bucket. The first entry creates the folder, so a refused trail leaves no folder.
     fn keep(&self, number: u64, stored: &str) -> std::io::Result<()> {
         std::fs::create_dir_all(self.0)?;
         std::fs::write(self.0.join(format!("{number:012}.json")), stored)
@@ -164,7 +166,7 @@ impl<'a> Folder<'a> {
 
 fn of_entries(entries: &[LedgerEntry]) -> String {
     if entries.is_empty() {
-        return "no entry is like that\n".to_owned();
+        return "no entry matches\n".to_owned();
     }
     let mut text = format!("{:>8} {:<20} {:<13} {:<9} {:<26}  ACTOR\n", "NUMBER", "AT", "ACTION", "OUTCOME", "SUBJECT");
     for LedgerEntry { number, at, actor, action, subject, outcome, reason, .. } in entries {
@@ -183,31 +185,35 @@ fn of_chain(report: &ChainReport) -> String {
     let sites: Vec<String> = report.sites.iter().map(ToString::to_string).collect();
     let mut text = format!("{proved}: {} entries, one unbroken chain on {}\n", report.entries, sites.join(" and "));
     for site in &report.away {
-        let _ = writeln!(text, "{site} did not serve, and was not compared");
+        let _ = writeln!(text, "{site} was unavailable and was not compared");
     }
     for (site, vouched) in &report.vouched {
-        let _ = writeln!(text, "{site}'s key vouches for {vouched} of them");
+        let _ = writeln!(text, "{site}'s key vouches for {vouched} entries");
     }
     for (site, why) in &report.silent {
-        let _ = writeln!(text, "{site}'s key could not be asked about all of them: {why}");
+        let _ = writeln!(text, "{site}'s key could not check every entry: {why}");
     }
     if report.entries == 0 {
-        let _ = writeln!(text, "there is no trail");
+        let _ = writeln!(text, "the audit trail is empty");
     } else if let Some(first) = report.unproved() {
         let unproved = report.entries - report.proved;
         let _ = writeln!(
             text,
-            "nothing vouches for {unproved}, from {first} on: who may write to the bucket could have made them"
+            "nothing vouches for {unproved} entries, from entry {first} on: anyone who can write to the bucket may have made them"
         );
     }
     if report.behind > 0 {
-        let _ = writeln!(text, "{} are not yet on the off-site: `lifeboat verify` brings them there", report.behind);
+        let _ = writeln!(
+            text,
+            "{} entries are not yet on the off-site: `lifeboat verify` copies them there",
+            report.behind
+        );
     }
     for finding in &report.findings {
         let _ = writeln!(text, "{finding}");
     }
     if report.findings.iter().any(|finding| !finding.healed) {
-        let _ = writeln!(text, "`lifeboat verify` puts back what one site lost and the other one has");
+        let _ = writeln!(text, "`lifeboat verify` restores what is missing on one site from the other site");
     }
     text
 }

@@ -1,7 +1,7 @@
-//! `lifeboat`: the operator's hand on the repository and the verbs.
+//! `lifeboat`: the command line for operators.
 //!
-//! It reads the same settings as the functions, from the environment, and runs the same verbs in this process: on the worst
-//! day a bucket, a key and this program suffice.
+//! It reads the same settings as the functions, from the environment, and runs the same verbs in this process. In a disaster, a
+//! bucket, a key and this program suffice.
 
 mod advice;
 mod answer;

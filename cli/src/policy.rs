@@ -1,4 +1,4 @@
-//! `lifeboat policy`: what is in force, what would change, and putting it in force.
+//! `lifeboat policy`: checking, comparing and pushing the policy.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,27 +13,27 @@ use similar::TextDiff;
 
 use crate::answer::{exit, print};
 
-/// What can be done with the policy.
+/// The subcommands of `policy`.
 #[derive(Subcommand)]
 pub enum PolicyCommand {
-    /// Read a document and name everything that is wrong with it, by lines. Exit status 1 when something is. Needs no cloud.
+    /// Check a policy file and list every error with its line. Needs no access to AWS. Exit status 1 when there is an error.
     Check {
-        /// The document.
+        /// The policy file.
         file: PathBuf,
     },
-    /// Show what a document changes of the one in the parameter; without one, whether that one is good. Exit status 1 when it is not.
+    /// Compare a policy file with the policy in the parameter. Without a file, check the policy in the parameter. Exit status 1 on errors.
     Diff {
-        /// The document.
+        /// The policy file.
         file: Option<PathBuf>,
     },
-    /// Put a document in force, after it was checked. Say why with --reason.
+    /// Check a policy file and put it in force. Give the reason with --reason.
     Push {
-        /// The document.
+        /// The policy file.
         file: PathBuf,
     },
 }
 
-/// `policy check`, which needs neither settings nor a cloud.
+/// `policy check` needs no settings and no access to AWS.
 pub fn check(file: &Path, json: bool) -> Result<ExitCode, RuntimeError> {
     let faults = Policy::from_toml(&read(file)?).err().unwrap_or_default();
     print(json, &lines(&faults), || of_faults(&file.display().to_string(), &faults))?;
@@ -85,7 +85,7 @@ pub async fn execute(
 
 fn read(file: &Path) -> Result<String, RuntimeError> {
     std::fs::read_to_string(file)
-        .map_err(|error| RuntimeError::Input(format!("the document `{}` cannot be read: {error}", file.display())))
+        .map_err(|error| RuntimeError::Input(format!("the policy file `{}` cannot be read: {error}", file.display())))
 }
 
 fn lines(faults: &[PolicyFault]) -> Vec<serde_json::Value> {
@@ -94,7 +94,7 @@ fn lines(faults: &[PolicyFault]) -> Vec<serde_json::Value> {
 
 fn of_faults(name: &str, faults: &[PolicyFault]) -> String {
     if faults.is_empty() {
-        return format!("{name} is good\n");
+        return format!("{name} is valid\n");
     }
     let mut text = String::new();
     for PolicyFault { line, reason } in faults {

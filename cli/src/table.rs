@@ -34,7 +34,7 @@ pub fn of_backups(backups: &[ListedBackup], site: Site) -> String {
     text
 }
 
-/// What a look found, one line each.
+/// The results of a health check, one line each.
 pub fn of_health(report: &HealthReport) -> String {
     let mut text = String::new();
     for Probe { name, wrong, .. } in &report.probes {
@@ -61,7 +61,7 @@ pub fn of_status(status: &Status) -> String {
             let _ = writeln!(text, "{status:<9} {database} {kind}: {last} (allowed: {allowed_minutes} min)");
         }
         for SiteStatus { site, status, newest, behind } in sites {
-            let newest = newest.as_ref().map_or_else(|| "no backup of this month".to_owned(), ToString::to_string);
+            let newest = newest.as_ref().map_or_else(|| "no backup this month".to_owned(), ToString::to_string);
             let behind = behind.filter(|behind| *behind > 0).map(|behind| format!(", {behind} behind"));
             let behind = behind.unwrap_or_default();
             let _ = writeln!(text, "{status:<9} {database} on {site}: {newest}{behind}");
@@ -89,7 +89,7 @@ fn presence(sites: &BTreeMap<Site, Presence>) -> String {
         match presence {
             Presence::Complete => {}
             Presence::Behind => text.push_str(&format!("; {site} behind")),
-            Presence::Unknown => text.push_str(&format!("; {site} not known")),
+            Presence::Unknown => text.push_str(&format!("; {site} unknown")),
         }
     }
     text
@@ -119,7 +119,7 @@ pub fn of_manifest(manifest: &Manifest) -> String {
     );
     let _ = writeln!(text, "{}", coverage(&manifest.coverage()));
     for relation in &manifest.relations {
-        // A name may hold a line's end.
+        // A name may contain a line break.
         let name = format!("{}.{}", relation.schema, relation.name).escape_debug().to_string();
         let more = match (&relation.status, &relation.data) {
             (RelationStatus::LeftOut { rule: why } | RelationStatus::Unreadable { reason: why }, _) => why.clone(),
@@ -131,7 +131,7 @@ pub fn of_manifest(manifest: &Manifest) -> String {
     text
 }
 
-/// What the doctor looked at, one line each, and what to do below it.
+/// The doctor's checks, one line each, with a hint below a bad one.
 pub fn of_checks(checks: &[Diagnosis]) -> String {
     let mut text = String::new();
     for Diagnosis { check, verdict, seen, hint, .. } in checks {
@@ -171,7 +171,7 @@ fn kind(kind: RelationKind) -> &'static str {
     }
 }
 
-/// What verifications read and found.
+/// The results of verifications.
 pub fn of_verifications(reports: &[VerificationReport]) -> String {
     let mut text = String::new();
     for report in reports {
@@ -192,7 +192,7 @@ pub fn of_verifications(reports: &[VerificationReport]) -> String {
     text
 }
 
-/// What a drill proved.
+/// The result of a drill.
 pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     let verdict = if report.equal { "equal" } else { "NOT EQUAL" };
     let mut text = format!(
@@ -214,7 +214,7 @@ pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     }
     let _ = writeln!(text, "  not compared: {}", report.not_compared.join("; "));
     if is_kept {
-        text.push_str("  the database keeps what was restored; its roles have no passwords yet\n");
+        text.push_str("  the restored database was kept; its roles have no passwords yet\n");
     }
     text
 }
@@ -261,7 +261,7 @@ mod tests {
         let shown = |offsite| presence(&[(Site::Primary, Complete), (Site::Offsite, offsite)].into());
         assert_eq!(shown(Complete), "primary, offsite");
         assert_eq!(shown(Behind), "primary; offsite behind");
-        assert_eq!(shown(Unknown), "primary; offsite not known");
+        assert_eq!(shown(Unknown), "primary; offsite unknown");
     }
 
     #[test]

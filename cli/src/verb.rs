@@ -1,4 +1,4 @@
-//! The verbs of the engine at a terminal: call one, show what it answered.
+//! The verbs of the engine at a terminal: call one and print its answer.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use lifeboat_runtime::{ConnectionOrigin, RuntimeError, Services};
 use crate::answer::{exit, print};
 use crate::table;
 
-/// Where a person asks for one verb.
+/// The terminal of a person who runs one verb.
 pub struct Terminal<'a> {
     pub services: &'a Services,
     pub run: &'a Run,
@@ -142,8 +142,8 @@ impl Terminal<'_> {
         }
     }
 
-    /// The database whose backup this is. A mistyped id is no damage, so it is looked for before anything is verified. A backup that only
-    /// one site lists is known.
+    /// The database of a backup. The backup is searched before anything is verified, because a mistyped id must not be reported as
+    /// damage. One site that lists it is enough.
     async fn owner_of(&self, named: Option<&DatabaseName>, id: &BackupId) -> Result<DatabaseName, RuntimeError> {
         let databases = self.services.databases(named)?;
         let mut found = show(self.run, &databases, id, Site::Primary).await;
@@ -160,7 +160,7 @@ fn write_page(status: &Status, file: &Path) -> Result<(), RuntimeError> {
         .map_err(|error| RuntimeError::Input(format!("the page `{}` cannot be written: {error}", file.display())))
 }
 
-/// At a terminal a connection can be given in two ways: both are named when there is neither.
+/// A terminal accepts a connection in two ways, so the error names both.
 fn or_as_url(error: RuntimeError, option: &str) -> RuntimeError {
     match error {
         RuntimeError::Settings(missing) => {

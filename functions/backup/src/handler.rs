@@ -1,4 +1,4 @@
-//! One invocation of `backup`: a tick asks for backups, a request is carried out.
+//! One invocation of `backup`: a tick requests backups, and a request takes one.
 
 use lifeboat_engine::{BackupRequest, backup, request_backups};
 use lifeboat_model::Act;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::request::Request;
 
-/// Calls one verb, and answers with what a person would want to see in the console.
+/// Calls one verb, and answers with the data that a person wants to see in the console.
 pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
     let services = &invocation.services;
     match invocation.input {
@@ -22,7 +22,7 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
             let run = services.run(invocation.call, Some(Act::Backup), &mandate).await;
             let request = BackupRequest { database, source, asked };
             match backup(&run, &request).await {
-                // A request that was delivered twice: nothing is wrong, and Lambda need not retry.
+                // A request that was delivered twice is not a failure, so Lambda must not retry it.
                 Err(error) if request.is_underway(&error) => Ok(json!({"underway": error.story()})),
                 Err(error) => Err(error.into()),
                 Ok(backup) => {

@@ -1,4 +1,4 @@
-//! What can be asked of the function `backup`.
+//! The inputs of the function `backup`.
 
 use jiff::Timestamp;
 use lifeboat_engine::Asked;
@@ -6,7 +6,7 @@ use lifeboat_model::{Act, DatabaseName, Event, Mandate, SCHEDULE};
 use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, by_schedule, order};
 use serde::Deserialize;
 
-/// The function's inputs, read.
+/// The function's parsed inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     /// The schedule fired: every database is due.
@@ -18,9 +18,9 @@ pub enum Request {
     },
     /// One database is to be backed up now.
     Backup {
-        /// Which.
+        /// The database.
         database: DatabaseName,
-        /// Since when it is wanted.
+        /// When it was requested.
         asked: Asked,
         /// Who asked, and why, for the ledger.
         mandate: Mandate,
@@ -51,7 +51,7 @@ impl Input for Request {
                 let detail_type = event.detail_type();
                 match *event {
                     Event::BackupRequested { database, requested_at, ref trigger } => {
-                        // Everyone who may put events on the bus can state a trigger: only a tick's own is believed.
+                        // Anyone who may put events on the bus can state a trigger, so only a tick's own is trusted.
                         let is_scheduled = trigger == SCHEDULE;
                         let mandate = if is_scheduled { by_schedule(requested_at) } else { by_event(detail_type) };
                         Ok(Self::Backup { database, asked: Asked::Since(requested_at), mandate })

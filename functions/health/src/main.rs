@@ -1,4 +1,4 @@
-//! The function `health`: looks for what did not happen, takes a changed policy into force, sends what is owed.
+//! The function `health`: checks schedules, sites and keys, puts a changed policy in force, and sends owed messages.
 
 mod request;
 

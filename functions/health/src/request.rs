@@ -1,10 +1,10 @@
-//! What can be asked of the function `health`.
+//! The inputs of the function `health`.
 
 use lifeboat_model::{DatabaseName, Mandate};
 use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, order};
 use serde::Deserialize;
 
-/// The function's inputs, read. It is always asked the same.
+/// The function's parsed input. Every input asks for the same.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// Who asked, and why, for the ledger.

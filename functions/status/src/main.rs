@@ -1,4 +1,4 @@
-//! The function `status`, behind a function URL: the whole state as a page, as JSON, and for Prometheus. It writes nothing and has no key.
+//! The function `status`, behind a function URL: the state as a page, as JSON, and for Prometheus. It writes nothing and has no key.
 
 mod pages;
 

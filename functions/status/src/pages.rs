@@ -1,4 +1,4 @@
-//! What can be asked of the status, and in which form it is answered.
+//! The paths of the status and the forms of its answers.
 
 use lifeboat_model::{Standing, Status};
 use lifeboat_report::{EXPOSITION_TYPE, PAGE_POLICY, exposition, page};
@@ -9,7 +9,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// One of the paths.
+/// A path of the function's URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
     /// `/`
@@ -23,7 +23,7 @@ pub enum Page {
 }
 
 impl Page {
-    /// The page that is asked for, or the refusal.
+    /// The requested page, or the refusal.
     pub fn of(request: &HttpRequest) -> Result<Self, HttpAnswer> {
         let page = match request.path.as_str() {
             "/" | "" => Self::Whole,
@@ -31,13 +31,13 @@ impl Page {
             "/api/health" => Self::Health,
             "/metrics" => Self::Metrics,
             _ => {
-                let there = "there is `/`, `/api/backups/status`, `/api/health` and `/metrics`\n";
+                let there = "the paths are `/`, `/api/backups/status`, `/api/health` and `/metrics`\n";
                 return Err(HttpAnswer::new(404, TEXT, there));
             }
         };
         match request.method.as_str() {
             "GET" | "HEAD" => Ok(page),
-            _ => Err(HttpAnswer::new(405, TEXT, "this can be read, and nothing else\n")),
+            _ => Err(HttpAnswer::new(405, TEXT, "only GET and HEAD are allowed\n")),
         }
     }
 
@@ -49,7 +49,7 @@ impl Page {
                 Err(error) => broken(&error),
             },
             Self::Backups => json(200, &status.backups),
-            // What asks this looks at the number alone, often.
+            // Monitors ask this often and read only the status code.
             Self::Health if status.health.status >= Standing::Unknown => json(503, &status.health),
             Self::Health => json(200, &status.health),
             Self::Metrics => match exposition(status) {

@@ -1,4 +1,4 @@
-//! What can be asked of the function `test-restore`.
+//! The inputs of the function `test-restore`.
 
 use lifeboat_engine::BackupChoice;
 use lifeboat_model::{Act, DatabaseName, Event, Mandate, NameError, Site};
@@ -6,14 +6,14 @@ use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_even
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The function's inputs, read.
+/// The function's parsed inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Which database; absent: every one.
+    /// The database; absent: every database.
     pub database: Option<DatabaseName>,
-    /// Which backup.
+    /// The backup.
     pub backup: BackupChoice,
-    /// The only site that is read.
+    /// The site to restore from.
     pub site: Site,
     /// Who asked, and why, for the ledger.
     pub mandate: Mandate,
@@ -62,7 +62,7 @@ impl Input for Request {
 impl Request {
     fn ordered(order: Order) -> Result<Self, RuntimeError> {
         let Order { trigger, scheduled_time, database, backup, site, requested_by, reason } = order;
-        // A drill of every database is long: nobody should start one by sending nothing.
+        // A drill of every database takes long, so an empty input must not start one.
         if trigger.is_none() && database.is_none() && backup.is_none() {
             return Err(RuntimeError::Input("give `database`, `backup` or both".to_owned()));
         }

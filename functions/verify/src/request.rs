@@ -1,27 +1,27 @@
-//! What can be asked of the function `verify`.
+//! The inputs of the function `verify`.
 
 use jiff::Timestamp;
 use lifeboat_model::{Act, BackupId, DatabaseName, Event, Mandate, VerificationScope};
 use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, order};
 use serde::Deserialize;
 
-/// The function's inputs, read.
+/// The function's parsed inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Which database; absent: every one.
+    /// The database; absent: every database.
     pub database: Option<DatabaseName>,
-    /// Which objects.
+    /// The objects to verify.
     pub scope: Wanted,
     /// Who asked, and why, for the ledger.
     pub mandate: Mandate,
 }
 
-/// Which objects are wanted. How many days a rotation takes is policy's.
+/// The objects to verify. Policy decides how many days a rotation takes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wanted {
-    /// These.
+    /// The objects of this scope.
     Scope(VerificationScope),
-    /// The part of the rotation that this moment falls on.
+    /// The part of the rotation for this time.
     Rotation(Timestamp),
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::AlertKind;
 use crate::names::names;
 
-/// Something that Lifeboat does and puts on record.
+/// An act of Lifeboat that the ledger records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
@@ -35,21 +35,21 @@ names!(Act, "an act", [
     Policy => "policy",
 ]);
 
-/// What is to be known of an act outside its own folder.
+/// The facts of an act that code outside its folder needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActProfile {
-    /// What people call one run of it: `backup`, `verification`, `drill`.
+    /// The noun for one run: `backup`, `verification`, `drill`.
     pub noun: &'static str,
-    /// How a good end is notified.
+    /// The notice of a success.
     pub completed: Option<AlertKind>,
-    /// The incident that a bad end opens.
+    /// The incident that a failure opens.
     pub failed: Option<AlertKind>,
-    /// The incident that opens when no good end was seen in the time that policy allows. Absent: the act has no schedule.
+    /// The incident that opens when no run succeeds in the time that policy allows. Absent: the act has no schedule.
     pub overdue: Option<AlertKind>,
 }
 
 impl Act {
-    /// What is to be known of it. A new act gets its row here.
+    /// Its profile. A new act gets its row here.
     pub fn profile(self) -> ActProfile {
         let unscheduled = |noun| ActProfile { noun, completed: None, failed: None, overdue: None };
         match self {

@@ -1,13 +1,13 @@
-//! What to do about a failure, and how it is put into one line.
+//! Advice on a failure, and the failure in one line.
 
 use std::borrow::Cow;
 
-/// What every error of Lifeboat says beside what went wrong.
+/// The response to an error, and a hint for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
-    /// What the program does. Code that repeats a call asks this and nothing else.
+    /// The program's response. Code that retries a call reads only this.
     pub response: Response,
-    /// What a person can do: one sentence, without its full stop, that names the object and the command where there is one.
+    /// A hint for a person: one sentence without a full stop that names the object, and the command if there is one.
     pub hint: Cow<'static, str>,
 }
 

@@ -29,7 +29,7 @@ pub enum Channel {
     Sms,
     /// AWS chat: Slack, Teams, Chime.
     Chat,
-    /// An HTTPS endpoint: PagerDuty and its kin.
+    /// An HTTPS endpoint: PagerDuty or a similar service.
     Pager,
     /// The status page and the CloudWatch dashboard alone.
     Dashboard,
@@ -47,7 +47,7 @@ pub enum Escalation {
     BusinessHours,
 }
 
-/// What an alert is about; a message attribute.
+/// The kind of an alert; a message attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlertKind {
@@ -141,7 +141,7 @@ impl AlertKind {
         }
     }
 
-    /// What it means for those who rely on the backups: one sentence.
+    /// The consequence for those who rely on the backups: one sentence.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::BackupCompleted => "a new backup is available",
@@ -152,7 +152,7 @@ impl AlertKind {
             Self::VerificationFinding => "some stored bytes are damaged, or could not be checked",
             Self::VerificationOverdue => "nobody knows whether the stored bytes are still intact",
             Self::DrillFailed => "the backup may not be restorable",
-            Self::DrillOverdue => "no restore was proved for a long time",
+            Self::DrillOverdue => "no restore has been proved recently",
             Self::OffsiteLag => "the newest backups would be lost with the primary region",
             Self::KeyUnusable => {
                 "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"
@@ -196,7 +196,7 @@ impl AlertKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// Good news, or trouble that was healed at once: no incident.
+    /// Good news, or damage that was healed at once: no incident.
     Notice,
     /// The incident begins.
     Opened,
@@ -213,7 +213,7 @@ names!(AlertState, "a state of an alert", [
 /// A message to people, before each channel puts it into its own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// What it is about.
+    /// Its kind.
     pub kind: AlertKind,
     /// How much it matters.
     pub severity: Severity,
@@ -227,10 +227,78 @@ pub struct Alert {
     pub incident: Option<IncidentName>,
     /// Since when: the first time it was seen, or the event itself.
     pub since: Timestamp,
-    /// What happened: one sentence.
+    /// The problem or the news: one sentence.
     pub what: String,
-    /// What to do: one sentence; absent when nothing is to be done.
+    /// A hint for a person: one sentence; absent when there is nothing to do.
     pub hint: Option<String>,
     /// Facts by name.
     pub facts: Vec<(String, String)>,
+}
+
+/// How people are notified of one kind of incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertRule {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The channels of its alerts.
+    pub channels: Vec<Channel>,
+    /// When reminders are sent.
+    pub escalation: Escalation,
+    /// How many times in a row it must be seen before it is an incident.
+    pub after: u32,
+    /// The measured value must exceed this: days, milliseconds or percent, depending on the kind.
+    pub threshold: Option<f64>,
+}
+
+impl AlertRule {
+    /// The default rule of a kind.
+    pub fn of(kind: AlertKind) -> Self {
+        use Channel::{Chat, Dashboard, Email, Pager, Sms};
+        let rule = |severity, channels: &[Channel], escalation| Self {
+            severity,
+            channels: channels.to_vec(),
+            escalation,
+            after: 1,
+            threshold: None,
+        };
+        let everywhere = &[Email, Sms, Chat, Pager, Dashboard];
+        match kind {
+            // Where people talk, good news by the hour would drown the bad.
+            AlertKind::BackupCompleted | AlertKind::VerificationCompleted | AlertKind::DrillCompleted => {
+                rule(Severity::Info, &[Email, Sms, Pager, Dashboard], Escalation::Immediate)
+            }
+            AlertKind::BackupFailed
+            | AlertKind::BackupOverdue
+            | AlertKind::VerificationFinding
+            | AlertKind::DrillFailed
+            | AlertKind::KeyUnusable
+            | AlertKind::LedgerBroken => rule(Severity::Critical, everywhere, Escalation::Immediate),
+            AlertKind::VerificationOverdue
+            | AlertKind::DrillOverdue
+            | AlertKind::OffsiteLag
+            | AlertKind::PolicyRefused => rule(Severity::Warning, &[Email, Chat, Pager, Dashboard], Escalation::Daily),
+            AlertKind::ServiceOutage => {
+                Self { after: 2, ..rule(Severity::Critical, &[Sms, Email, Chat], Escalation::Immediate) }
+            }
+            AlertKind::CertificateExpiry => {
+                Self { threshold: Some(14.0), ..rule(Severity::Warning, &[Email, Dashboard], Escalation::Daily) }
+            }
+            AlertKind::DatabaseLatency => {
+                Self { threshold: Some(1000.0), ..rule(Severity::Warning, &[Chat, Email], Escalation::BusinessHours) }
+            }
+            AlertKind::HighErrorRate => {
+                Self { threshold: Some(5.0), ..rule(Severity::Critical, &[Pager, Sms], Escalation::Immediate) }
+            }
+        }
+    }
+
+    /// The policy's name for the threshold of a kind that has one.
+    pub fn threshold_name(kind: AlertKind) -> Option<&'static str> {
+        match kind {
+            AlertKind::CertificateExpiry => Some("days"),
+            AlertKind::DatabaseLatency => Some("milliseconds"),
+            AlertKind::HighErrorRate => Some("percent"),
+            _ => None,
+        }
+    }
 }

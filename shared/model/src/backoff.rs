@@ -1,9 +1,9 @@
-//! How long to wait before something is tried again.
+//! The pauses between retries.
 
 use std::time::Duration;
 
-/// Pauses that double with each try, up to a longest one. Each is taken at random from the upper three quarters of its length: those
-/// who failed together do not come back together.
+/// Pauses that double with each try, up to a longest one. Each is random within the upper three quarters of its
+/// length, so callers that failed together do not retry together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// Length of the pause after the first try.
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_never_longer_than_its_ceiling_nor_shorter_than_a_quarter_of_it() {
+    fn a_pause_is_between_a_quarter_of_its_ceiling_and_the_ceiling() {
         for attempt in (1..200).map(|round| round % 10) {
             let (pause, ceiling) = (BACKOFF.pause(attempt), BACKOFF.ceiling(attempt));
             assert!(pause <= ceiling && pause >= ceiling / 4, "{pause:?} of {ceiling:?}");

@@ -1,4 +1,4 @@
-//! What the doctor says: one line each.
+//! The doctor's checks.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,60 +7,60 @@ use serde::Serialize;
 
 use crate::identity::Site;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// What, in a word or two: `reachable`, `offsite writable`.
+    /// The check, in a word or two: `reachable`, `offsite writable`.
     pub check: String,
-    /// The site that it is about alone; absent: both, or neither.
+    /// The site, if it is about one site only.
     #[serde(skip)]
     pub site: Option<Site>,
-    /// How it is.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What was seen, in one sentence without its full stop.
+    /// The observation, in one sentence without a full stop.
     pub seen: String,
-    /// What a person can do about it; absent when nothing need be done.
+    /// A hint for a person; absent when there is nothing to do.
     pub hint: Option<String>,
-    /// How long it took to answer, where that says something.
+    /// How long the answer took, where that is meaningful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
 }
 
-/// How a thing is.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// All is well.
     Ok,
     /// Backups work, but somebody should know.
     Warn,
-    /// No backup can be taken, or none that is worth it.
+    /// No usable backup can be taken.
     Failed,
 }
 
 impl Diagnosis {
-    /// A thing that is as it should be.
+    /// A check that passed.
     pub fn ok(check: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { check: check.into(), site: None, verdict: Verdict::Ok, seen: seen.into(), hint: None, elapsed_ms: None }
     }
 
-    /// A thing that somebody should know of.
+    /// A check that passed with a warning.
     pub fn warn(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { verdict: Verdict::Warn, hint: Some(hint.into()), ..Self::ok(check, seen) }
     }
 
-    /// A thing that keeps backups from being taken.
+    /// A failed check: no backup can be taken.
     pub fn failed(check: impl Into<String>, seen: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { verdict: Verdict::Failed, ..Self::warn(check, seen, hint) }
     }
 
-    /// The same, about one site alone.
+    /// The same check, about one site only.
     #[must_use]
     pub fn on(self, site: Site) -> Self {
         Self { site: Some(site), ..self }
     }
 
-    /// The same, after so long.
+    /// The same check, with the time that the answer took.
     #[must_use]
     pub fn after(self, elapsed: Duration) -> Self {
         Self { elapsed_ms: u64::try_from(elapsed.as_millis()).ok(), ..self }

@@ -10,7 +10,7 @@ use crate::identity::EpochNumber;
 use crate::name_error::NameError;
 use crate::slice::Slice;
 
-/// What a chunk's bytes are a part of.
+/// The stream that a chunk's bytes belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Stream {

@@ -96,8 +96,8 @@ impl fmt::Debug for ChunkKey {
 
 /// Hashes one row at a time with SipHash-2-4-128.
 ///
-/// The manifest is readable by anyone who may list the bucket, and a table may have one row: an unkeyed digest would let
-/// them test guesses of it. SipHash is a keyed function made for short inputs, several times faster on a row than BLAKE3.
+/// Anyone who may read the bucket can read the manifest, and a table may have one row. An unkeyed digest would let them
+/// test guesses of it. SipHash is a keyed function made for short inputs, several times faster on a row than BLAKE3.
 #[derive(Clone)]
 pub struct RowHasher {
     key: [u8; 16],

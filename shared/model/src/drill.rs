@@ -1,4 +1,4 @@
-//! What a drill restored and what it proved.
+//! The report of a drill.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,12 +28,12 @@ pub struct DrillReport {
     pub schema_objects: u64,
     /// Large objects restored and compared.
     pub large_objects: u64,
-    /// What was not equal.
+    /// The differences.
     pub findings: Vec<Finding>,
-    /// What was different without being unequal, a sentence each: the locale of the scratch database, for example.
+    /// Permitted differences, one sentence each: the locale of the scratch database, for example.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What this drill does not look at, in words: `equal` says nothing of it.
+    /// The things that this drill does not compare, in words: `equal` does not cover them.
     pub not_compared: Vec<String>,
     /// True only if every proof held.
     pub equal: bool,

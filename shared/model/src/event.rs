@@ -12,7 +12,7 @@ use crate::verification::ScopeKind;
 /// the `source` is [`Event::SOURCE`].
 ///
 /// EventBridge delivers at least once, so a reaction must be safe to repeat. A field that no reaction needs may be missing when an event is
-/// read: an older version, or a person who writes one by hand, need not know it.
+/// read. Older versions and people who write events by hand need not know it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "detail-type", content = "detail")]
 pub enum Event {
@@ -58,20 +58,20 @@ pub enum Event {
         #[serde(default)]
         seconds: Phases,
     },
-    /// A backup did not complete on every site. Unless `error` says that it is complete on the primary, there is none.
+    /// A backup did not complete on every site. It is missing on the primary too, unless `error` says otherwise.
     #[serde(rename = "Backup Failed")]
     BackupFailed {
         /// The database, where the order named one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         database: Option<DatabaseName>,
-        /// What went wrong.
+        /// The error.
         #[serde(default)]
         error: String,
-        /// What to do.
+        /// A hint for a person.
         #[serde(default)]
         hint: String,
     },
-    /// A verification found nothing wrong, or put right what it found.
+    /// A verification found no damage, or healed all of it.
     #[serde(rename = "Verification Completed")]
     VerificationCompleted {
         /// The database.
@@ -91,7 +91,7 @@ pub enum Event {
         #[serde(default)]
         healed: u64,
     },
-    /// A verification found damage that it could not put right, or could not run.
+    /// A verification found damage that it could not heal, or could not run.
     #[serde(rename = "Verification Failed")]
     VerificationFailed {
         /// The database, where the order named one.
@@ -100,10 +100,10 @@ pub enum Event {
         /// `backup`, `all` or `rotation`, when it had begun.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scope: Option<ScopeKind>,
-        /// What went wrong.
+        /// The error.
         #[serde(default)]
         error: String,
-        /// What to do.
+        /// A hint for a person.
         #[serde(default)]
         hint: String,
         /// Damaged objects.
@@ -141,10 +141,10 @@ pub enum Event {
         /// The backup, when one had been chosen.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backup_id: Option<BackupId>,
-        /// What went wrong.
+        /// The error.
         #[serde(default)]
         error: String,
-        /// What to do.
+        /// A hint for a person.
         #[serde(default)]
         hint: String,
     },

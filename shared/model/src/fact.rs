@@ -1,4 +1,4 @@
-//! Facts of a run: what the ledger keeps of it beside who, what and how it ended.
+//! Facts of a run that the ledger keeps in addition to actor, act and outcome.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,21 +9,21 @@ use crate::names::names;
 /// The name of a fact. Writers and readers of the ledger use the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fact {
-    /// Which run: by it CloudTrail knows who called a function.
+    /// The run's id, by which CloudTrail names the caller of a function.
     RunId,
-    /// The database, where the act is about one.
+    /// The database, if the act is about one.
     Database,
-    /// What became of which incidents.
+    /// The changed incidents, with what happened to each.
     Incident,
-    /// What went wrong, in one sentence.
+    /// The error, in one sentence.
     Error,
-    /// What a person can do.
+    /// A hint for a person.
     Hint,
     /// The backup.
     BackupId,
     /// The site that was read.
     Site,
-    /// Which objects a verification read: a [`VerificationScope`](crate::VerificationScope).
+    /// The scope of a verification: a [`VerificationScope`](crate::VerificationScope).
     Scope,
     /// Relations of the catalog.
     Relations,
@@ -47,7 +47,7 @@ pub enum Fact {
     ReadBytes,
     /// Findings.
     Findings,
-    /// How many of them were healed.
+    /// The number of healed findings.
     Healed,
     /// Whether every proof of a drill held.
     Equal,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fact_has_a_name_of_its_own() {
+    fn every_fact_has_a_unique_name() {
         for fact in Fact::ALL {
             assert_eq!(fact.as_str().parse(), Ok(*fact));
         }

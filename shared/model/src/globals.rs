@@ -1,5 +1,5 @@
-//! What belongs to a database and lies outside it, on its server: its own properties, and the roles. No schema archive
-//! restores it into a database of another name.
+//! Properties of a database that lie outside of it, on its server, and the server's roles. No schema archive restores them into
+//! a database with another name.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +10,16 @@ pub struct Globals {
     pub database: DatabaseProperties,
     /// PostgreSQL's own (`pg_…`) are not among them. By name.
     pub roles: Vec<Role>,
-    /// Who is a member of which role. By role and member.
+    /// The memberships, by role and member.
     pub memberships: Vec<Membership>,
 }
 
-/// What ALTER DATABASE, COMMENT ON DATABASE and GRANT … ON DATABASE make of a database.
+/// The properties that ALTER DATABASE, COMMENT ON DATABASE and GRANT … ON DATABASE set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseProperties {
     /// Its owner.
     pub owner: String,
-    /// How many may connect; -1 for no limit.
+    /// Its connection limit; -1 for no limit.
     pub connection_limit: i32,
     /// Its comment.
     pub comment: Option<String>,
@@ -32,7 +32,7 @@ pub struct DatabaseProperties {
 /// A setting that a session begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// Whose sessions; absent for everybody's.
+    /// The role whose sessions begin with it; absent for every role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// Such as `work_mem`.
@@ -58,12 +58,12 @@ pub struct DatabaseGrant {
 pub struct Role {
     /// Its name.
     pub name: String,
-    /// What CREATE ROLE calls `SUPERUSER`, `CREATEDB`, `CREATEROLE`, `INHERIT`, `LOGIN`, `REPLICATION`, `BYPASSRLS`: those it
+    /// The attributes of CREATE ROLE: `SUPERUSER`, `CREATEDB`, `CREATEROLE`, `INHERIT`, `LOGIN`, `REPLICATION`, `BYPASSRLS`: those it
     /// has, in this order.
     pub attributes: Vec<String>,
-    /// How often it may connect; -1 for no limit.
+    /// Its connection limit; -1 for no limit.
     pub connection_limit: i32,
-    /// When its password ends, in UTC.
+    /// When its password expires, in UTC.
     pub valid_until: Option<String>,
     /// Its comment.
     pub comment: Option<String>,
@@ -80,7 +80,7 @@ pub struct Membership {
     pub member: String,
     /// WITH ADMIN OPTION.
     pub admin: bool,
-    /// Whether its privileges are had without SET ROLE. From PostgreSQL 16 on.
+    /// Whether the member inherits its privileges without SET ROLE. From PostgreSQL 16 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inherit: Option<bool>,
     /// Whether SET ROLE is allowed. From PostgreSQL 16 on.
@@ -97,10 +97,10 @@ impl DatabaseProperties {
             found.push(format!("its owner is `{}` and was `{}`", restored.owner, self.owner));
         }
         if whole && self.connection_limit != restored.connection_limit {
-            found.push("its connection limit is another".to_owned());
+            found.push("its connection limit differs".to_owned());
         }
         if whole && self.comment != restored.comment {
-            found.push("its comment is another".to_owned());
+            found.push("its comment differs".to_owned());
         }
         let key = |setting: &Setting| match &setting.role {
             Some(role) => format!("setting `{}` of role `{role}`", setting.name),
@@ -129,9 +129,9 @@ impl Globals {
         for role in &self.roles {
             let what = match restored.roles.iter().find(|other| other.name == role.name) {
                 None => "it is missing",
-                Some(other) if other.attributes != role.attributes => "it has other attributes",
-                Some(other) if other.settings != role.settings => "it has other settings",
-                Some(other) if other != role => "its limit, its end or its comment is another",
+                Some(other) if other.attributes != role.attributes => "its attributes differ",
+                Some(other) if other.settings != role.settings => "its settings differ",
+                Some(other) if other != role => "its connection limit, expiry or comment differs",
                 Some(_) => continue,
             };
             found.push((role.name.clone(), what.to_owned()));
@@ -145,8 +145,8 @@ impl Globals {
                     && (other.set.is_none() || ours.set.is_none() || other.set == ours.set)
             };
             let what = match theirs {
-                None => format!("it is no member of `{}`", ours.role),
-                Some(other) if !same(other) => format!("it is a member of `{}` with other options", ours.role),
+                None => format!("it is not a member of `{}`", ours.role),
+                Some(other) if !same(other) => format!("it is a member of `{}` with different options", ours.role),
                 Some(_) => continue,
             };
             found.push((ours.member.clone(), what));
@@ -155,7 +155,7 @@ impl Globals {
     }
 }
 
-/// What is in only one of the two, or not the same in both, by name.
+/// The items that differ or are in only one of the two, by name.
 fn unequal<T: PartialEq>(ours: &[T], theirs: &[T], key: impl Fn(&T) -> String) -> Vec<String> {
     let lost = ours.iter().filter(|one| !theirs.contains(one)).map(|one| format!("{} differs", key(one)));
     let known: Vec<String> = ours.iter().map(&key).collect();
@@ -225,7 +225,7 @@ mod tests {
         other.memberships[0].inherit = Some(false);
         other.roles[1].attributes.pop();
         let found = source.role_differences(&other);
-        assert_eq!(found[0], ("b".to_owned(), "it has other attributes".to_owned()));
-        assert_eq!(found[1], ("b".to_owned(), "it is a member of `a` with other options".to_owned()));
+        assert_eq!(found[0], ("b".to_owned(), "its attributes differ".to_owned()));
+        assert_eq!(found[1], ("b".to_owned(), "it is a member of `a` with different options".to_owned()));
     }
 }

@@ -1,4 +1,4 @@
-//! What a look for what did not happen has found.
+//! The results of a health check.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,34 +6,34 @@ use serde::{Deserialize, Serialize};
 use crate::identity::DatabaseName;
 use crate::incident::IncidentName;
 
-/// `state/health.json`: what the last look found.
+/// `state/health.json`: the results of the last health check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthReport {
-    /// When.
+    /// When the check ran.
     pub at: Timestamp,
-    /// Everything that was looked at.
+    /// Every single check.
     pub probes: Vec<Probe>,
-    /// Messages that were owed and have left.
+    /// The number of owed messages that were sent.
     pub sent: usize,
 }
 
-/// One thing that was looked at.
+/// The result for one thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
-    /// What it is called when it is wrong.
+    /// The name of its incident when it is wrong.
     pub name: IncidentName,
     /// The database, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseName>,
-    /// How long it took to answer, where that says something.
+    /// How long the answer took, where that is meaningful.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
-    /// What is wrong, and what to do; absent when nothing is.
+    /// The fault and a hint; absent when all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrong: Option<Wrong>,
 }
 
-/// What is wrong with something.
+/// A fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wrong {
     /// One sentence.

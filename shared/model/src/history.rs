@@ -1,5 +1,5 @@
-//! What the audit trail comes to: when each thing last went well, how the last runs went, what a month has used. Derived from the
-//! ledger, and made anew when it is lost.
+//! A summary of the audit trail: the last success of each act, the last runs, and the usage of each month. It is derived from
+//! the ledger, and rebuilt when it is lost.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,31 +20,32 @@ pub const RUNS_KEPT: usize = 60;
 /// Months that are kept: one may be compared with the same a year before.
 const MONTHS_KEPT: usize = 13;
 
-/// Databases that runs are kept of, besides those that are waited for. The document stays readable whatever the ledger names.
+/// Largest number of databases with runs, without those that have a schedule. A ledger with many names must not make the
+/// document unreadable.
 const DATABASES_KEPT: usize = 100;
 
 /// `state/history.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// The number of the oldest entry that is in it, 0 while there is none. Above 1, it was lost and made anew: sums are too small.
+    /// The number of the oldest entry included, or 0 without one. Above 1, the history was lost and rebuilt, so sums are too small.
     pub first: u64,
-    /// The number of the newest entry that is in it.
+    /// The number of the newest entry included.
     pub folded: u64,
     /// By database.
     pub databases: BTreeMap<DatabaseName, DatabaseHistory>,
-    /// What each month has used, by `2026-11`, in UTC.
+    /// The usage of each month, by `2026-11`, in UTC.
     pub months: BTreeMap<String, Usage>,
     /// Bytes that backups have stored on each site.
     pub stored_bytes: u64,
 }
 
-/// What the trail says of one database.
+/// The history of one database.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseHistory {
-    /// Since when each action is waited for that nobody has seen to go well: from then on it can be overdue.
+    /// For each action that has never succeeded, the time from which it can be overdue.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub awaited: BTreeMap<String, Timestamp>,
-    /// The newest good end of each action.
+    /// The last success of each action.
     pub last: BTreeMap<String, Timestamp>,
     /// The last runs of each action, oldest first.
     pub runs: BTreeMap<String, VecDeque<PastRun>>,
@@ -53,13 +54,13 @@ pub struct DatabaseHistory {
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastRun {
-    /// When it was put on record.
+    /// When it was recorded.
     pub at: Timestamp,
     /// How it ended.
     pub outcome: Outcome,
     /// The backup's id, or the database.
     pub subject: String,
-    /// How long it took; of a drill, the recovery time that it measured.
+    /// How long it took; for a drill, the measured recovery time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     /// Rows that were copied or compared.
@@ -74,21 +75,21 @@ pub struct PastRun {
     /// Bytes of the objects that it reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_bytes: Option<u64>,
-    /// What a verification or drill found to be wrong.
+    /// The number of findings of a verification or drill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub findings: Option<u64>,
-    /// How many of these were put right.
+    /// How many of these were healed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healed: Option<u64>,
     /// The site that a drill restored from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
-    /// What it asked of AWS.
+    /// Its usage of AWS.
     pub usage: Usage,
 }
 
 impl History {
-    /// Takes in the next entry.
+    /// Adds the next entry.
     pub fn fold(&mut self, entry: &LedgerEntry) {
         if self.first == 0 {
             self.first = entry.number;
@@ -107,7 +108,7 @@ impl History {
         }
     }
 
-    /// From `now` on `action` is waited for, unless it was before.
+    /// Starts to wait for `action` at `now`, unless it is awaited already.
     pub fn wait_for(&mut self, database: &DatabaseName, act: Act, now: Timestamp) {
         let known = self.databases.entry(database.clone()).or_default();
         if !known.last.contains_key(act.as_str()) {
@@ -115,12 +116,12 @@ impl History {
         }
     }
 
-    /// Since when `action` is waited for, which has never gone well.
+    /// The time since which an `action` that has never succeeded is awaited.
     pub fn awaited(&self, database: &DatabaseName, act: Act) -> Option<Timestamp> {
         self.databases.get(database)?.awaited.get(act.as_str()).copied()
     }
 
-    /// When `action` last went well for `database`; `None` when it never has.
+    /// When `action` last succeeded for `database`; `None` when it never has.
     pub fn last(&self, database: &DatabaseName, act: Act) -> Option<Timestamp> {
         self.databases.get(database)?.last.get(act.as_str()).copied()
     }
@@ -130,7 +131,7 @@ impl History {
         self.databases.get(database).and_then(|known| known.runs.get(act.as_str())).into_iter().flatten()
     }
 
-    /// What the month of `at` has used so far.
+    /// The usage of the month of `at` so far.
     pub fn month(&self, at: Timestamp) -> Usage {
         self.months.get(&month(at)).copied().unwrap_or_default()
     }
@@ -141,7 +142,7 @@ impl DatabaseHistory {
         if entry.act().is_none_or(|act| act.profile().overdue.is_none()) {
             return;
         }
-        // A verification of what one backup added is no part of the rotation, which may have stopped all the same.
+        // A verification of one backup is not part of the rotation: the rotation may have stopped while it still runs.
         let scope = Fact::Scope.read::<VerificationScope>(&entry.detail);
         let is_of_one_backup = matches!(scope, Some(VerificationScope::Backup { .. }));
         if entry.outcome == Outcome::Completed && !is_of_one_backup {
@@ -158,7 +159,7 @@ impl DatabaseHistory {
 }
 
 impl PastRun {
-    /// Of the bytes of a backup's objects, the part that was stored before: 0 to 1.
+    /// The share of a backup's stored bytes that was reused: 0 to 1.
     pub fn reused_ratio(&self) -> Option<f64> {
         let (stored, reused) = (self.stored_bytes? as f64, self.reused_bytes? as f64);
         (stored + reused > 0.0).then(|| reused / (stored + reused))

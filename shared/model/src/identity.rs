@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::name_error::NameError;
 use crate::names::names;
 
-/// What the repository calls one database: `clinic`. Not necessarily its name on the server.
+/// The name of one database in the repository: `clinic`. Its name on the server may differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DatabaseName(String);
@@ -41,7 +41,7 @@ impl FromStr for DatabaseName {
 pub struct BackupId(String);
 
 impl BackupId {
-    /// The id of a backup that begins at `at`; `random` tells two of the same second apart.
+    /// The id of a backup that begins at `at`; `random` distinguishes two of the same second.
     pub fn new(at: Timestamp, random: u32) -> Self {
         const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
         let time = at.strftime("%Y-%m-%dT%H-%M-%SZ");
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backup_id_tells_when_it_began_and_reads_back() {
+    fn a_backup_id_holds_its_start_time_and_reads_back() {
         let at: Timestamp = "2026-11-21T20:49:33.7Z".parse().unwrap();
         let id = BackupId::new(at, 0xdead_beef);
         assert!(id.as_str().starts_with("2026-11-21T20-49-33Z-"));

@@ -1,8 +1,8 @@
-//! An incident: something that is wrong, told once, told again until somebody has taken it up, and told once when it is over.
+//! An incident: a problem that is reported once, repeated until somebody acknowledges it, and reported once when it is resolved.
 //!
-//! The transitions are here, pure; that each happens once, whoever sees the same thing at the same time, is the
-//! repository's compare-and-swap. A message is *owed* from the moment that its reason is stored, *claimed* by whoever sends it, and
-//! *sent*: whoever dies in between leaves it to the next.
+//! The transitions here are pure. The repository's compare-and-swap makes each happen once, also when several runs see the same
+//! problem. A message is *owed* when its reason is stored, *claimed* by the run that sends it, and then *sent*. If that run dies,
+//! the next one sends it.
 
 mod subject;
 
@@ -13,26 +13,26 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
+use crate::alert::{Alert, AlertKind, AlertRule, AlertState, Channel, Escalation, Severity};
 use crate::identity::DatabaseName;
 use crate::name_error::NameError;
-use crate::policy::{AlertRule, Policy};
+use crate::policy::Policy;
 
 pub use subject::{IncidentSubject, Part};
 
-/// After this time a claim counts for nothing: whoever made it has died. Longer than sending takes with all its retries.
+/// A claim expires after this time: its run has died. It is longer than sending takes with all its retries.
 const CLAIM: SignedDuration = SignedDuration::from_secs(120);
 
-/// Parts that are told apart, at most: a rotation of a month, and both sites.
+/// Largest number of distinct parts: a rotation of a month, and both sites.
 const MOST_PARTS: usize = 40;
 
-/// What an incident is called: `backup-failed/clinic`.
+/// The name of an incident: `backup-failed/clinic`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct IncidentName {
-    /// What is wrong.
+    /// Its kind.
     pub kind: AlertKind,
-    /// With what.
+    /// The thing that is affected.
     pub subject: IncidentSubject,
 }
 
@@ -40,59 +40,59 @@ pub struct IncidentName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentState {
-    /// Seen, but not as often in a row as policy asks for.
+    /// Seen, but not yet as often in a row as policy requires.
     Watched,
-    /// It is wrong, and nobody has taken it up.
+    /// Nobody has acknowledged it.
     Open,
-    /// It is wrong, and somebody is at it.
+    /// Somebody has acknowledged it.
     Acknowledged,
-    /// It is over.
+    /// The problem is gone.
     Resolved,
 }
 
-/// What somebody saw.
+/// One observation of a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// What happened: one sentence.
+    /// The problem: one sentence.
     pub what: String,
-    /// What to do: one sentence.
+    /// A hint for a person: one sentence.
     pub hint: String,
     /// The database, where it is about one.
     pub database: Option<DatabaseName>,
-    /// Which part of it is wrong, where not all of it was looked at: a site, a scope. Only a look at that part can clear it.
+    /// The part that is wrong, if not everything was checked: a site, a scope. Only a check of that part can clear it.
     pub part: Option<Part>,
     /// Facts by name.
     pub facts: Vec<(String, String)>,
 }
 
-/// What was looked at and is as it should be.
+/// The part of an incident that a check found in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cleared {
-    /// All that the incident can be about.
+    /// Everything that the incident can be about.
     All,
     /// This part of it.
     Part(Part),
 }
 
-/// Somebody took it up.
+/// Who acknowledged an incident, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
     /// Who.
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// In their words.
+    /// Their reason.
     pub reason: String,
 }
 
-/// A message that must still leave.
+/// A message that must still be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
-    /// Which.
+    /// The kind of message.
     pub state: AlertState,
-    /// Not before: business-hours kinds wait for the hours.
+    /// The earliest time to send it: business-hours kinds wait for the hours.
     pub due: Timestamp,
-    /// The run that is sending it, and until when nobody else does.
+    /// The run that is sending it, and until when no other run may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
@@ -109,7 +109,7 @@ pub struct Claim {
 /// `incidents/<kind>/<subject>.json`: the latest incident of this name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// What it is called.
+    /// Its name.
     pub name: IncidentName,
     /// Where it stands.
     pub state: IncidentState,
@@ -119,34 +119,34 @@ pub struct Incident {
     pub since: Timestamp,
     /// When it was last seen.
     pub seen_at: Timestamp,
-    /// Times that it was seen in a row.
+    /// How many times in a row it was seen.
     pub sightings: u64,
-    /// When it was over.
+    /// When it was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
-    /// Who took it up.
+    /// Who acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
-    /// What happened, as last seen.
+    /// The problem, as last seen.
     pub what: String,
-    /// What to do.
+    /// A hint for a person.
     pub hint: String,
     /// The database, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseName>,
-    /// The parts that were seen to be wrong, and not since to be right.
+    /// The parts that are still wrong.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub parts: BTreeSet<Part>,
     /// Facts by name, as last seen.
     pub facts: Vec<(String, String)>,
-    /// By which ways it is told.
+    /// The channels of its messages.
     pub channels: Vec<Channel>,
-    /// The message that must still leave.
+    /// The message that must still be sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Owed>,
-    /// Messages that have left.
+    /// The number of messages sent.
     pub sent: u64,
-    /// When the last one left.
+    /// When the last one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
 }
@@ -168,8 +168,10 @@ impl FromStr for IncidentName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let wrong =
-            || NameError::Word { what: "the name of an incident, as `backup-failed/clinic`", text: text.to_owned() };
+        let wrong = || NameError::Word {
+            what: "the name of an incident, such as `backup-failed/clinic`",
+            text: text.to_owned(),
+        };
         let (kind, subject) = text.split_once('/').ok_or_else(wrong)?;
         let kind: AlertKind = kind.parse().map_err(|_| wrong())?;
         let subject: IncidentSubject = subject.parse().map_err(|_| wrong())?;
@@ -192,7 +194,7 @@ impl From<IncidentName> for String {
 }
 
 impl Incident {
-    /// Whether it is over and nobody is telling so yet.
+    /// Whether its resolution is owed, and no run has claimed it.
     fn owes_resolution(&self) -> bool {
         self.owed.as_ref().is_some_and(|owed| owed.state == AlertState::Resolved && owed.claim.is_none())
     }
@@ -211,13 +213,13 @@ impl Incident {
         now: Timestamp,
     ) -> Self {
         let rule = policy.rule(name.kind);
-        // What nobody has been told to be over goes on, for them.
+        // An incident whose resolution was never reported goes on.
         let before = before.filter(|incident| incident.state != IncidentState::Resolved || incident.owes_resolution());
         let sightings = before.map_or(0, |incident| incident.sightings).saturating_add(1);
         let was_open = before.filter(|incident| incident.state != IncidentState::Watched);
         let is_open = was_open.is_some() || sightings >= u64::from(rule.after);
         let Sighting { what, hint, database, part, facts } = sighting;
-        // That it could not be looked at does not hide what was found before.
+        // A failed check does not hide earlier findings.
         let found = was_open.filter(|incident| part.is_none() && !incident.parts.is_empty());
         let (what, hint, facts) = match found {
             Some(Self { what, hint, facts, .. }) => (what.clone(), hint.clone(), facts.clone()),
@@ -226,7 +228,7 @@ impl Incident {
         let mut parts = before.map(|incident| incident.parts.clone()).unwrap_or_default();
         parts.extend(part);
         if parts.len() > MOST_PARTS {
-            // More than are told apart: then only a look at everything clears it.
+            // With too many parts to keep, only a check of everything clears it.
             parts = [Part::Everything].into();
         }
         Self {
@@ -257,8 +259,8 @@ impl Incident {
         }
     }
 
-    /// The incident after something was seen to be right; `None` when there is nothing to change. It is over when no part is left that is
-    /// wrong. What nobody was told of is not told when it is over either.
+    /// The incident after a check found something in order; `None` when nothing changes. It is resolved when no part is wrong. A
+    /// resolution is reported only if the problem was.
     pub fn cleared(&self, cleared: &Cleared, policy: &Policy, now: Timestamp) -> Option<Self> {
         if self.state == IncidentState::Resolved {
             return None;
@@ -282,7 +284,7 @@ impl Incident {
         })
     }
 
-    /// The incident after somebody took it up; `None` when it is over, or not open yet. It is not told again.
+    /// The incident after it was acknowledged; `None` when it is not open. Its reminders stop.
     pub fn taken_up(&self, acknowledgement: Acknowledgement) -> Option<Self> {
         if !self.is_open() {
             return None;
@@ -305,7 +307,7 @@ impl Incident {
     }
 
     /// The incident with its owed message claimed by `run_id`, and the message; `None` when none is due, when it must wait for
-    /// business hours, or when another run is at it.
+    /// business hours, or when another run has claimed it.
     pub fn claimed(&self, policy: &Policy, run_id: &str, now: Timestamp) -> Option<(Self, Alert)> {
         let owed = self.owed.as_ref().filter(|owed| owed.due <= now)?;
         if first_moment(&policy.rule(self.name.kind), policy, now) > now {
@@ -319,7 +321,7 @@ impl Incident {
         Some((Self { owed: Some(Owed { claim, ..owed.clone() }), ..self.clone() }, alert))
     }
 
-    /// The incident after the message of `state` has left; `None` when it is owed no longer.
+    /// The incident after the message of `state` was sent; `None` when that message is not owed.
     pub fn told(&self, state: AlertState, now: Timestamp) -> Option<Self> {
         self.owed.as_ref().filter(|owed| owed.state == state)?;
         Some(Self { owed: None, sent: self.sent.saturating_add(1), sent_at: Some(now), ..self.clone() })
@@ -351,7 +353,7 @@ impl Owed {
     }
 }
 
-/// The first moment at or after `at` at which a kind may be told.
+/// The first moment at or after `at` at which a message may be sent.
 fn first_moment(rule: &AlertRule, policy: &Policy, at: Timestamp) -> Timestamp {
     match rule.escalation {
         Escalation::Immediate | Escalation::Daily => at,

@@ -1,4 +1,4 @@
-//! The inventory of a schema: what a drill compares the restored database with.
+//! The inventory of a schema. A drill compares the restored database with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,7 +55,7 @@ pub enum ObjectKind {
     Statistics,
     /// A text search configuration or dictionary.
     TextSearch,
-    /// An object of a rarer kind, by its name alone: a language, a conversion, a transform, an access method, a text search parser or template.
+    /// An object of a rarer kind, by its name alone: a language, conversion, transform, access method, or text search parser.
     Other,
 }
 
@@ -113,7 +113,7 @@ pub struct Inventory {
 pub enum Difference {
     /// The source had it; the restored database does not.
     Missing(InventoryObject),
-    /// Both have it and the definitions are not the same.
+    /// Both have it, with different definitions.
     Differs(InventoryObject),
     /// Only the restored database has it.
     Unexpected(InventoryObject),

@@ -1,4 +1,4 @@
-//! The right to be the only one doing a thing.
+//! A lease: the exclusive right to do one thing.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 /// `leases/<name>.json`. Taken, renewed and given back by compare-and-swap; it ends by itself when its holder dies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// What it is the right to do, such as `backup-clinic`.
+    /// Its name, such as `backup-clinic`.
     pub name: String,
     /// Who holds it: the run's id.
     pub holder: String,
-    /// Since when.
+    /// When it was taken.
     pub acquired_at: Timestamp,
-    /// From when on anyone may take it.
+    /// When it expires; from then on any run may take it.
     pub expires_at: Timestamp,
-    /// Given back before its time.
+    /// Whether it was released before it expired.
     pub released: bool,
 }
 

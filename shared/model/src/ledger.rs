@@ -1,4 +1,4 @@
-//! The audit trail: one object an entry, each naming the hash of the one before.
+//! The audit trail: one object per entry, each with the hash of the previous entry.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// What is to be put on record: an entry before it has its number, time and place in the chain.
+/// An act to record: an entry before it has its number, time and place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerAct {
     /// Who acted, and why.
@@ -39,17 +39,17 @@ pub struct LedgerAct {
 pub struct LedgerEntry {
     /// From 1, without gaps.
     pub number: u64,
-    /// SHA-256 of the stored bytes of the entry before; absent in the first.
+    /// SHA-256 of the stored bytes of the previous entry; absent in the first.
     pub previous: Option<Sha256>,
-    /// When it was written, by the clock of whoever wrote it.
+    /// When it was written, by the writer's clock.
     pub at: Timestamp,
     /// Who acted: [`Mandate::actor`].
     pub actor: String,
     /// Why: [`Mandate::reason`].
     pub reason: String,
-    /// What was done: the name of an [`Act`], maybe of one that a newer version knows.
+    /// The name of an [`Act`], possibly one that only a newer version knows.
     pub action: String,
-    /// On what: a database or a backup id.
+    /// The database or the backup id that it was about.
     pub subject: String,
     /// How it ended.
     pub outcome: Outcome,
@@ -58,13 +58,13 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// What was done, when this version knows such an act.
+    /// The act, when this version knows it.
     pub fn act(&self) -> Option<Act> {
         self.action.parse().ok()
     }
 }
 
-/// An entry by its place in the chain. Whoever vouches for one vouches for every entry before it.
+/// An entry by its place in the chain. A MAC of one entry vouches for every entry before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerLink {
     /// Its number.

@@ -2,7 +2,7 @@
 //!
 //! This crate owns names (`BackupId`, `DatabaseName`, `ChunkId`), the stored documents (`Manifest`, `ChunkEntry`,
 //! `RepositoryDocument`, `Lease`, `LedgerEntry`, `Finding`, reports) and the events that leave the system. It does no
-//! I/O and knows no service, no server and no verb: every other crate may depend on it and it depends on none of them.
+//! I/O and knows no service, no server and no verb. Every other crate may depend on it; it depends on none of them.
 
 mod act;
 mod advice;
@@ -40,7 +40,7 @@ mod verification;
 
 pub use act::{Act, ActProfile};
 pub use advice::{Advice, Response, story};
-pub use alert::{Alert, AlertKind, AlertState, Channel, Escalation, Severity};
+pub use alert::{Alert, AlertKind, AlertRule, AlertState, Channel, Escalation, Severity};
 pub use backoff::Backoff;
 pub use checkup::{Diagnosis, Verdict};
 pub use chunk::{ChunkEntry, Origin, StoredChunk, Stream};
@@ -70,8 +70,8 @@ pub use name_error::NameError;
 pub use phase::Phases;
 pub use plan::{Plan, PlanHash};
 pub use policy::{
-    AlertRule, Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyAge,
-    PolicyDocument, PolicyFault, PolicyVersions, Prices, Retention,
+    Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyAge, PolicyDocument,
+    PolicyFault, PolicyVersions, Prices, Retention,
 };
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
 pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};

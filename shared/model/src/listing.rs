@@ -1,4 +1,4 @@
-//! Backups as they are listed: with the sites that have them.
+//! Listed backups, with the sites that have them.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,21 @@ use crate::manifest::Manifest;
 /// A backup and the sites that have it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ListedBackup {
-    /// Its manifest, as the site has it that was asked.
+    /// Its manifest, as the listed site has it.
     #[serde(flatten)]
     pub manifest: Manifest,
-    /// What each configured site says of it.
+    /// Its presence on each configured site.
     pub sites: BTreeMap<Site, Presence>,
 }
 
-/// Whether a site has a backup: its manifest, which gets there after everything that it names.
+/// Whether a site has a backup. The manifest is stored after everything that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
     /// It has the manifest.
     Complete,
-    /// It does not. The off-site: the next backup brings it over. The primary: a verification brings it back.
+    /// It does not have the manifest. The next backup copies it to the off-site; a verification restores it on the primary.
     Behind,
-    /// It could not be asked.
+    /// The site was unavailable.
     Unknown,
 }

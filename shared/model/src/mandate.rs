@@ -1,4 +1,4 @@
-//! Who wants something done, and why.
+//! A mandate: who requested an act, and why.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub const LONGEST_NAME: usize = 100;
 /// Longest reason, in characters: a sentence or two.
 pub const LONGEST_REASON: usize = 300;
 
-/// Who wants an act, and why: what the ledger says of everything that is done for them.
+/// Who requested an act, and why, as the ledger records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mandate {
     /// [`SCHEDULE`], `event`, an ARN that AWS vouched for, or `stated by` and a name that nobody vouched for.
@@ -22,10 +22,10 @@ pub struct Mandate {
     pub reason: String,
 }
 
-/// A person's words as they go on record, where they stay for years: short, in one line, and no connection string.
+/// A person's words for the ledger, which keeps them for years: short, in one line, and without a connection string.
 ///
 /// # Errors
-/// [`NameError::TooLong`], [`NameError::Unrecordable`]: neither repeats them.
+/// [`NameError::TooLong`], [`NameError::Unrecordable`]: the messages do not repeat the words.
 pub fn recordable<'a>(name: &str, text: &'a str, longest: usize) -> Result<&'a str, NameError> {
     if text.chars().count() > longest {
         return Err(NameError::TooLong { name: name.to_owned(), longest });

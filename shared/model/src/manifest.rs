@@ -1,4 +1,4 @@
-//! The manifest: what one backup is. It is written last; before it, there is no backup.
+//! The manifest of one backup. It is written last; without it, there is no backup.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct Manifest {
     pub source: Source,
     /// Blocks per slice, as [`SLICE_BLOCKS`](crate::SLICE_BLOCKS) was then.
     pub slice_blocks: u32,
-    /// Every relation of the catalog and what became of it: the coverage report.
+    /// Every relation of the catalog with its status: the coverage report.
     pub relations: Vec<RelationEntry>,
     /// Large objects carried.
     pub large_objects: u64,
@@ -60,8 +60,8 @@ pub enum BackupState {
 
 /// The server the backup came from and the snapshot it shows.
 ///
-/// With each table's `relfilenode` and `columns_hash` and each slice's range and row count, this is what a later run
-/// needs to tell that a range of blocks has not changed since.
+/// A later run needs it to see that a range of blocks has not changed. It also needs each table's `relfilenode` and
+/// `columns_hash`, and each slice's range and row count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The database's name on the server.
@@ -80,7 +80,7 @@ pub struct Source {
     pub collate: String,
     /// `LC_CTYPE` of the database.
     pub ctype: String,
-    /// Who compares its texts, in CREATE DATABASE's word: `libc`, `icu` or `builtin`. From PostgreSQL 15 on.
+    /// The locale provider, as CREATE DATABASE names it: `libc`, `icu` or `builtin`. From PostgreSQL 15 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale_provider: Option<String>,
     /// The locale of a provider other than `libc`, such as `en-US`.
@@ -105,11 +105,11 @@ pub struct RelationEntry {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: RelationKind,
-    /// What became of it.
+    /// Its status.
     pub status: RelationStatus,
-    /// Its rows, where it has rows of its own in this backup.
+    /// Its rows, if this backup has rows of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TableData>,
 }
@@ -132,7 +132,7 @@ pub enum RelationKind {
     Sequence,
 }
 
-/// What became of a relation in a backup. Nothing is missing silently.
+/// The status of a relation in a backup. Every relation has one, so none is missing silently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum RelationStatus {
@@ -140,7 +140,7 @@ pub enum RelationStatus {
     Copied,
     /// Its rows were read and every chunk was already stored.
     Reused,
-    /// Its definition is in the schema archive and it has no rows of its own (views, partitioned and foreign tables).
+    /// Its definition is in the schema archive and it stores no rows (views, partitioned and foreign tables).
     Definition,
     /// Its definition is in the schema archive and a restore computes its contents (materialized views).
     Rebuilt,
@@ -191,7 +191,7 @@ pub struct TableData {
     pub stored_bytes: u64,
     /// Chunks.
     pub chunks: u64,
-    /// Of them, chunks that were stored already.
+    /// How many of these chunks were stored already.
     pub reused_chunks: u64,
 }
 
@@ -214,8 +214,8 @@ pub struct Totals {
     pub reused_chunks: u64,
 }
 
-/// The chunk list: JSON lines of [`ChunkEntry`](crate::ChunkEntry), zstd-compressed, in parts of a bounded length, so that neither
-/// writer nor reader ever holds the whole list.
+/// The chunk list: JSON lines of [`ChunkEntry`](crate::ChunkEntry), zstd-compressed, in parts of a bounded length. Writer and
+/// reader never hold the whole list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChunkList {
     /// Lines in all parts.
@@ -235,7 +235,7 @@ pub struct ChunkListPart {
     pub sha256: Sha256,
 }
 
-/// How many relations came to each status: the coverage report in one line.
+/// The number of relations with each status: the coverage report in one line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// [`RelationStatus::Copied`].
@@ -255,7 +255,7 @@ pub struct Coverage {
 }
 
 impl Manifest {
-    /// Counts the relations by what became of them; every relation is in exactly one of the counts.
+    /// Counts the relations by status; every relation is in exactly one of the counts.
     pub fn coverage(&self) -> Coverage {
         let mut coverage = Coverage::default();
         for relation in &self.relations {

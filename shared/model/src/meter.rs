@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::usage::Usage;
 
-/// What the clients of a process have asked. Clones count together.
+/// The requests of a process's clients. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct Meter(Arc<Counts>);
 

@@ -1,4 +1,4 @@
-//! What a verb would do, before it does it.
+//! The plan of a verb, before it is executed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::act::Act;
 use crate::name_error::NameError;
 
-/// What `plan_x` returns and `execute_x` carries out. A person can read it, and an approval binds its hash: what is executed is what was
-/// approved.
+/// The result of `plan_x` and the input of `execute_x`. A person can read it, and an approval binds its hash. So only an approved
+/// plan is executed.
 pub trait Plan: Serialize {
     /// Which act it plans.
     const ACT: Act;

@@ -1,6 +1,6 @@
-//! What the users of Lifeboat decide: one TOML document, read as a whole.
+//! The policy: one TOML document in which users decide, read as a whole.
 //!
-//! It is an SSM parameter; `infra/policy.toml` is the default, and says what each line means. What is left out is as there.
+//! It is an SSM parameter. `infra/policy.toml` is the default and explains each line; omitted values are taken from it.
 
 mod document;
 mod read;
@@ -12,7 +12,7 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{AlertKind, Channel, Escalation, Severity};
+use crate::alert::{AlertKind, AlertRule};
 
 pub use document::{PolicyAge, PolicyDocument, PolicyVersions};
 
@@ -35,9 +35,9 @@ pub struct Policy {
     pub freshness: Freshness,
     /// When people work.
     pub hours: BusinessHours,
-    /// How people are told.
+    /// How people are notified.
     pub alerts: Alerts,
-    /// What things cost.
+    /// The prices of AWS.
     pub prices: Prices,
 }
 
@@ -59,7 +59,7 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// How old the newest of each thing may be before somebody is told.
+/// How old the newest of each thing may be before it is overdue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
     /// The newest complete backup of each database.
@@ -75,7 +75,7 @@ pub struct Freshness {
 /// When people work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BusinessHours {
-    /// Of the office.
+    /// The time zone of the hours.
     pub time_zone: TimeZone,
     /// The days of work.
     pub days: Vec<Weekday>,
@@ -85,33 +85,18 @@ pub struct BusinessHours {
     pub to: Time,
 }
 
-/// How people are told.
+/// How people are notified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alerts {
     /// Whether good news is sent as well, with severity `info`.
     pub notices: bool,
-    /// After how long an incident with immediate escalation is told again.
+    /// The time between reminders of an incident with immediate escalation.
     pub repeat: SignedDuration,
     /// A rule for each kind of incident.
     pub rules: BTreeMap<AlertKind, AlertRule>,
 }
 
-/// How one kind of incident is told.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AlertRule {
-    /// How much it matters.
-    pub severity: Severity,
-    /// By which ways it is told.
-    pub channels: Vec<Channel>,
-    /// When it is told again.
-    pub escalation: Escalation,
-    /// Times in a row that it must be seen before it is an incident.
-    pub after: u32,
-    /// What is measured must exceed this: days, milliseconds or percent, as the kind has it.
-    pub threshold: Option<f64>,
-}
-
-/// What AWS asks for, in the currency of the user's bill.
+/// The prices of AWS, in the currency of the user's bill.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prices {
     /// A gigabyte (10^9 bytes) stored for a month.
@@ -131,7 +116,7 @@ pub struct Prices {
 pub struct PolicyFault {
     /// From 1.
     pub line: usize,
-    /// What is wrong, and what would be right.
+    /// The fault, and the expected value.
     pub reason: String,
 }
 
@@ -142,7 +127,7 @@ impl fmt::Display for PolicyFault {
 }
 
 impl Policy {
-    /// How a kind of incident is told. Notices are told as `info`, by every way.
+    /// The rule for a kind. Notices have severity `info` and go to every channel.
     pub fn rule(&self, kind: AlertKind) -> AlertRule {
         self.alerts.rules.get(&kind).cloned().unwrap_or_else(|| AlertRule::of(kind))
     }
@@ -174,59 +159,6 @@ impl Default for Policy {
                 compute_gb_second: 0.000_013_333_4,
                 keys_per_ten_thousand: 0.03,
             },
-        }
-    }
-}
-
-impl AlertRule {
-    /// The rule of a kind where policy says nothing else.
-    pub fn of(kind: AlertKind) -> Self {
-        use Channel::{Chat, Dashboard, Email, Pager, Sms};
-        let rule = |severity, channels: &[Channel], escalation| Self {
-            severity,
-            channels: channels.to_vec(),
-            escalation,
-            after: 1,
-            threshold: None,
-        };
-        let everywhere = &[Email, Sms, Chat, Pager, Dashboard];
-        match kind {
-            // Where people talk, good news by the hour would drown the bad.
-            AlertKind::BackupCompleted | AlertKind::VerificationCompleted | AlertKind::DrillCompleted => {
-                rule(Severity::Info, &[Email, Sms, Pager, Dashboard], Escalation::Immediate)
-            }
-            AlertKind::BackupFailed
-            | AlertKind::BackupOverdue
-            | AlertKind::VerificationFinding
-            | AlertKind::DrillFailed
-            | AlertKind::KeyUnusable
-            | AlertKind::LedgerBroken => rule(Severity::Critical, everywhere, Escalation::Immediate),
-            AlertKind::VerificationOverdue
-            | AlertKind::DrillOverdue
-            | AlertKind::OffsiteLag
-            | AlertKind::PolicyRefused => rule(Severity::Warning, &[Email, Chat, Pager, Dashboard], Escalation::Daily),
-            AlertKind::ServiceOutage => {
-                Self { after: 2, ..rule(Severity::Critical, &[Sms, Email, Chat], Escalation::Immediate) }
-            }
-            AlertKind::CertificateExpiry => {
-                Self { threshold: Some(14.0), ..rule(Severity::Warning, &[Email, Dashboard], Escalation::Daily) }
-            }
-            AlertKind::DatabaseLatency => {
-                Self { threshold: Some(1000.0), ..rule(Severity::Warning, &[Chat, Email], Escalation::BusinessHours) }
-            }
-            AlertKind::HighErrorRate => {
-                Self { threshold: Some(5.0), ..rule(Severity::Critical, &[Pager, Sms], Escalation::Immediate) }
-            }
-        }
-    }
-
-    /// What policy calls the threshold of a kind that has one.
-    pub fn threshold_name(kind: AlertKind) -> Option<&'static str> {
-        match kind {
-            AlertKind::CertificateExpiry => Some("days"),
-            AlertKind::DatabaseLatency => Some("milliseconds"),
-            AlertKind::HighErrorRate => Some("percent"),
-            _ => None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct RepositoryDocument {
     pub epochs: Vec<Epoch>,
 }
 
-/// A span of time with a chunk key of its own: reuse never reaches over its border.
+/// A span of time with its own chunk key: chunks are reused only within one epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     /// From 1.

@@ -14,8 +14,8 @@ pub const SLICE_BLOCKS: u32 = 256;
 /// what bounds the memory of a run.
 pub const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
-/// From here on a chunk is long: it holds a row that is about as long as a chunk, or longer. The memory of a long one is given
-/// back after it, where that of others is kept for the next.
+/// Plaintext bytes from which a chunk counts as long: it holds a row about as long as a chunk, or longer. The memory of a long
+/// chunk is freed after it; other memory is kept for the next chunk.
 pub const LONG_CHUNK_BYTES: usize = 2 * CHUNK_BYTES;
 
 /// Blocks `first_block ..` of one table, up to but without `end_block`. The last slice of a table is open-ended.

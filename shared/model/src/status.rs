@@ -1,4 +1,4 @@
-//! The whole state at a glance, as the status page, its API and the CLI show it.
+//! The status of everything, as the status page, its API and the CLI show it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,42 +13,42 @@ use crate::incident::Incident;
 use crate::ledger::LedgerEntry;
 use crate::usage::Cost;
 
-/// How a thing stands, the best first: of several, the greatest counts.
+/// The status of a thing, the best first. Among several, the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// As it should be.
+    /// All is well.
     Ok,
     /// There is nothing yet.
     Empty,
     /// Somebody should look in working hours.
     Warning,
-    /// It could not be looked at, so nobody can say.
+    /// It could not be checked.
     Unknown,
     /// Somebody must look now.
     Critical,
 }
 
-/// Everything that the page shows.
+/// The data of the status page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// When it was looked at.
+    /// When it was checked.
     pub at: Timestamp,
     /// How everything stands.
     pub status: Standing,
-    /// What could not be read, a sentence each. What is missing below is missing for that.
+    /// The sources that could not be read, one sentence each. Data below is missing because of them.
     pub unread: Vec<String>,
     /// The backups, by database.
     pub backups: BackupsStatus,
-    /// What Lifeboat works with.
+    /// The components that Lifeboat works with.
     pub health: ComponentsStatus,
-    /// What is wrong now, the worst first; then what is over, the latest first.
+    /// Open incidents, the worst first; then resolved ones, the latest first.
     pub incidents: Vec<Incident>,
-    /// What the ledger comes to; absent when it could not be read.
+    /// The summary of the ledger; absent when it could not be read.
     pub history: Option<History>,
-    /// The newest entries of the ledger, newest first. Read, and not proved. Absent when they could not be.
+    /// The newest entries of the ledger, newest first. They are not verified. Absent when they could not be read.
     pub tail: Option<Vec<LedgerEntry>>,
-    /// What it costs; absent when that is not known.
+    /// The costs; absent when they are unknown.
     pub costs: Option<Costs>,
 }
 
@@ -57,7 +57,7 @@ pub struct Status {
 pub struct BackupsStatus {
     /// How the backups stand.
     pub status: Standing,
-    /// When they were looked at.
+    /// When they were checked.
     pub at: Timestamp,
     /// The newest of all.
     pub last_backup: Option<LastBackup>,
@@ -68,7 +68,7 @@ pub struct BackupsStatus {
 /// The newest backup of something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastBackup {
-    /// Of this database.
+    /// Its database.
     pub database: DatabaseName,
     /// Its id.
     pub backup_id: BackupId,
@@ -83,9 +83,9 @@ pub struct DatabaseStatus {
     pub database: DatabaseName,
     /// How it stands.
     pub status: Standing,
-    /// Its newest backup that is younger than policy allows, or that is on record.
+    /// Its newest backup within the age that policy allows, or the newest one in the ledger.
     pub last_backup: Option<LastBackup>,
-    /// What has to happen regularly.
+    /// Its schedules.
     pub schedules: Vec<ScheduleStatus>,
     /// Where its backups are.
     pub sites: Vec<SiteStatus>,
@@ -98,26 +98,26 @@ pub struct ScheduleStatus {
     pub kind: String,
     /// How it stands.
     pub status: Standing,
-    /// When it last went well; absent when it never has.
+    /// When it last succeeded; absent when it never has.
     pub last: Option<Timestamp>,
-    /// Minutes since then, or since that has been waited for.
+    /// Minutes since then, or since the first one is awaited.
     pub age_minutes: i64,
     /// Minutes that policy allows.
     pub allowed_minutes: i64,
-    /// Whether it did not happen in its time.
+    /// Whether it is older than policy allows.
     pub overdue: bool,
 }
 
 /// The backups of one database on one site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiteStatus {
-    /// Which.
+    /// The site.
     pub site: Site,
     /// How it stands.
     pub status: Standing,
-    /// The newest that it has, of those that are new enough; absent when it has none, or could not be asked.
+    /// Its newest backup within the listed time; absent when it has none, or was unavailable.
     pub newest: Option<BackupId>,
-    /// Backups that the other site has and this one should have by now; absent when that is not known.
+    /// Backups that the other site has and this one should have by now; absent when that is unknown.
     pub behind: Option<u64>,
 }
 
@@ -126,9 +126,9 @@ pub struct SiteStatus {
 pub struct ComponentsStatus {
     /// How everything below stands.
     pub status: Standing,
-    /// When it was looked at.
+    /// When it was checked.
     pub at: Timestamp,
-    /// When the function `health` last looked; absent when it never has.
+    /// When the function `health` last ran; absent when it never has.
     pub looked_at: Option<Timestamp>,
     /// Each thing.
     pub components: Vec<Component>,
@@ -141,15 +141,15 @@ pub struct Component {
     pub name: String,
     /// How it stands.
     pub status: Standing,
-    /// How long it took to answer, where it was asked.
+    /// How long its answer took, if it was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
-    /// What is wrong, in a sentence.
+    /// The fault, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// What it costs, by policy's prices: backups, verifications and drills. What the other functions ask for is not counted.
+/// The costs of backups, verifications and drills, at the policy's prices. Requests of the other functions are not counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// The newest backup of each database: its requests, its run, and what it stored, for a month.
@@ -158,7 +158,7 @@ pub struct Costs {
     pub month: Cost,
     /// Bytes that are stored, on all sites.
     pub stored_bytes: u64,
-    /// Whether all entries of the ledger are in it: the sums are too small when the oldest were not read.
+    /// Whether all entries of the ledger are included. If the oldest were not read, the sums are too small.
     pub is_whole: bool,
 }
 
@@ -169,7 +169,7 @@ impl Status {
         let (one, several) = match self.status {
             Standing::Ok => return "Everything is all right".to_owned(),
             Standing::Empty => return "There is no backup yet".to_owned(),
-            Standing::Unknown => return "Not everything could be looked at".to_owned(),
+            Standing::Unknown => return "Not everything could be checked".to_owned(),
             Standing::Warning => ("needs attention", "need attention"),
             Standing::Critical => ("is wrong", "are wrong"),
         };
@@ -192,7 +192,7 @@ impl From<Severity> for Standing {
 }
 
 impl Standing {
-    /// As documents have it.
+    /// The text in documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -203,7 +203,7 @@ impl Standing {
         }
     }
 
-    /// The one that counts of several; `Ok` of none.
+    /// The worst of several; `Ok` for none.
     pub fn worst(standings: impl IntoIterator<Item = Self>) -> Self {
         standings.into_iter().max().unwrap_or(Self::Ok)
     }

@@ -1,4 +1,4 @@
-//! What a run asks of AWS, as AWS counts it for the bill, and what that costs by policy's prices.
+//! The usage of AWS by a run, as AWS counts it for the bill, and its cost at the policy's prices.
 
 use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign};
@@ -11,10 +11,10 @@ use crate::policy::Prices;
 /// Bytes of a gigabyte by which storage is priced.
 const GIGABYTE: f64 = 1e9;
 
-/// What was asked for.
+/// The requests and the compute of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Requests to S3 that write or list, repeated ones as well.
+    /// Requests to S3 that write or list, retries included.
     pub writes: u64,
     /// Every other request to S3.
     pub reads: u64,
@@ -24,7 +24,7 @@ pub struct Usage {
     pub gb_seconds: f64,
 }
 
-/// What something costs, in the currency of policy's prices.
+/// A cost, in the currency of the policy's prices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Requests to S3 and KMS.
@@ -47,7 +47,7 @@ impl Usage {
             .with(Fact::GbSeconds, format_args!("{:.3}", self.gb_seconds))
     }
 
-    /// The usage that an entry's detail states; none where it states nothing.
+    /// The usage that an entry's detail states; empty when it states none.
     pub fn of(detail: &BTreeMap<String, String>) -> Self {
         Self {
             writes: Fact::Writes.read(detail).unwrap_or_default(),
@@ -57,7 +57,7 @@ impl Usage {
         }
     }
 
-    /// What it costs, together with `stored_bytes` that are kept for a month.
+    /// Its cost, including `stored_bytes` kept for a month.
     pub fn cost(&self, stored_bytes: u64, prices: &Prices) -> Cost {
         let requests = self.writes as f64 / 1000.0 * prices.writes_per_thousand
             + self.reads as f64 / 1000.0 * prices.reads_per_thousand

@@ -1,4 +1,4 @@
-//! What a `verify` run looked at and what it found.
+//! The scope and the report of a verification.
 
 use std::fmt;
 use std::str::FromStr;
@@ -94,7 +94,7 @@ impl FromStr for VerificationScope {
 pub struct VerificationReport {
     /// The database.
     pub database: DatabaseName,
-    /// What was to be read.
+    /// The scope to read.
     #[serde(flatten)]
     pub scope: VerificationScope,
     /// When it began.
@@ -107,7 +107,7 @@ pub struct VerificationReport {
     pub objects: u64,
     /// Their bytes.
     pub read_bytes: u64,
-    /// What was found, at most [`VerificationReport::MAX_FINDINGS`].
+    /// The findings, at most [`VerificationReport::MAX_FINDINGS`].
     pub findings: Vec<Finding>,
     /// Findings of damage beyond that number.
     #[serde(default)]
@@ -118,12 +118,12 @@ impl VerificationReport {
     /// A report is a document to be read; a bucket lost whole would otherwise list every object.
     pub const MAX_FINDINGS: usize = 1000;
 
-    /// What is wrong and was not put right. Objects that no manifest lists are not damage.
+    /// The damage that was not healed. Objects that no manifest lists are not damage.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.is_damage())
     }
 
-    /// Whether nothing is damaged, as far as was looked.
+    /// Whether no object in scope is damaged.
     pub fn is_sound(&self) -> bool {
         self.more_findings == 0 && self.damage().next().is_none()
     }

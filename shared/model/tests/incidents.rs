@@ -28,7 +28,7 @@ fn seen(before: Option<&Incident>, kind: AlertKind, policy: &Policy, now: Timest
     Incident::seen(before, &IncidentName::new(kind, clinic()), sighting("it is wrong", None), policy, now)
 }
 
-/// What leaves now, if anything does, and the incident after it has.
+/// The message that is sent now, if any, and the incident after it.
 fn told(incident: &Incident, policy: &Policy, now: Timestamp) -> (Option<AlertState>, Incident) {
     match incident.claimed(policy, "run", now) {
         Some((claimed, alert)) => (Some(alert.state), claimed.told(alert.state, now).unwrap()),
@@ -37,12 +37,12 @@ fn told(incident: &Incident, policy: &Policy, now: Timestamp) -> (Option<AlertSt
 }
 
 #[test]
-fn what_must_be_seen_twice_in_a_row_is_told_the_second_time_and_not_when_it_passed_between() {
+fn a_kind_that_needs_two_sightings_is_reported_at_the_second_in_a_row_only() {
     let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
     let once = seen(None, AlertKind::ServiceOutage, &policy, now);
     assert_eq!((once.state, told(&once, &policy, now).0), (IncidentState::Watched, None));
     let passed = once.cleared(&Cleared::All, &policy, now).unwrap();
-    assert_eq!((passed.state, told(&passed, &policy, now).0), (IncidentState::Resolved, None), "nobody was told");
+    assert_eq!((passed.state, told(&passed, &policy, now).0), (IncidentState::Resolved, None), "nobody was notified");
     let again = seen(Some(&passed), AlertKind::ServiceOutage, &policy, now);
     assert_eq!((again.state, again.sightings), (IncidentState::Watched, 1));
     let twice = seen(Some(&again), AlertKind::ServiceOutage, &policy, now);
@@ -67,7 +67,7 @@ fn a_kind_of_business_hours_waits_for_them_whenever_somebody_comes_to_send_it() 
 }
 
 #[test]
-fn what_comes_back_before_its_end_was_told_goes_on_and_is_not_told_again() {
+fn an_incident_that_returns_before_its_resolution_is_reported_goes_on_without_a_new_message() {
     let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
     let kind = AlertKind::DatabaseLatency;
     let (_, open) = told(&seen(None, kind, &policy, now), &policy, now);
@@ -86,7 +86,7 @@ fn what_comes_back_before_its_end_was_told_goes_on_and_is_not_told_again() {
 }
 
 #[test]
-fn a_claim_keeps_others_away_until_whoever_made_it_must_have_died() {
+fn a_claim_keeps_others_away_until_its_run_must_have_died() {
     let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
     let open = seen(None, AlertKind::BackupFailed, &policy, now);
     let (claimed, _) = open.claimed(&policy, "one", now).unwrap();
@@ -124,7 +124,7 @@ fn a_part_that_is_sound_clears_itself_and_what_could_not_be_looked_at_hides_no_d
 }
 
 #[test]
-fn what_is_acknowledged_stays_so_and_is_not_told_again_until_it_is_over() {
+fn an_acknowledged_incident_stays_so_without_reminders_until_it_is_resolved() {
     let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
     let (_, open) = told(&seen(None, AlertKind::BackupFailed, &policy, now), &policy, now);
     let later = now.checked_add(SignedDuration::from_hours(3)).unwrap();

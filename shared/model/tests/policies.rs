@@ -1,4 +1,4 @@
-//! Policies that are refused, each with its lines and reasons beside it, and those that are taken.
+//! Refused policies, each with the expected lines and reasons in a file of the same name, and accepted policies.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

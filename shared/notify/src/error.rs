@@ -1,22 +1,22 @@
-//! Why a signal was not sent.
+//! Errors of sending a signal.
 
 use lifeboat_model::Advice;
 
-/// A signal that could not be handed over. Whoever reacts to signals must be able to meet one twice, so a retry is safe.
+/// A signal that could not be sent. Receivers must accept a signal twice, so a retry is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalError {
     /// The request did not reach the service or was refused by it.
-    #[error("could not hand `{signal}` to {service}")]
+    #[error("could not send `{signal}` to {service}")]
     NotSent {
         /// The event's detail type or the alert's kind.
         signal: String,
         /// `EventBridge` or `SNS`.
         service: &'static str,
-        /// What the service's client said.
+        /// The error of the service's client.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// EventBridge took the request and refused the entry.
+    /// EventBridge accepted the request and refused the entry.
     #[error("EventBridge refused `{signal}`: `{code}`")]
     Refused {
         /// The event's detail type.

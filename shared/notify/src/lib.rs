@@ -1,7 +1,8 @@
-//! What Lifeboat tells the world: events on the bus, alerts to people, metrics, log lines.
+//! Everything that Lifeboat sends: events on the bus, alerts to people, metrics, log lines.
 //!
-//! This crate owns the port [`Outbox`] to bus and subscribers, the words of each channel, the embedded metric format and JSON logs, and
-//! the names of fields and metrics. It must never know who sends a signal or why: verbs hand it finished events and alerts.
+//! This crate owns the port [`Outbox`] to bus and subscribers, and the words of each channel. It also owns the embedded metric
+//! format, JSON logs, and the names of fields and metrics. It must never know who sends a signal or why: verbs hand it finished
+//! events and alerts.
 
 mod error;
 mod log;

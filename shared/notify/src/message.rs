@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 /// Longest subject that SNS takes, in characters; longer ones are cut.
 const SUBJECT_CHARACTERS: usize = 100;
 
-/// Longest SMS: one part of the plainest alphabet, so that it costs one and arrives whole.
+/// Longest SMS: a single part in the GSM alphabet, which costs one message and arrives whole.
 const SMS_CHARACTERS: usize = 140;
 
 /// The form of the JSON that HTTPS endpoints get.

@@ -64,7 +64,7 @@ impl MetricsLine {
         self
     }
 
-    /// The line as JSON, of a run in `function`: several stacks in one region are told apart by it.
+    /// The line as JSON, for a run in `function`, which distinguishes several stacks in one region.
     pub fn to_json(&self, function: &str, at: Timestamp) -> Value {
         let definitions: Vec<Value> =
             self.metrics.iter().map(|m| json!({"Name": m.name, "Unit": m.unit.as_str()})).collect();

@@ -5,16 +5,16 @@ use lifeboat_model::{Alert, Event};
 
 use crate::error::SignalError;
 
-/// Takes signals that speak of something already durable.
+/// Sends signals about things that are already durable.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Puts an event on the bus. Returns when the bus has taken it.
+    /// Puts an event on the bus. Returns when the bus has accepted it.
     async fn publish(&self, event: &Event) -> Result<(), SignalError>;
 
-    /// Sends an alert to its subscribers. Returns when the topic has taken it.
+    /// Sends an alert to its subscribers. Returns when the topic has accepted it.
     async fn alert(&self, alert: &Alert) -> Result<(), SignalError>;
 
-    /// Whether an alert gets to anybody: one that does not stays owed, for a process that reaches people.
+    /// Whether alerts reach anybody. If not, an alert stays owed until a process with subscribers sends it.
     fn reaches_people(&self) -> bool {
         true
     }

@@ -1,6 +1,6 @@
 //! Why the status could not be written.
 
-/// The status that could not be written. A defect of ours: its input is a document of ours.
+/// The status could not be written. This is a defect, because the input is our own document.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The status could not be written as a page.

@@ -1,4 +1,4 @@
-//! The state as OpenMetrics text, for Prometheus and its kin.
+//! The state as OpenMetrics text, for Prometheus and compatible tools.
 
 use std::sync::atomic::AtomicU64;
 
@@ -17,7 +17,7 @@ pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; 
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// Every standing, for a gauge of its own each: alerting rules name the one they are about.
+/// Every standing. Each has its own gauge, which alerting rules can name.
 const STANDINGS: [Standing; 5] =
     [Standing::Ok, Standing::Empty, Standing::Warning, Standing::Unknown, Standing::Critical];
 
@@ -51,16 +51,16 @@ impl Metrics {
 fn of_everything(metrics: &mut Metrics, status: &Status) {
     let standings = STANDINGS
         .map(|standing| (vec![("status", standing.to_string())], f64::from(u8::from(standing == status.status))));
-    metrics.gauges("status", "1 for how everything stands, 0 for the others", standings);
+    metrics.gauges("status", "1 for the current overall status, 0 for the others", standings);
     let unread = [(Labels::new(), status.unread.len() as f64)];
-    metrics.gauges("unread", "Things that could not be looked at", unread);
+    metrics.gauges("unread", "Things that could not be checked", unread);
     let looked = status.health.looked_at.map(|at| (Labels::new(), seconds(at)));
-    metrics.gauges("health_timestamp_seconds", "When it was last looked for what did not happen", looked);
+    metrics.gauges("health_timestamp_seconds", "When schedules were last checked", looked);
     let components = &status.health.components;
     let up = components
         .iter()
         .map(|part| (vec![("component", part.name.clone())], f64::from(u8::from(part.status <= Standing::Empty))));
-    metrics.gauges("component_up", "1 when the component is as it should be", up);
+    metrics.gauges("component_up", "1 when the component works", up);
     let latencies = components
         .iter()
         .filter_map(|part| Some((vec![("component", part.name.clone())], part.latency_ms? as f64 / 1000.0)));
@@ -75,7 +75,7 @@ fn of_everything(metrics: &mut Metrics, status: &Status) {
         ];
         (labels, 1.0)
     });
-    metrics.gauges("incident_open", "1 for each thing that is wrong now", open);
+    metrics.gauges("incident_open", "1 for each open incident", open);
     let entries = status.history.as_ref().map(|history| (Labels::new(), history.folded as f64));
     metrics.gauges("ledger_entries", "Entries of the audit trail", entries);
     let stored = status.costs.as_ref().map(|costs| (Labels::new(), costs.stored_bytes as f64));
@@ -86,7 +86,7 @@ fn of_everything(metrics: &mut Metrics, status: &Status) {
     });
     metrics.gauges(
         "month_cost",
-        "Requests and compute of this month so far, and a month of what is stored, in the currency of policy's prices",
+        "Cost of this month's requests and compute so far and of a month of storage, in the currency of the policy's prices",
         month,
     );
 }
@@ -102,18 +102,18 @@ fn of_databases(metrics: &mut Metrics, status: &Status) {
         })
     };
     let last = schedules().filter_map(|(labels, schedule)| Some((labels, seconds(schedule.last?))));
-    metrics.gauges("last_success_timestamp_seconds", "When it last went well", last);
+    metrics.gauges("last_success_timestamp_seconds", "When the last success was", last);
     let allowed = schedules().map(|(labels, schedule)| (labels, schedule.allowed_minutes as f64 * 60.0));
     metrics.gauges("allowed_age_seconds", "How old the last success may be", allowed);
     let overdue = schedules().map(|(labels, schedule)| (labels, f64::from(u8::from(schedule.overdue))));
-    metrics.gauges("overdue", "1 when it did not happen in its time", overdue);
+    metrics.gauges("overdue", "1 when it is overdue", overdue);
     let behind = databases.iter().flat_map(|database| {
         database.sites.iter().filter_map(move |site| {
             let labels = vec![("database", database.database.to_string()), ("site", site.site.to_string())];
             Some((labels, site.behind? as f64))
         })
     });
-    metrics.gauges("backups_behind", "Backups that the site should have and has not", behind);
+    metrics.gauges("backups_behind", "Backups that are missing on the site", behind);
 }
 
 fn of_runs(metrics: &mut Metrics, status: &Status) {
@@ -135,9 +135,9 @@ fn of_runs(metrics: &mut Metrics, status: &Status) {
     let raw = newest(Act::Backup, |run| run.raw_bytes.map(|bytes| bytes as f64));
     metrics.gauges("backup_raw_bytes", "Size of the newest backup before compression", raw);
     let stored = newest(Act::Backup, |run| run.stored_bytes.map(|bytes| bytes as f64));
-    metrics.gauges("backup_stored_bytes", "What the newest backup stored", stored);
+    metrics.gauges("backup_stored_bytes", "Bytes that the newest backup stored", stored);
     let reuse = newest(Act::Backup, PastRun::reused_ratio);
-    metrics.gauges("backup_reused_ratio", "Of its stored bytes, the part that was reused", reuse);
+    metrics.gauges("backup_reused_ratio", "Share of the newest backup's bytes that was reused", reuse);
     let recovery = newest(Act::TestRestore, |run| run.seconds);
     metrics.gauges("drill_recovery_seconds", "Recovery time that the newest drill measured", recovery);
 }

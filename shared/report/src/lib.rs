@@ -1,7 +1,7 @@
 //! The status for people and for machines: a page of HTML, and OpenMetrics.
 //!
 //! This crate owns the page, its words and charts, and the names of the exposition's metrics. It must never know where a status comes
-//! from, nor how it travels.
+//! from or how it is delivered.
 
 mod error;
 mod exposition;

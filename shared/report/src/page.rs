@@ -1,8 +1,8 @@
-//! The status page: everything in one glance, as HTML without scripts. It reads on a phone, aloud, and in the dark.
+//! The status page as HTML without scripts. It works on a phone, with a screen reader, and in dark mode.
 
 mod chart;
 mod database;
-mod words;
+mod labels;
 
 use askama::Template;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use lifeboat_model::{Component, Cost, Costs, Incident, LedgerEntry, Outcome, Sev
 use self::database::DatabaseView;
 use crate::error::ReportError;
 
-/// What a browser may do with the page: show it, and nothing else.
+/// The content security policy of the page: a browser may only show it.
 pub const PAGE_POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const CSS: &str = include_str!("../templates/page.css");
@@ -86,7 +86,7 @@ struct EntryRow {
     outcome: &'static str,
 }
 
-/// The page, whole.
+/// The whole page.
 ///
 /// # Errors
 /// [`ReportError::Page`].
@@ -100,7 +100,7 @@ pub fn page(status: &Status) -> Result<String, ReportError> {
     let page = PageView {
         css: CSS,
         head: Head::of(status),
-        unread: status.unread.iter().map(|sentence| words::sentence(sentence)).collect(),
+        unread: status.unread.iter().map(|sentence| labels::sentence(sentence)).collect(),
         open: view(open),
         databases: databases.map(|database| DatabaseView::of(database, status.history.as_ref(), now)).collect(),
         components: status.health.components.iter().map(ComponentRow::of).collect(),
@@ -116,21 +116,21 @@ impl Head {
     fn of(status: &Status) -> Self {
         let now = status.at;
         let last_backup = match &status.backups.last_backup {
-            Some(last) => format!("The last backup began {}, of {}.", words::ago(last.at, now), last.database),
+            Some(last) => format!("The last backup of {} began {}.", last.database, labels::ago(last.at, now)),
             None if status.unread.is_empty() => "There is no backup.".to_owned(),
             None => "No backup is known.".to_owned(),
         };
         let looked = match status.health.looked_at {
-            Some(at) => format!("What did not happen was last looked for {}.", words::ago(at, now)),
-            None => "What did not happen was never looked for.".to_owned(),
+            Some(at) => format!("Schedules last checked {}.", labels::ago(at, now)),
+            None => "Schedules were never checked.".to_owned(),
         };
         Self {
             standing: status.status,
-            sign: words::sign(status.status),
+            sign: labels::sign(status.status),
             title: status.headline(),
             last_backup,
             at: format!("{now:.0}"),
-            at_words: format!("{} UTC", words::moment(now)),
+            at_words: format!("{} UTC", labels::moment(now)),
             looked,
         }
     }
@@ -140,11 +140,13 @@ impl IncidentView {
     fn of(incident: &Incident, now: Timestamp) -> Self {
         let seen = match incident.sightings {
             1 => "seen once".to_owned(),
-            times => format!("seen {times} times, last {}", words::ago(incident.seen_at, now)),
+            times => format!("seen {times} times, last {}", labels::ago(incident.seen_at, now)),
         };
         let taken = match &incident.acknowledged {
-            Some(by) => format!("Taken up by {} {}: {}.", by.by, words::ago(by.at, now), words::sentence(&by.reason)),
-            None => "Nobody has taken it up.".to_owned(),
+            Some(by) => {
+                format!("Acknowledged by {} {}: {}.", by.by, labels::ago(by.at, now), labels::sentence(&by.reason))
+            }
+            None => "Nobody has acknowledged it.".to_owned(),
         };
         let resolved_at = incident.resolved_at.unwrap_or(incident.seen_at);
         Self {
@@ -152,13 +154,13 @@ impl IncidentView {
             severity: incident.severity,
             kind: incident.name.kind.to_string(),
             title: format!("{}: {}", incident.name.kind.title(), incident.name.subject),
-            what: words::sentence(&incident.what),
-            hint: words::sentence(&incident.hint),
+            what: labels::sentence(&incident.what),
+            hint: labels::sentence(&incident.hint),
             since: format!("{:.0}", incident.since),
-            since_words: format!("{} UTC ({})", words::moment(incident.since), words::ago(incident.since, now)),
+            since_words: format!("{} UTC ({})", labels::moment(incident.since), labels::ago(incident.since, now)),
             seen,
             taken,
-            over_words: format!("From {} to {} UTC.", words::moment(incident.since), words::moment(resolved_at)),
+            over_words: format!("From {} to {} UTC.", labels::moment(incident.since), labels::moment(resolved_at)),
         }
     }
 }
@@ -168,7 +170,7 @@ impl ComponentRow {
         Self {
             name: component.name.clone(),
             standing: component.status,
-            sign: words::sign(component.status),
+            sign: labels::sign(component.status),
             latency: component.latency_ms.map_or_else(|| "–".to_owned(), |latency| format!("{latency} ms")),
             detail: component.detail.clone().unwrap_or_default(),
         }
@@ -179,17 +181,18 @@ impl CostView {
     fn of(costs: &Costs) -> Self {
         let row = |name: String, cost: &Cost| CostRow {
             name,
-            requests: words::money(cost.requests),
-            storage: words::money(cost.storage),
-            compute: words::money(cost.compute),
-            total: words::money(cost.total),
+            requests: labels::money(cost.requests),
+            storage: labels::money(cost.storage),
+            compute: labels::money(cost.compute),
+            total: labels::money(cost.total),
         };
         let backups = costs.last_backup.iter().map(|(name, cost)| row(format!("Last backup of {name}"), cost));
-        let part = if costs.is_whole { "" } else { " The oldest entries of the ledger were not read: it is more." };
+        let part =
+            if costs.is_whole { "" } else { " The oldest ledger entries were not read, so the true cost is higher." };
         Self {
             note: format!(
-                "By policy's prices: backups, verifications and drills, and a month of the {} that they have stored.{part}",
-                words::bytes(costs.stored_bytes)
+                "Backups, verifications and drills at the policy's prices, and one month of the {} that they stored.{part}",
+                labels::bytes(costs.stored_bytes)
             ),
             rows: backups.chain([row("This month".to_owned(), &costs.month)]).collect(),
         }
@@ -204,7 +207,7 @@ impl EntryRow {
         };
         Self {
             number: entry.number,
-            at: words::moment(entry.at),
+            at: labels::moment(entry.at),
             actor: entry.actor.clone(),
             action: entry.action.clone(),
             subject: entry.subject.clone(),

@@ -1,4 +1,4 @@
-//! Why an invocation failed before or in its verb, and how Lambda is told.
+//! Errors of an invocation, before or in its verb, and their form for Lambda.
 
 use std::fmt;
 
@@ -29,24 +29,24 @@ impl fmt::Display for ConnectionOrigin {
 /// An invocation's failure.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// Environment variables are missing or unreadable: all of them, at once.
+    /// Every missing or invalid environment variable.
     #[error("settings are incomplete: {}", .0.join("; "))]
     Settings(Vec<String>),
-    /// The input is not one that this function or command takes.
+    /// The function or command does not accept the input.
     #[error("the input is invalid: {0}")]
     Input(String),
-    /// An order that must be about one database names none, and several are configured.
-    #[error("the input is invalid: there are {0} databases: name one")]
+    /// The input must name one of several configured databases, and names none.
+    #[error("the input is invalid: {0} databases are configured, and none is named")]
     SeveralDatabases(usize),
     /// No such database is configured.
-    #[error("no database `{0}` is configured")]
+    #[error("the database `{0}` is not configured")]
     UnknownDatabase(DatabaseName),
     /// A secret could not be fetched.
     #[error("the secret of `{name}` could not be fetched")]
     Secret {
-        /// What the secret is for.
+        /// The database or server that the secret belongs to.
         name: String,
-        /// What the client said; it never has the secret's value.
+        /// The client's error; it never contains the secret's value.
         #[source]
         source: AwsError,
     },
@@ -55,16 +55,16 @@ pub enum RuntimeError {
     Connection {
         /// Where it was given.
         origin: ConnectionOrigin,
-        /// What is wrong with it, without its value.
+        /// The fault, without the value.
         #[source]
         source: PostgresError,
     },
     /// The policy's parameter.
-    #[error("the policy in the parameter `{name}` could not be reached")]
+    #[error("the policy parameter `{name}` is unavailable")]
     Policy {
         /// The parameter's name.
         name: String,
-        /// What the client said.
+        /// The client's error.
         #[source]
         source: AwsError,
     },
@@ -74,26 +74,26 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// What a person can do about it: one sentence.
+    /// A hint for a person: one sentence.
     pub fn hint(&self) -> String {
         match self {
-            Self::Settings(_) => "set them with the stack's parameters and deploy again".to_owned(),
+            Self::Settings(_) => "set the missing values in the stack's parameters and deploy again".to_owned(),
             Self::Input(_) | Self::SeveralDatabases(_) => "see events/ for an example of each input".to_owned(),
             Self::UnknownDatabase(_) => {
-                "use a name from the stack's parameter `DatabaseNames`, or add it there and deploy".to_owned()
+                "use a name from the stack's parameter `DatabaseNames`, or add this database to it and deploy".to_owned()
             }
             Self::Secret { .. } => {
-                "check that the secret exists, and that the function's role may read it and its network reaches Secrets Manager".to_owned()
+                "check that the secret exists, that the function's role may read it, and that its network reaches Secrets Manager".to_owned()
             }
             Self::Policy { .. } => {
-                "check that the parameter exists, and that this role may read it, or write it for `lifeboat policy push`".to_owned()
+                "check that the parameter exists and that this role may read it; `lifeboat policy push` must also write it".to_owned()
             }
             Self::Connection { source, .. } => source.advice().hint.into_owned(),
             Self::Engine(error) => error.hint(),
         }
     }
 
-    /// Whether a verb ended with it, and announced that itself.
+    /// Whether the verb has announced this failure itself.
     pub(crate) fn is_announced(&self) -> bool {
         matches!(self, Self::Engine(_))
     }

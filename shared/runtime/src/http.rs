@@ -33,11 +33,11 @@ pub struct HttpAnswer {
     pub body: String,
 }
 
-/// An answer that is no page lets a browser do nothing.
+/// The content security policy of an answer that is not a page: a browser may do nothing with it.
 const NO_CONTENT: &str = "default-src 'none'";
 
 impl HttpAnswer {
-    /// A text or document that is no page.
+    /// A text or document that is not a page.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
         Self { status, content_type, content_policy: NO_CONTENT, body: body.into() }
     }

@@ -1,5 +1,5 @@
-//! What every function and the CLI need before a verb can run: settings, clients, secrets, the deadline, and how an error
-//! is told to Lambda.
+//! Everything that functions and the CLI need before a verb can run: settings, clients, secrets, the deadline, and the form of
+//! an error for Lambda.
 //!
 //! This crate owns the names of environment variables and the wiring of AWS clients. It must never know any verb's logic.
 

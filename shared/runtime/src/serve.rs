@@ -42,7 +42,7 @@ pub struct Invocation<I> {
 
 /// Runs `handle` for every invocation of the function of `act`, for as long as the process lives.
 ///
-/// Settings are read once, before the first invocation: a function that is wired wrongly says so at its start, and names
+/// Settings are read once, before the first invocation: a function that is wired wrongly fails at its start, and names
 /// everything that is missing. A failure before the verb begins (an input that cannot be read, an unknown database, an unavailable secret)
 /// is announced here; a verb announces its own end.
 ///

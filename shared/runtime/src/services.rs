@@ -16,7 +16,7 @@ use lifeboat_vault::{MacKey, MacKeys, ObjectStore, Sites};
 use crate::error::{ConnectionOrigin, RuntimeError};
 use crate::settings::{Settings, SiteSettings};
 
-/// One invocation of a function or of the CLI, before it is known what it asks for.
+/// One invocation of a function or of the CLI, before its input is read.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Lambda's request id, or the CLI's own.
@@ -27,7 +27,7 @@ pub struct Call {
 
 /// Made once per process and used by every invocation.
 pub struct Services {
-    /// What the environment says.
+    /// The settings from the environment.
     pub settings: Settings,
     config: SdkConfig,
     ports: Ports,
@@ -35,7 +35,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Reads the environment and makes every client. Asks nothing of any service yet.
+    /// Reads the environment and makes every client. It sends no request yet.
     ///
     /// # Errors
     /// [`RuntimeError::Settings`].
@@ -59,7 +59,7 @@ impl Services {
         Ok(Self { settings, config, ports, meter })
     }
 
-    /// A run under the policy that is in force now. `act` is absent for a run that only looks.
+    /// A run under the policy in force. `act` is absent for a run that only reads.
     pub async fn run(&self, call: Call, act: Option<Act>, mandate: &Mandate) -> Run {
         let document = match self.parameter() {
             Some((name, parameter)) => {
@@ -71,7 +71,7 @@ impl Services {
         Box::pin(self.run_under(call, act, mandate, document.as_ref())).await
     }
 
-    /// The same, under this document of the users', where it is valid.
+    /// The same, under this document of the users if it is valid.
     pub async fn run_under(
         &self,
         call: Call,
@@ -82,14 +82,14 @@ impl Services {
         let Call { id, deadline } = call;
         let (meter, memory_mb) = (self.meter.clone(), self.settings.memory_mb);
         let order = Order { id, act, mandate: mandate.clone(), deadline, meter, memory_mb };
-        // Neither a site nor a key that was set aside in one run is set aside in the next.
+        // A site or key that one run set aside is tried again in the next run.
         let (sites, macs) = (self.ports.sites.for_run(), self.ports.macs.for_run());
         let policy = Box::pin(policy_in_force(&sites, document)).await;
         Run::begin(order, Ports { sites, macs, ..self.ports.clone() }, Arc::new(policy))
     }
 
-    /// The users' policy document with its versions, for it to be taken into force, or why it cannot be had and what to do; `None` when
-    /// it has no place.
+    /// The users' policy document with its versions, to be put in force, or the error and its hint when it is unavailable; `None` when
+    /// no place is configured.
     pub async fn policy_versions(&self) -> Option<Result<PolicyVersions, Wrong>> {
         let (name, parameter) = self.parameter()?;
         let versions = Box::pin(parameter.versions()).await.map_err(|source| unreachable(name, source));
@@ -105,7 +105,7 @@ impl Services {
         Box::pin(parameter.get()).await.map_err(|source| unreachable(name, source))
     }
 
-    /// Puts a document into the policy's place, with why, and returns what is there now.
+    /// Stores a document in the policy's parameter with its reason, and returns the stored versions.
     ///
     /// # Errors
     /// [`RuntimeError::Settings`] without a place; [`RuntimeError::Policy`].
@@ -119,11 +119,11 @@ impl Services {
         self.settings.policy.as_deref().map(|name| (name, PolicyParameter::new(&self.config, name)))
     }
 
-    /// The ARN under which AWS knows whoever runs this process, for the ledger; `None` when AWS does not say.
+    /// The ARN of the identity that runs this process, for the ledger; `None` when AWS does not return it.
     pub async fn identity(&self) -> Option<String> {
         let said = Box::pin(caller_arn(&self.config)).await.inspect_err(|error| {
             let error = lifeboat_model::story(error);
-            tracing::warn!(error, "AWS does not say who this is; the ledger will name who is stated");
+            tracing::warn!(error, "AWS did not name the caller; the ledger names the stated person");
         });
         said.ok()
     }
@@ -150,7 +150,7 @@ impl Services {
         }
     }
 
-    /// The connection of a database, from its secret. Fetched anew for each run: secrets rotate.
+    /// The connection of a database, from its secret. It is fetched for each run, because secrets rotate.
     ///
     /// # Errors
     /// [`RuntimeError::UnknownDatabase`], [`RuntimeError::Secret`], [`RuntimeError::Connection`].
@@ -217,7 +217,7 @@ fn mac_keys(settings: &Settings, config: &SdkConfig, meter: &Meter) -> MacKeys {
     }))
 }
 
-/// For a function that neither seals nor opens.
+/// For a function that does not seal or open objects.
 struct NoKeys;
 
 #[async_trait]

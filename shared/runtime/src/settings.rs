@@ -6,10 +6,10 @@ use lifeboat_model::DatabaseName;
 
 use crate::error::RuntimeError;
 
-/// Sessions that copy at the same time, where nothing else is said: a managed server of the smallest size stands four.
+/// Default number of concurrent sessions: the smallest managed server can serve four.
 const SESSIONS: usize = 4;
 
-/// Sessions allowed at most: more would take a small server's connections away from its users.
+/// Largest number of sessions: more would take a small server's connections from its users.
 const MOST_SESSIONS: usize = 32;
 
 /// A database and where its connection is kept.
@@ -28,13 +28,13 @@ pub struct SiteSettings {
     pub bucket: String,
     /// Its region and its key's.
     pub region: String,
-    /// ARN of the KMS key. A function that opens nothing is told none.
+    /// ARN of the KMS key. A function that opens nothing has none.
     pub key_arn: Option<String>,
     /// ARN of the KMS key that vouches for ledger entries.
     pub mac_key_arn: Option<String>,
 }
 
-/// What a function is told by its environment. `template.yaml` sets it.
+/// The settings of a function. `template.yaml` sets them in its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `LIFEBOAT_DATABASES` with `LIFEBOAT_DATABASE_SECRETS`: comma-separated, in the same order. A function that connects to none
@@ -42,10 +42,10 @@ pub struct Settings {
     pub databases: Vec<DatabaseSettings>,
     /// `LIFEBOAT_SCRATCH_SECRET`: the server that drills restore to.
     pub scratch_secret: Option<String>,
-    /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION`, `_MAC_KEY` and, for a function that seals or opens, `_KEY`. Absent when all that is
-    /// left is the off-site.
+    /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION`, `_MAC_KEY` and, for a function that seals or opens, `_KEY`. Absent when only
+    /// the off-site is left.
     pub primary: Option<SiteSettings>,
-    /// `LIFEBOAT_OFFSITE_BUCKET`, `_REGION`, `_MAC_KEY`, `_KEY`: the same. At least one site is there.
+    /// `LIFEBOAT_OFFSITE_BUCKET`, `_REGION`, `_MAC_KEY`, `_KEY`: the same. At least one site is configured.
     pub offsite: Option<SiteSettings>,
     /// `LIFEBOAT_BUS`: where events go.
     pub bus: Option<String>,
@@ -55,13 +55,13 @@ pub struct Settings {
     pub chat_topic: Option<String>,
     /// `LIFEBOAT_POLICY`: the parameter that holds the policy; absent: the default one is in force.
     pub policy: Option<String>,
-    /// `LIFEBOAT_DRILLS`, `true` when there is a server for drills: whether one can be overdue.
+    /// `LIFEBOAT_DRILLS`, `true` when there is a server for drills; only then can a drill be overdue.
     pub drills: bool,
     /// `LIFEBOAT_SESSIONS`, 1 to 32.
     pub sessions: usize,
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, which Lambda sets; 0 elsewhere.
     pub memory_mb: u32,
-    /// `LIFEBOAT_PG_BIN`: the folder of `pg_dump` and its kin; absent: on the search path.
+    /// `LIFEBOAT_PG_BIN`: the folder of `pg_dump` and the other client programs; absent: the search path.
     pub tools_dir: Option<PathBuf>,
 }
 
@@ -106,7 +106,7 @@ impl Settings {
         if reading.faults.is_empty() { Ok(settings) } else { Err(RuntimeError::Settings(reading.faults)) }
     }
 
-    /// The region to work in: the primary's, or the one that is left.
+    /// The region to work in: the primary's, else the off-site's.
     pub fn region(&self) -> &str {
         self.primary.as_ref().or(self.offsite.as_ref()).map_or("", |site| &site.region)
     }
@@ -178,7 +178,7 @@ impl<F: Fn(&str) -> Option<String>> Reading<F> {
         for (place, name) in names.iter().enumerate() {
             match name.parse::<DatabaseName>() {
                 Ok(name) if databases.iter().any(|database| database.name == name) => {
-                    self.faults.push(format!("`LIFEBOAT_DATABASES` names `{name}` twice"));
+                    self.faults.push(format!("`LIFEBOAT_DATABASES` lists `{name}` twice"));
                 }
                 Ok(name) => {
                     let secret = secrets.get(place).cloned().unwrap_or_default();

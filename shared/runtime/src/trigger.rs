@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::RuntimeError;
 
-/// What starts a function.
+/// The input that starts a function.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
     /// One of our events, from the bus.
@@ -66,8 +66,8 @@ pub fn by_schedule(tick: Timestamp) -> Mandate {
     Mandate { actor: SCHEDULE.to_owned(), reason: format!("due at {}", tick.round(Unit::Second).unwrap_or(tick)) }
 }
 
-/// Who ordered something and why, as far as the order says. Lambda does not tell a function who called it, so a name is only stated.
-/// CloudTrail knows the caller by the run's id, which is on record as well.
+/// The mandate of an order, as far as the order states it. Lambda does not name the caller, so a name is only a statement.
+/// CloudTrail knows the caller by the run's id, which the ledger records.
 ///
 /// # Errors
 /// [`RuntimeError::Input`] for a text that is too long for the ledger, or looks like a connection.
@@ -91,17 +91,17 @@ fn unrecordable(error: NameError) -> RuntimeError {
 /// Longest text of an input that an error repeats: names, ids and times are shorter.
 const LONGEST_QUOTE: usize = 40;
 
-/// Stands for what is not repeated.
+/// Replaces text that must not be repeated.
 const UNQUOTED: &str = "…";
 
-/// What may be repeated of an input in an error, which goes to people, to the bus and into the ledger: a name, an id, a time. A
-/// connection in the wrong place may not.
+/// The text if an error may repeat it: a name, an id or a time. Errors go to people, to the bus and into the ledger, so a
+/// connection in the wrong place must not be repeated.
 pub fn quotable(text: &str) -> &str {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_.:".contains(c);
     if text.len() <= LONGEST_QUOTE && text.chars().all(is_plain) { text } else { UNQUOTED }
 }
 
-/// The refusal of an input, with `message` as its reason and nothing repeated of `input` that is not [`quotable`].
+/// The refusal of an input, with `message` as its reason. Text of `input` is repeated only if it is [`quotable`].
 pub fn input_error(message: &str, input: &Value) -> RuntimeError {
     let mut texts = Vec::new();
     collect_unquotable(input, &mut texts);
@@ -131,8 +131,8 @@ fn collect_unquotable(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// The time of a schedule's tick: what EventBridge Scheduler puts in place of `<aws.scheduler.scheduled-time>`, the same for a
-/// repeated delivery. Where nobody replaces it (an emulator), a tick is of the moment it arrives.
+/// The time of a schedule's tick. EventBridge Scheduler replaces `<aws.scheduler.scheduled-time>` with it, and with the same time
+/// in a repeated delivery. An emulator may not replace it: then the tick has the time of its arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TickTime(pub Timestamp);
 

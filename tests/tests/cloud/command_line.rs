@@ -228,7 +228,7 @@ async fn a_drill_into_a_database_keeps_the_data_and_refuses_one_that_holds_anyth
 
     // The environment names a scratch server, too, as it does for whoever drills every week.
     let told = text(&stage, &["drill", "--into", &scratch.url("kept"), "--site", "offsite", "--backup", &id]);
-    assert!(told.starts_with("equal: ") && told.contains("the database keeps what was restored"), "{told}");
+    assert!(told.starts_with("equal: ") && told.contains("the restored database was kept"), "{told}");
     assert_eq!(json(&stage, &["drill", "--into", &scratch.url("kept_too")])["equal"], true);
     for name in ["kept", "kept_too"] {
         assert_eq!(
@@ -259,7 +259,7 @@ async fn a_mistake_is_named_with_what_to_do_about_it() {
         (vec!["show", UNKNOWN], findings_of_nothing, "lifeboat backups"),
         (vec!["drill", "--backup", UNKNOWN], findings_of_nothing, "lifeboat backups"),
         (vec!["verify", "--backup", UNKNOWN], findings_of_nothing, "lifeboat backups"),
-        (vec!["backups", "--database", "billing"], "no database `billing` is configured", "LIFEBOAT_DATABASES"),
+        (vec!["backups", "--database", "billing"], "the database `billing` is not configured", "LIFEBOAT_DATABASES"),
         (
             vec!["backup", "--source", "postgres://u:s3cr3t-pw@127.0.0.1:1/clinic?sslmode=disable"],
             "no connection to `127.0.0.1:1/clinic`",
@@ -285,7 +285,7 @@ async fn a_mistake_is_named_with_what_to_do_about_it() {
         assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}");
         assert!(err.contains(wanted), "{arguments:?}: {err}");
     }
-    assert!(run(&stage, &["--help"]).out.contains("Exit status: 0 all is well"));
+    assert!(run(&stage, &["--help"]).out.contains("Exit status: 0 success"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,7 +297,7 @@ async fn settings_that_are_missing_are_named_all_at_once() {
     for name in ["LIFEBOAT_DATABASES", "LIFEBOAT_PRIMARY_BUCKET", "LIFEBOAT_PRIMARY_REGION"] {
         assert!(said.contains(&format!("`{name}`")), "{said}");
     }
-    assert!(said.contains("hint: export them in this shell"), "{said}");
+    assert!(said.contains("hint: export the missing variables in this shell"), "{said}");
 
     let without = |unset: &[&str], arguments: &[&str]| complaint(arguments, &run_without(&stage, unset, arguments));
     let said = without(&["LIFEBOAT_OFFSITE_REGION"], &["backups"]);

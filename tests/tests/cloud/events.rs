@@ -148,7 +148,8 @@ async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_not
         }
         let unknown = invoke(&trouble.stage, name, &order).await;
         assert_eq!(unknown.payload["errorType"], "UnknownDatabase", "{name}: {}", unknown.payload);
-        let words = ["no database `billing` is configured", "see the parameter `DatabaseNames`"];
+        let words =
+            ["the database `billing` is not configured", "use a name from the stack's parameter `DatabaseNames`"];
         let event = trouble.assert_told_as(failed(name), &unknown, &words).await;
         assert_eq!(event.detail["database"], "billing", "{name}");
     }

@@ -107,7 +107,7 @@ async fn a_bad_policy_pushed_in_the_console_takes_nothing_down_and_is_told_once_
     let alerts = inbox.wait_for(1, PATIENCE).await.unwrap();
     assert_eq!(alerts.iter().map(of_incident).collect::<Vec<_>>(), [told("policy-refused/repository", "opened")]);
     let what = alerts[0].json()["what"].as_str().unwrap().to_owned();
-    assert!(what.contains("line 3: `freshness.backup_minuts` is not known"), "{what}");
+    assert!(what.contains("line 3: `freshness.backup_minuts` is unknown"), "{what}");
     for (function, order) in [
         (&stage.deployment().backup, json!({"database": DATABASE})),
         (&stage.deployment().verify, json!({"database": DATABASE, "scope": "all"})),

@@ -298,11 +298,7 @@ async fn a_policy_is_on_record_in_the_name_of_who_changed_it_and_a_bad_one_takes
     }
     let [alert] = all.as_slice() else { panic!("{all:?}") };
     assert_eq!((alert.kind, alert.state), (AlertKind::PolicyRefused, AlertState::Opened));
-    assert!(
-        alert.what.contains("version 3 of the policy is refused: line 2: `freshnes` is not known"),
-        "{}",
-        alert.what
-    );
+    assert!(alert.what.contains("version 3 of the policy is refused: line 2: `freshnes` is unknown"), "{}", alert.what);
     let in_force = policy_in_force(&bench.stores.sites(), Some(&bad)).await;
     assert_eq!(in_force.freshness.backup, SignedDuration::from_mins(7));
     assert_eq!(policy_in_force(&bench.stores.sites(), None).await, in_force);

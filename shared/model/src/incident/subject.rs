@@ -1,4 +1,4 @@
-//! What an incident is about, and which part of that is wrong.
+//! The subject of an incident, and the part of it that is wrong.
 
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use crate::name_error::NameError;
 use crate::names::names;
 use crate::verification::VerificationScope;
 
-/// What an incident is about. Its text is the last part of the incident's name and of its key in the repository.
+/// The subject of an incident. Its text is the last part of the incident's name and of its key in the repository.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IncidentSubject {
     /// All of the repository.
@@ -25,7 +25,7 @@ pub enum IncidentSubject {
     Database(DatabaseName),
 }
 
-/// Texts that are subjects of their own: the text of a database that is called so begins with [`ESCAPE`].
+/// Reserved subjects. The text of a database with such a name begins with [`ESCAPE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reserved {
     Repository,
@@ -66,7 +66,7 @@ impl FromStr for IncidentSubject {
             });
         }
         let subject = Self::Database(text.strip_prefix(ESCAPE).unwrap_or(text).parse()?);
-        // One text for each subject: `_clinic` is none.
+        // Each subject has one text, so `_clinic` is invalid.
         if subject.to_string() == text { Ok(subject) } else { Err(NameError::Database(text.to_owned())) }
     }
 }
@@ -83,11 +83,11 @@ impl From<Site> for IncidentSubject {
     }
 }
 
-/// A part of what an incident is about. Only a look at that part can resolve it.
+/// A part of a subject. Only a check of that part can resolve it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
 pub enum Part {
-    /// What was read from this site.
+    /// The objects on this site.
     Site(Site),
     /// The objects that a verification of this scope reads.
     Scope(VerificationScope),
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_with_a_reserved_name_has_incidents_of_its_own() {
+    fn a_database_with_a_reserved_name_has_separate_incidents() {
         for text in ["repository", "unnamed", "primary", "offsite"] {
             let reserved: IncidentSubject = text.parse().unwrap();
             let database = IncidentSubject::Database(text.parse().unwrap());

@@ -1,9 +1,9 @@
-//! The users' document as its place gives it.
+//! The users' policy document as it is stored in its parameter.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// One version of the users' document, as its place gives it.
+/// One stored version of the users' policy document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyDocument {
     /// The document.
@@ -12,13 +12,13 @@ pub struct PolicyDocument {
     pub version: i64,
     /// When it was put there.
     pub modified_at: Timestamp,
-    /// Who put it there, by AWS's word; absent where AWS does not say.
+    /// Who put it there, according to AWS; absent if AWS does not name anyone.
     pub modified_by: Option<String>,
-    /// Why, in their words; absent where they did not say.
+    /// Their reason; absent if they gave none.
     pub reason: Option<String>,
 }
 
-/// What the place of the users' document has.
+/// The versions that the place of the users' document holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyVersions {
     /// The version that is there now.
@@ -28,11 +28,11 @@ pub struct PolicyVersions {
 }
 
 impl PolicyDocument {
-    /// By when it was put there, then by its number: a place that was made anew counts its versions from one.
+    /// Orders by time, then by number: a parameter that was created again counts its versions from one.
     pub fn age(&self) -> PolicyAge {
         (self.modified_at, self.version)
     }
 }
 
-/// By which versions are ordered.
+/// The sort key of versions.
 pub type PolicyAge = (Timestamp, i64);

@@ -12,10 +12,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AlertRule, Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyFault,
-    Prices, Retention,
+    Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyFault, Prices,
+    Retention,
 };
-use crate::alert::{AlertKind, Channel};
+use crate::alert::{AlertKind, AlertRule, Channel};
 
 const WEEKDAYS: [(&str, Weekday); 7] = [
     ("monday", Weekday::Monday),
@@ -27,7 +27,7 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
     ("sunday", Weekday::Sunday),
 ];
 
-/// Relations that are left out, at most: whoever leaves out more should think about schemas.
+/// Largest number of relations to leave out. A policy that needs more should use a separate schema.
 const MOST_LEFT_OUT: usize = 100;
 
 impl Policy {
@@ -43,15 +43,15 @@ impl Policy {
 fn policy(text: &str) -> Result<Policy, Vec<PolicyFault>> {
     let mut reader = Reader { text, faults: Vec::new() };
     if text.len() > POLICY_LIMIT_BYTES {
-        reader.fault(0..0, format!("the document has {} bytes, at most {POLICY_LIMIT_BYTES} are taken", text.len()));
+        reader.fault(0..0, format!("the document has {} bytes; at most {POLICY_LIMIT_BYTES} are allowed", text.len()));
         return Err(reader.faults);
     }
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let reason = format!("this is no TOML: {}", error.message());
+        let reason = format!("this is not valid TOML: {}", error.message());
         reader.fault(error.span().unwrap_or_default(), reason);
     }
-    // What follows from a fault of the form would only hide it.
+    // After a syntax error, further faults would only hide it.
     if reader.faults.is_empty() {
         let policy = reader.document(&document);
         if reader.faults.is_empty() {
@@ -94,7 +94,7 @@ impl<'t> Reader<'t> {
         match top.get("version") {
             None => self.fault(0..0, format!("`version = {POLICY_VERSION}` is missing")),
             Some(value) if integer(value) == Some(POLICY_VERSION) => {}
-            Some(value) => self.fault(value.span(), format!("the only `version` known here is {POLICY_VERSION}")),
+            Some(value) => self.fault(value.span(), format!("the only supported `version` is {POLICY_VERSION}")),
         }
         let retention = self.section(&mut top, "retention").map(|section| self.retention(section, otherwise.retention));
         let rotation = self.section(&mut top, "verification").map(|mut section| {
@@ -152,12 +152,12 @@ impl<'t> Reader<'t> {
             let Some((schema, name)) = relation.split_once('.').filter(|(schema, name)| {
                 !schema.is_empty() && !name.is_empty() && ![schema, name].iter().any(|part| part.contains('*'))
             }) else {
-                self.fault(item.span(), format!("`{relation}` is not a relation as `schema.table`, one by one"));
+                self.fault(item.span(), format!("`{relation}` is not one relation in the form `schema.table`"));
                 continue;
             };
             let one = LeftOut { schema: schema.to_owned(), name: name.to_owned(), reason };
             if left_out.iter().any(|other| other.schema == one.schema && other.name == one.name) {
-                self.fault(item.span(), format!("`{relation}` is left out twice"));
+                self.fault(item.span(), format!("`{relation}` is listed twice"));
             }
             left_out.push(one);
         }
@@ -197,7 +197,7 @@ impl<'t> Reader<'t> {
         hours.to = self.parsed(&mut section, "to", "a time such as \"18:00\"", time).unwrap_or(hours.to);
         if hours.from >= hours.to {
             let span = section.get("to").or(section.get("from")).map_or(section.span.clone(), Spanned::span);
-            self.fault(span, format!("business hours end at {} and begin at {}", hours.to, hours.from));
+            self.fault(span, format!("business hours end at {}, but begin at {}", hours.to, hours.from));
         }
         self.end(&section);
         hours
@@ -343,13 +343,13 @@ impl<'t> Reader<'t> {
         let value = section.get(key)?;
         let path = format!("`{}`", section.path(key));
         let Some(items) = value.get_ref().as_array().filter(|items| !items.is_empty()) else {
-            self.wrong(value, &path, format!("a list, each {expected}"));
+            self.wrong(value, &path, format!("a list, each entry {expected}"));
             return None;
         };
         let mut list = Vec::new();
         for item in items.iter() {
             match item.get_ref().as_str().and_then(&parse) {
-                Some(one) if list.contains(&one) => self.fault(item.span(), format!("{path} has an entry twice")),
+                Some(one) if list.contains(&one) => self.fault(item.span(), format!("{path} lists an entry twice")),
                 Some(one) => list.push(one),
                 None => self.wrong(item, &format!("an entry of {path}"), expected),
             }
@@ -357,13 +357,13 @@ impl<'t> Reader<'t> {
         Some(list)
     }
 
-    /// Every key that nobody asked for is none that there is.
+    /// Reports every key that the reader did not ask for: it is unknown.
     fn end(&mut self, section: &Section<'_, 't>) {
         for (key, _) in section.table.iter() {
             let name: &str = key.get_ref();
             if !section.known.contains(name) {
                 let known: Vec<String> = section.known.iter().map(|key| format!("`{key}`")).collect();
-                let reason = format!("`{}` is not known; there are {}", section.path(name), known.join(", "));
+                let reason = format!("`{}` is unknown; the known keys are {}", section.path(name), known.join(", "));
                 self.fault(key.span(), reason);
             }
         }
@@ -373,7 +373,7 @@ impl<'t> Reader<'t> {
         let found = value.get_ref().type_str();
         let written = self.text.get(value.span()).filter(|written| written.len() <= 40 && !written.contains('\n'));
         let found = written.map_or_else(|| format!("a {found}"), |written| format!("`{written}`"));
-        self.fault(value.span(), format!("{what} is {found}, and should be {expected}"));
+        self.fault(value.span(), format!("{what} is {found}, but should be {expected}"));
     }
 
     fn fault(&mut self, span: Range<usize>, reason: String) {

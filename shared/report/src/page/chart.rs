@@ -2,28 +2,28 @@
 
 use lifeboat_model::{Outcome, PastRun, RUNS_KEPT};
 
-use super::words;
+use super::labels;
 
-/// Units of the picture; it is stretched to the space there is.
+/// Size of the picture in its own units; it is stretched to the available space.
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 100.0;
 
-/// Of a bar's place, what stays empty.
+/// Width of the gap between two bars.
 const GAP: f64 = 2.0;
 
-/// Places at least: a single run is no wall.
+/// Smallest number of places: a single run must not fill the chart.
 const FEWEST: usize = 12;
 
-/// A bar that says "very little" must not look like none.
+/// Smallest height of a bar: a small value must stay visible.
 const LEAST: f64 = 1.5;
 
 /// One picture.
 pub(super) struct Chart {
     pub(super) name: &'static str,
     pub(super) note: &'static str,
-    /// What the highest bar stands for.
+    /// The value of the highest bar.
     pub(super) top: String,
-    /// For whoever does not see it.
+    /// The text for screen readers.
     pub(super) said: String,
     pub(super) width: f64,
     pub(super) height: f64,
@@ -43,24 +43,24 @@ pub(super) struct Bar {
     pub(super) title: String,
 }
 
-/// The size of each backup, and how much of it was stored anew.
+/// The size of each backup, and how much of it was newly stored.
 pub(super) fn sizes(runs: &[&PastRun]) -> Chart {
     let value = |run: &PastRun| run.raw_bytes.map(|bytes| bytes as f64);
     let share = |run: &PastRun| 1.0 - run.reused_ratio().unwrap_or(0.0);
-    let words = |value: f64| words::bytes(value as u64);
+    let words = |value: f64| labels::bytes(value as u64);
     let chart = chart("Size", "of each backup, before compression", runs, value, share, words);
-    let legend = [("new", "stored anew"), ("reused", "reused")].into_iter().chain(chart.legend);
+    let legend = [("new", "newly stored"), ("reused", "reused")].into_iter().chain(chart.legend);
     Chart { legend: legend.collect(), ..chart }
 }
 
 /// How long each backup took.
 pub(super) fn durations(runs: &[&PastRun]) -> Chart {
-    chart("Duration", "of each backup", runs, |run| run.seconds, |_| 1.0, words::seconds)
+    chart("Duration", "of each backup", runs, |run| run.seconds, |_| 1.0, labels::seconds)
 }
 
 /// The recovery time that each drill measured.
 pub(super) fn recoveries(runs: &[&PastRun]) -> Chart {
-    chart("Recovery time", "as drills measured it", runs, |run| run.seconds, |_| 1.0, words::seconds)
+    chart("Recovery time", "as drills measured it", runs, |run| run.seconds, |_| 1.0, labels::seconds)
 }
 
 /// `share` of a bar is drawn as new, the rest above it as reused. The newest is at the right.
@@ -90,9 +90,9 @@ fn chart(
                 title: title.to_owned(),
             });
         };
-        let at = words::moment(run.at);
+        let at = labels::moment(run.at);
         match good(run) {
-            // As high as can be: it must be seen beside whatever went well.
+            // The full height: a failure must be visible next to successes.
             None if run.outcome == Outcome::Failed => bar("failed", 1.0, HEIGHT - 1.0, &format!("{at}: failed")),
             None => {}
             Some(value) => {
@@ -106,7 +106,7 @@ fn chart(
             }
         }
     }
-    let ends = |run: Option<&&PastRun>| run.map(|run| words::moment(run.at)).unwrap_or_default();
+    let ends = |run: Option<&&PastRun>| run.map(|run| labels::moment(run.at)).unwrap_or_default();
     Chart {
         name,
         note,

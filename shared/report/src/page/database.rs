@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use lifeboat_model::{Act, DatabaseStatus, History, Outcome, PastRun, ScheduleStatus, SiteStatus, Standing};
 
 use super::chart::{Chart, durations, recoveries, sizes};
-use super::words;
+use super::labels;
 
-/// Drills in the table.
+/// Largest number of drills in the table.
 const DRILLS_SHOWN: usize = 10;
 
-/// Findings in the list.
+/// Largest number of findings in the list.
 const FINDINGS_SHOWN: usize = 10;
 
 pub(super) struct DatabaseView {
@@ -21,13 +21,13 @@ pub(super) struct DatabaseView {
     pub(super) runs: Vec<RunRow>,
     pub(super) drills: Vec<RunRow>,
     pub(super) findings: Vec<String>,
-    /// What was looked at when nothing was found.
+    /// The sentence for a database without findings.
     pub(super) looked: String,
     /// Whether the history could be read.
     pub(super) is_known: bool,
 }
 
-/// One thing at a glance.
+/// One tile: a schedule or a site.
 pub(super) struct Tile {
     pub(super) name: String,
     pub(super) standing: Standing,
@@ -74,12 +74,12 @@ impl DatabaseView {
 }
 
 fn of_schedule(schedule: &ScheduleStatus) -> Tile {
-    let allowed = words::minutes(schedule.allowed_minutes);
+    let allowed = labels::minutes(schedule.allowed_minutes);
     let (value, note) = match schedule.last {
-        Some(_) => (words::minutes_ago(schedule.age_minutes), format!("policy allows {allowed}")),
-        None => ("none yet".to_owned(), format!("waited for {}", words::minutes(schedule.age_minutes))),
+        Some(_) => (labels::minutes_ago(schedule.age_minutes), format!("policy allows {allowed}")),
+        None => ("none yet".to_owned(), format!("waiting for {}", labels::minutes(schedule.age_minutes))),
     };
-    // What one backup added is verified after it; that is no part of the schedule's round, which may have stopped all the same.
+    // Each backup's objects are verified after it. Only the scheduled rotation counts here: it may have stopped.
     let mut name = match schedule.kind.as_str() {
         "verification" => "Last scheduled verification".to_owned(),
         kind => format!("Last {kind}"),
@@ -87,25 +87,25 @@ fn of_schedule(schedule: &ScheduleStatus) -> Tile {
     if schedule.overdue {
         name.push_str(": overdue");
     }
-    Tile { name, standing: schedule.status, sign: words::sign(schedule.status), value, note }
+    Tile { name, standing: schedule.status, sign: labels::sign(schedule.status), value, note }
 }
 
 fn of_site(site: &SiteStatus, now: Timestamp) -> Tile {
     let value = match (&site.newest, site.behind) {
         (_, Some(behind @ 1..)) => format!("{behind} behind"),
-        (Some(id), _) => id.began_at().map_or_else(|| "has it".to_owned(), |at| words::ago(at, now)),
-        (None, _) if site.status == Standing::Unknown => "not known".to_owned(),
+        (Some(id), _) => id.began_at().map_or_else(|| "present".to_owned(), |at| labels::ago(at, now)),
+        (None, _) if site.status == Standing::Unknown => "unknown".to_owned(),
         (None, _) => "none".to_owned(),
     };
     let note = match &site.newest {
         Some(id) => id.to_string(),
-        None if site.status == Standing::Unknown => "it could not be asked".to_owned(),
-        None => "no backup of this month".to_owned(),
+        None if site.status == Standing::Unknown => "the site is unavailable".to_owned(),
+        None => "no backup this month".to_owned(),
     };
     Tile {
         name: format!("Newest on {}", site.site),
         standing: site.status,
-        sign: words::sign(site.status),
+        sign: labels::sign(site.status),
         value,
         note,
     }
@@ -118,32 +118,32 @@ fn row(run: &PastRun) -> RunRow {
     };
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     RunRow {
-        at: words::moment(run.at),
+        at: labels::moment(run.at),
         subject: run.subject.clone(),
         site: or_none(run.site.map(|site| site.to_string())),
         standing,
         outcome,
-        rows: or_none(run.rows.map(words::count)),
-        size: or_none(run.raw_bytes.map(words::bytes)),
-        stored: or_none(run.stored_bytes.map(words::bytes)),
+        rows: or_none(run.rows.map(labels::count)),
+        size: or_none(run.raw_bytes.map(labels::bytes)),
+        stored: or_none(run.stored_bytes.map(labels::bytes)),
         reused: or_none(run.reused_ratio().map(|ratio| format!("{:.0} %", 100.0 * ratio))),
-        took: or_none(run.seconds.map(words::seconds)),
+        took: or_none(run.seconds.map(labels::seconds)),
     }
 }
 
-/// What was looked at when nothing was found.
+/// The sentence for a database without findings.
 fn looked(verifications: &[&PastRun]) -> String {
     let good = verifications.iter().filter(|run| run.outcome == Outcome::Completed).count();
     let failed = verifications.len() - good;
-    let failed = if failed > 0 { format!(" {failed} could not be carried out.") } else { String::new() };
+    let failed = if failed > 0 { format!(" {failed} did not complete.") } else { String::new() };
     match good {
-        0 => format!("Nothing was verified yet.{failed}"),
-        1 => format!("None in the last verification.{failed}"),
-        _ => format!("None in the last {good} verifications.{failed}"),
+        0 => format!("No verification has completed yet.{failed}"),
+        1 => format!("No findings in the last verification.{failed}"),
+        _ => format!("No findings in the last {good} verifications.{failed}"),
     }
 }
 
-/// What verifications and drills found, the latest first.
+/// The findings of verifications and drills, the latest first.
 fn findings(verifications: &[&PastRun], drills: &[&PastRun]) -> Vec<String> {
     let of =
         |what: &'static str| move |run: &&PastRun| (run.at, what, run.findings.unwrap_or(0), run.healed.unwrap_or(0));
@@ -153,11 +153,11 @@ fn findings(verifications: &[&PastRun], drills: &[&PastRun]) -> Vec<String> {
     found.truncate(FINDINGS_SHOWN);
     let sentence = |(at, what, findings, healed): (Timestamp, &str, u64, u64)| {
         let healed = match healed {
-            0 => "none put right".to_owned(),
-            healed if healed == findings => "all put right from the other site".to_owned(),
-            healed => format!("{healed} put right from the other site"),
+            0 => "none healed".to_owned(),
+            healed if healed == findings => "all healed from the other site".to_owned(),
+            healed => format!("{healed} healed from the other site"),
         };
-        format!("{}: a {what} found {findings}, {healed}", words::moment(at))
+        format!("{}: a {what} found {findings}, {healed}", labels::moment(at))
     };
     found.into_iter().map(sentence).collect()
 }

@@ -1,4 +1,4 @@
-//! Numbers and times as people read them.
+//! Labels of the page: numbers, times, signs and sentences as people read them.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -42,7 +42,7 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// In the largest unit that tells it well.
+/// `5 min`, `3 h`, `2 days`: in the largest suitable unit.
 pub(super) fn minutes(minutes: i64) -> String {
     match minutes {
         ..1 => "less than a minute".to_owned(),
@@ -52,12 +52,12 @@ pub(super) fn minutes(minutes: i64) -> String {
     }
 }
 
-/// The same, of something that was.
+/// `just now`, `5 min ago`.
 pub(super) fn minutes_ago(age: i64) -> String {
     if age < 1 { "just now".to_owned() } else { format!("{} ago", minutes(age)) }
 }
 
-/// How long `at` is ago.
+/// The age of `at`, as `5 min ago`.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     let age: SignedDuration = now.duration_since(at);
     minutes_ago(age.as_mins())
@@ -68,7 +68,7 @@ pub(super) fn moment(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-/// With as many places as tell a small sum from nothing.
+/// With enough decimal places that a small sum is not shown as zero.
 pub(super) fn money(sum: f64) -> String {
     match sum {
         0.0 => "0".to_owned(),
@@ -78,14 +78,14 @@ pub(super) fn money(sum: f64) -> String {
     }
 }
 
-/// With its first letter large, and without its full stop.
+/// With a capital and without a full stop.
 pub(super) fn sentence(text: &str) -> String {
     let text = text.trim_end_matches('.');
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Told without colour.
+/// The standing as a sign that needs no colour.
 pub(super) fn sign(standing: Standing) -> &'static str {
     match standing {
         Standing::Ok => "✓",

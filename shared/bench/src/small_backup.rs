@@ -84,6 +84,12 @@ pub fn mac_keys(sites: &[Site]) -> MacKeys {
     MacKeys::new(sites.iter().map(key))
 }
 
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Bench {
     pub fn new() -> Self {
         Self {

@@ -4,20 +4,19 @@
 //! problem. A message is *owed* when its reason is stored, *claimed* by the run that sends it, and then *sent*. If that run dies,
 //! the next one sends it.
 
+mod name;
 mod subject;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, AlertKind, AlertRule, AlertState, Channel, Escalation, Severity};
+use crate::alert::{Alert, AlertRule, AlertState, Channel, Escalation, Severity};
 use crate::identity::DatabaseName;
-use crate::name_error::NameError;
 use crate::policy::Policy;
 
+pub use name::IncidentName;
 pub use subject::{IncidentSubject, Part};
 
 /// A claim expires after this time: its run has died. It is longer than sending takes with all its retries.
@@ -25,16 +24,6 @@ const CLAIM: SignedDuration = SignedDuration::from_secs(120);
 
 /// Largest number of distinct parts: a rotation of a month, and both sites.
 const MOST_PARTS: usize = 40;
-
-/// The name of an incident: `backup-failed/clinic`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct IncidentName {
-    /// Its kind.
-    pub kind: AlertKind,
-    /// The thing that is affected.
-    pub subject: IncidentSubject,
-}
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,48 +138,6 @@ pub struct Incident {
     /// When the last one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
-}
-
-impl IncidentName {
-    /// An incident of `kind` about `subject`.
-    pub fn new(kind: AlertKind, subject: impl Into<IncidentSubject>) -> Self {
-        Self { kind, subject: subject.into() }
-    }
-}
-
-impl fmt::Display for IncidentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.subject)
-    }
-}
-
-impl FromStr for IncidentName {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let wrong = || NameError::Word {
-            what: "the name of an incident, such as `backup-failed/clinic`",
-            text: text.to_owned(),
-        };
-        let (kind, subject) = text.split_once('/').ok_or_else(wrong)?;
-        let kind: AlertKind = kind.parse().map_err(|_| wrong())?;
-        let subject: IncidentSubject = subject.parse().map_err(|_| wrong())?;
-        if kind.is_notice() { Err(wrong()) } else { Ok(Self::new(kind, subject)) }
-    }
-}
-
-impl TryFrom<String> for IncidentName {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<IncidentName> for String {
-    fn from(name: IncidentName) -> Self {
-        name.to_string()
-    }
 }
 
 impl Incident {

@@ -128,7 +128,7 @@ impl ChunkOpener {
 /// An object in a chunk's place, read to its end.
 pub(crate) struct ReadChunk {
     pub(crate) object: ReadObject,
-    /// Of its bytes.
+    /// The sum of its bytes.
     pub(crate) sha256: Sha256,
     /// Whether they are the chunk.
     pub(crate) content: Result<(), VaultError>,
@@ -139,7 +139,7 @@ struct Opening<'a> {
     opener: &'a ChunkOpener,
     place: Place<'a>,
     chunk: &'a StoredChunk,
-    /// Of the sealed form.
+    /// Sums the sealed form.
     sum: Sha256Sum,
     /// Absent before anything comes. An error stays: what comes after it is only summed.
     steps: Option<Result<Steps<'a>, VaultError>>,

@@ -159,8 +159,8 @@ impl Writer {
 
     /// Remembers the chunks of a complete backup, from the primary site. Returns how many.
     ///
-    /// A backup of another epoch has nothing to reuse. Of the suspects, those are remembered that this backup itself opened
-    /// or stored again. `manifest` must be an authenticated one.
+    /// A backup of another epoch has nothing to reuse. A suspect is remembered only if this backup itself opened it or
+    /// stored it again. `manifest` must be an authenticated one.
     ///
     /// # Errors
     /// As [`ChunkEntries::next`](crate::ChunkEntries::next).

@@ -1,7 +1,7 @@
 //! Incidents: one small object each, on every site that answers.
 //!
 //! People learn of failures by incidents, and the store of one site may be the very thing that fails. So the primary decides while it
-//! serves and the off-site when it does not. Of two copies, the one with the higher revision counts.
+//! serves and the off-site when it does not. The copy with the higher revision counts.
 
 use std::collections::BTreeSet;
 

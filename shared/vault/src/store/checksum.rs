@@ -18,7 +18,7 @@ impl Default for Sha256Sum {
 }
 
 impl Sha256Sum {
-    /// Of no byte yet.
+    /// Without a byte yet.
     pub fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }

@@ -260,7 +260,7 @@ impl Default for Summed {
 }
 
 impl Summed {
-    /// Of no byte yet.
+    /// Without a byte yet.
     pub fn new() -> Self {
         Self(Sha256Sum::new())
     }

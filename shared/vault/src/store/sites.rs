@@ -181,7 +181,7 @@ impl Sites {
     }
 
     /// Passes on what came of something done on every site; `None` when only the off-site itself stood in the way, which
-    /// is then set aside. That its objects are other ones than they should be is no outage: it stays an error.
+    /// is then set aside. Wrong objects are no outage: that stays an error.
     pub(crate) fn or_aside<T>(&self, done: Result<T, VaultError>) -> Result<Option<T>, VaultError> {
         match done {
             Ok(done) => Ok(Some(done)),

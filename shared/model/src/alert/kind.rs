@@ -1,0 +1,258 @@
+//! The kinds of alerts: how much each matters, whom it reaches, and what it means.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::names;
+
+/// How much an alert matters; a message attribute that subscribers filter by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Someone should look in working hours.
+    Warning,
+    /// Someone must look now.
+    Critical,
+}
+
+/// How a message reaches people; a message attribute that subscriptions filter by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// A mail of several lines.
+    Email,
+    /// One short line.
+    Sms,
+    /// AWS chat: Slack, Teams, Chime.
+    Chat,
+    /// An HTTPS endpoint: PagerDuty or a similar service.
+    Pager,
+    /// The status page and the CloudWatch dashboard alone.
+    Dashboard,
+}
+
+/// When the reminders of an incident are sent that nobody has acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Escalation {
+    /// At once at any hour, and again every so many minutes as policy says.
+    Immediate,
+    /// At once at any hour, and again each day.
+    Daily,
+    /// In business hours only, and again each day in these hours.
+    BusinessHours,
+}
+
+/// The kind of an alert; a message attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlertKind {
+    /// A backup completed.
+    BackupCompleted,
+    /// A verification completed.
+    VerificationCompleted,
+    /// A drill proved a backup.
+    DrillCompleted,
+    /// A backup did not complete.
+    BackupFailed,
+    /// No backup completed in the time that policy allows.
+    BackupOverdue,
+    /// A verification found damage or could not run.
+    VerificationFinding,
+    /// No verification completed in the time that policy allows.
+    VerificationOverdue,
+    /// A drill could not prove a backup.
+    DrillFailed,
+    /// No drill proved a backup in the time that policy allows.
+    DrillOverdue,
+    /// Backups have not reached the off-site in the time that policy allows.
+    OffsiteLag,
+    /// A key of a site does not open what it sealed, or makes no MACs.
+    KeyUnusable,
+    /// The audit trail is broken or cannot be written.
+    LedgerBroken,
+    /// A document that is no valid policy was put in the policy's parameter.
+    PolicyRefused,
+    /// A service did not answer several times in a row.
+    ServiceOutage,
+    /// A certificate expires soon.
+    CertificateExpiry,
+    /// A database is slow.
+    DatabaseLatency,
+    /// Too many requests fail.
+    HighErrorRate,
+}
+
+names!(Severity, "a severity", [Info => "info", Warning => "warning", Critical => "critical"]);
+names!(Channel, "a channel", [
+    Email => "email", Sms => "sms", Chat => "chat", Pager => "pager", Dashboard => "dashboard",
+]);
+names!(Escalation, "an escalation", [Immediate => "immediate", Daily => "daily", BusinessHours => "business-hours"]);
+names!(AlertKind, "a kind of alert", [
+    BackupCompleted => "backup-completed",
+    VerificationCompleted => "verification-completed",
+    DrillCompleted => "drill-completed",
+    BackupFailed => "backup-failed",
+    BackupOverdue => "backup-overdue",
+    VerificationFinding => "verification-finding",
+    VerificationOverdue => "verification-overdue",
+    DrillFailed => "drill-failed",
+    DrillOverdue => "drill-overdue",
+    OffsiteLag => "offsite-lag",
+    KeyUnusable => "key-unusable",
+    LedgerBroken => "ledger-broken",
+    PolicyRefused => "policy-refused",
+    ServiceOutage => "service-outage",
+    CertificateExpiry => "certificate-expiry",
+    DatabaseLatency => "database-latency",
+    HighErrorRate => "high-error-rate",
+]);
+
+impl AlertKind {
+    /// Whether it is good news: sent once, and no incident.
+    pub fn is_notice(self) -> bool {
+        matches!(self, Self::BackupCompleted | Self::VerificationCompleted | Self::DrillCompleted)
+    }
+
+    /// The beginning of a subject line.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::BackupCompleted => "Backup completed",
+            Self::VerificationCompleted => "Verification completed",
+            Self::DrillCompleted => "Drill completed",
+            Self::BackupFailed => "Backup failed",
+            Self::BackupOverdue => "Backup overdue",
+            Self::VerificationFinding => "Verification found damage or failed",
+            Self::VerificationOverdue => "Verification overdue",
+            Self::DrillFailed => "Drill failed",
+            Self::DrillOverdue => "Drill overdue",
+            Self::OffsiteLag => "Off-site lags behind",
+            Self::KeyUnusable => "Key unusable",
+            Self::LedgerBroken => "Audit trail broken",
+            Self::PolicyRefused => "Policy refused",
+            Self::ServiceOutage => "Service outage",
+            Self::CertificateExpiry => "Certificate expires soon",
+            Self::DatabaseLatency => "Database is slow",
+            Self::HighErrorRate => "Many requests fail",
+        }
+    }
+
+    /// The consequence for those who rely on the backups: one sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::BackupCompleted => "a new backup is available",
+            Self::VerificationCompleted => "the stored bytes are the bytes that were written",
+            Self::DrillCompleted => "the backup can be restored",
+            Self::BackupFailed => "the new backup is not on every site; older backups are unchanged",
+            Self::BackupOverdue => "changes since the last backup would be lost with the database",
+            Self::VerificationFinding => "some stored bytes are damaged, or could not be checked",
+            Self::VerificationOverdue => "nobody knows whether the stored bytes are still intact",
+            Self::DrillFailed => "the backup may not be restorable",
+            Self::DrillOverdue => "no restore has been proved recently",
+            Self::OffsiteLag => "the newest backups would be lost with the primary region",
+            Self::KeyUnusable => {
+                "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"
+            }
+            Self::LedgerBroken => "actions are missing from the audit trail, or the audit trail was altered",
+            Self::PolicyRefused => "the previous policy stays in force, and the change has no effect",
+            Self::ServiceOutage => "the service is unavailable to its users",
+            Self::CertificateExpiry => "connections will fail when the certificate expires",
+            Self::DatabaseLatency => "users of the database wait",
+            Self::HighErrorRate => "users of the service get errors",
+        }
+    }
+}
+
+impl AlertKind {
+    /// The command that shows more.
+    pub fn command(self, database: Option<&str>) -> String {
+        let database = |option: &str| database.map(|name| format!(" {option}{name}")).unwrap_or_default();
+        match self {
+            Self::BackupCompleted | Self::BackupOverdue | Self::OffsiteLag => {
+                format!("lifeboat backups{}", database("--database "))
+            }
+            Self::BackupFailed | Self::ServiceOutage | Self::DatabaseLatency => {
+                format!("lifeboat doctor{}", database(""))
+            }
+            Self::VerificationCompleted | Self::VerificationFinding | Self::VerificationOverdue => {
+                format!("lifeboat verify{}", database("--database "))
+            }
+            Self::DrillCompleted | Self::DrillFailed | Self::DrillOverdue => {
+                format!("lifeboat drill{}", database("--database "))
+            }
+            Self::KeyUnusable => "lifeboat health".to_owned(),
+            Self::LedgerBroken => "lifeboat ledger verify".to_owned(),
+            Self::PolicyRefused => "lifeboat policy diff".to_owned(),
+            Self::CertificateExpiry | Self::HighErrorRate => "lifeboat incidents list".to_owned(),
+        }
+    }
+}
+
+/// How people are notified of one kind of incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertRule {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The channels of its alerts.
+    pub channels: Vec<Channel>,
+    /// When reminders are sent.
+    pub escalation: Escalation,
+    /// How many times in a row it must be seen before it is an incident.
+    pub after: u32,
+    /// The measured value must exceed this: days, milliseconds or percent, depending on the kind.
+    pub threshold: Option<f64>,
+}
+
+impl AlertRule {
+    /// The default rule of a kind.
+    pub fn of(kind: AlertKind) -> Self {
+        use Channel::{Chat, Dashboard, Email, Pager, Sms};
+        let rule = |severity, channels: &[Channel], escalation| Self {
+            severity,
+            channels: channels.to_vec(),
+            escalation,
+            after: 1,
+            threshold: None,
+        };
+        let everywhere = &[Email, Sms, Chat, Pager, Dashboard];
+        match kind {
+            // Where people talk, good news by the hour would drown the bad.
+            AlertKind::BackupCompleted | AlertKind::VerificationCompleted | AlertKind::DrillCompleted => {
+                rule(Severity::Info, &[Email, Sms, Pager, Dashboard], Escalation::Immediate)
+            }
+            AlertKind::BackupFailed
+            | AlertKind::BackupOverdue
+            | AlertKind::VerificationFinding
+            | AlertKind::DrillFailed
+            | AlertKind::KeyUnusable
+            | AlertKind::LedgerBroken => rule(Severity::Critical, everywhere, Escalation::Immediate),
+            AlertKind::VerificationOverdue
+            | AlertKind::DrillOverdue
+            | AlertKind::OffsiteLag
+            | AlertKind::PolicyRefused => rule(Severity::Warning, &[Email, Chat, Pager, Dashboard], Escalation::Daily),
+            AlertKind::ServiceOutage => {
+                Self { after: 2, ..rule(Severity::Critical, &[Sms, Email, Chat], Escalation::Immediate) }
+            }
+            AlertKind::CertificateExpiry => {
+                Self { threshold: Some(14.0), ..rule(Severity::Warning, &[Email, Dashboard], Escalation::Daily) }
+            }
+            AlertKind::DatabaseLatency => {
+                Self { threshold: Some(1000.0), ..rule(Severity::Warning, &[Chat, Email], Escalation::BusinessHours) }
+            }
+            AlertKind::HighErrorRate => {
+                Self { threshold: Some(5.0), ..rule(Severity::Critical, &[Pager, Sms], Escalation::Immediate) }
+            }
+        }
+    }
+
+    /// The policy's name for the threshold of a kind that has one.
+    pub fn threshold_name(kind: AlertKind) -> Option<&'static str> {
+        match kind {
+            AlertKind::CertificateExpiry => Some("days"),
+            AlertKind::DatabaseLatency => Some("milliseconds"),
+            AlertKind::HighErrorRate => Some("percent"),
+            _ => None,
+        }
+    }
+}

@@ -109,11 +109,15 @@ impl Announcement {
             Err(error) => {
                 let (story, hint) = (error.story(), error.hint());
                 let (action, database) = (self.act.as_str(), name_of(self.database.as_ref()));
-                tracing::error!(action, database, error = story, hint, "the ledger has no entry of this run");
+                tracing::error!(action, database, error = story, hint, "this run could not be recorded in the ledger");
                 if matches!(self.result, RunResult::Bad { .. }) {
                     return Ok(());
                 }
-                let what = format!("the {} of {} is not on record: {story}", self.act.profile().noun, self.subject);
+                let what = format!(
+                    "the {} of {} could not be recorded in the ledger: {story}",
+                    self.act.profile().noun,
+                    self.subject
+                );
                 let sighting = Sighting { what, hint, database: None, part: None, facts: self.alert_facts() };
                 Some(incidents::report(run, &name, &sighting).await)
             }

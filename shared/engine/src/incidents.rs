@@ -205,7 +205,7 @@ pub async fn acknowledge(run: &Run, name: &IncidentName) -> Result<Incident, Eng
 fn unstored(run: &Run, name: &IncidentName, sighting: &Sighting, now: Timestamp) -> Alert {
     let rule = run.policy.rule(name.kind);
     let Sighting { what, hint, database, facts, .. } = sighting.clone();
-    let note = ("note".to_owned(), "no site could store this as an incident: it may be reported again".to_owned());
+    let note = ("note".to_owned(), "no site could store this incident, so it may be reported again".to_owned());
     Alert {
         kind: name.kind,
         severity: rule.severity,

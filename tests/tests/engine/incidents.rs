@@ -410,7 +410,7 @@ async fn a_verification_that_a_site_did_not_answer_is_over_with_the_next_one_tha
     assert_eq!(told(&process), [(AlertKind::VerificationFinding, AlertState::Opened)]);
     let open = incident(&bench, "verification-finding/clinic").await;
     assert!(
-        open.what.contains("could not be read") && open.hint.starts_with("look why the site did not answer"),
+        open.what.contains("could not be read") && open.hint.starts_with("check why the site did not answer"),
         "{open:?}"
     );
     let process = bench.process();

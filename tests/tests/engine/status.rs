@@ -99,7 +99,7 @@ async fn a_backup_that_is_on_record_and_not_there_any_more_is_told() {
     assert!(bench.stores.primary.remove(&manifest));
     let report = look_at_health(&bench.process().again(), &asked()).await;
     let wrong: Vec<_> = report.probes.iter().filter_map(|probe| probe.wrong.as_ref()).collect();
-    assert!(wrong.len() == 1 && wrong[0].what.contains("the primary does not have it any more"), "{wrong:?}");
+    assert!(wrong.len() == 1 && wrong[0].what.contains("in the ledger, but missing on the primary"), "{wrong:?}");
     let seen = status(&bench.process().again(), &asked()).await;
     assert_eq!(seen.backups.status, Standing::Critical, "{seen:?}");
 }
@@ -117,5 +117,5 @@ async fn a_site_that_hangs_keeps_nobody_from_being_told() {
     let alerts = process.outbox.alerts();
     let told: Vec<_> = alerts.iter().map(|alert| (alert.kind, alert.state)).collect();
     assert_eq!(told, [(AlertKind::BackupOverdue, AlertState::Opened)], "{alerts:?}");
-    assert!(alerts[0].what.contains("whether there is a new backup is not known"), "{}", alerts[0].what);
+    assert!(alerts[0].what.contains("it is unknown whether there is a new one"), "{}", alerts[0].what);
 }

@@ -19,7 +19,7 @@ pub(super) async fn probe_keys(run: &Run) -> Vec<Probe> {
     let checks = match within(LOOK_WITHIN, Box::pin(asked)).await {
         Ok(checks) => checks,
         Err(error) => {
-            let what = format!("the keys do not answer: {}", error.story());
+            let what = format!("the keys cannot be checked: {}", error.story());
             return vec![probe(None, None, Some(Wrong { what, hint: error.hint() }))];
         }
     };

@@ -118,7 +118,8 @@ impl<'session> RowStream<'session> {
         });
         let has_ended = has_ended.await;
         let partial = intake.take_back();
-        let (has_ended, mut partial) = (has_ended?, partial.ok_or_else(|| unexpected("two streams requested rows at once"))?);
+        let (has_ended, mut partial) =
+            (has_ended?, partial.ok_or_else(|| unexpected("two streams requested rows at once"))?);
         if let Some(fact) = partial.fault {
             return Err(unexpected(fact));
         }

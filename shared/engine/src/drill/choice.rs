@@ -10,12 +10,12 @@ use super::DrillRequest;
 use crate::error::EngineError;
 use crate::run::newest_backup;
 
-/// A backup by name, or by a rule.
+/// A backup chosen by id or by a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackupChoice {
     /// The newest complete one.
     Newest,
-    /// Any, each equally likely: over time all are tried.
+    /// A random one. Each is equally likely, so all are tried over time.
     Random,
     /// This one.
     Id(BackupId),

@@ -14,20 +14,20 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::workspace;
 
-/// Which executable stands behind each binary that the template names.
+/// The executables for the binaries that the template names.
 #[derive(Debug, Clone)]
 pub enum Functions {
     /// The workspace's own, built by cargo.
     Built,
-    /// This executable, for all of them. For tests of the local cloud itself.
+    /// This executable for all binaries, for tests of the local cloud itself.
     StandIn(PathBuf),
 }
 
 impl Functions {
-    /// The executables of these binaries, and of all others of the workspace when they are its own. Builds them first; blocks until cargo
-    /// is done.
+    /// The executables of these binaries, and of all others of the workspace if they belong to it. Builds them first, and blocks until
+    /// cargo is done.
     ///
-    /// In the dev profile, so that tests, demo and functions share one compilation.
+    /// It builds with the dev profile, so that tests, demo and functions share one compilation.
     pub(crate) fn executables(&self, binaries: &[String]) -> Result<BTreeMap<String, PathBuf>> {
         match self {
             Self::StandIn(executable) => Ok(binaries.iter().map(|name| (name.clone(), executable.clone())).collect()),
@@ -57,7 +57,7 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
     Ok(executables.collect())
 }
 
-/// A deployment package of one executable. Stored, not compressed: it only travels to a process on this machine.
+/// A deployment package of one executable. It is not compressed, because it only goes to a process on this machine.
 pub(crate) fn package(executable: &Path) -> Result<Vec<u8>> {
     let code = fs::read(executable).with_context(|| format!("cannot read `{}`", executable.display()))?;
     archive([("bootstrap", code)])

@@ -73,8 +73,8 @@ pub async fn assert_each_change_counts_once(sites: impl Fn() -> Sites, placement
     assert_eq!(names.len(), WRITERS * rounds, "{placement:?}: a change counts twice");
 }
 
-/// Checks that eight writers that append `rounds` entries each get numbers without a gap or a repetition, and that a step that all
-/// of them record is stored once. Returns the numbers in the order of the journal.
+/// Checks that eight writers that append `rounds` entries each get numbers without a gap or a repetition. A step that all of them
+/// record must be stored once. Returns the numbers in the order of the journal.
 pub async fn assert_numbers_have_no_gap(sites: impl Fn() -> Sites, run: &str, rounds: usize) -> Vec<u32> {
     let writers = (0..WRITERS).map(|writer| {
         let (sites, run) = (sites(), run.to_owned());

@@ -174,12 +174,13 @@ impl EngineError {
                     .to_owned()
             }
             Self::OutOfTime { .. } => {
-                "look in the function's log for the slow step, and raise the stack parameter `MemorySizeMb`, which also adds CPU"
+                "look in the function's log for the slow step, and raise the stack parameter `MemorySizeMb`, \
+                 which also adds CPU"
                     .to_owned()
             }
             Self::VerificationUnfinished { .. } => {
-                "raise `verification.rotation_days` in the policy, so that each run reads less, or raise the stack parameter \
-                 `MemorySizeMb`, which also adds CPU"
+                "raise `verification.rotation_days` in the policy, so that each run reads less, or raise the stack \
+                 parameter `MemorySizeMb`, which also adds CPU"
                     .to_owned()
             }
             Self::NotBegun { hint, .. } => hint.clone(),
@@ -188,18 +189,23 @@ impl EngineError {
             }
             Self::NoIncident { .. } => "run `lifeboat incidents list` to see the open incidents".to_owned(),
             Self::NoTrail { .. } => {
-                "choose another backup from `lifeboat backups`, or another date, or export the whole trail with `lifeboat ledger export`"
+                "choose another backup from `lifeboat backups`, or another date, or export the whole trail with \
+                 `lifeboat ledger export`"
                     .to_owned()
             }
             Self::NoSite(Site::Offsite) => {
-                "deploy infra/offsite.yaml in another region, and pass its outputs to the main stack as parameters".to_owned()
+                "deploy infra/offsite.yaml in another region, and pass its outputs to the main stack".to_owned()
             }
             Self::NoSite(Site::Primary) => "set the bucket, region and key of the primary site".to_owned(),
-            Self::Inconsistent { .. } => "run `lifeboat verify` on this backup, and restore another one in the meantime".to_owned(),
-            Self::WorkFolder { .. } => "check that the function's /tmp is writable and large enough (stack parameter `TmpSizeMb`)".to_owned(),
+            Self::Inconsistent { .. } => {
+                "run `lifeboat verify` on this backup, and restore another one in the meantime".to_owned()
+            }
+            Self::WorkFolder { .. } => {
+                "check that the function's /tmp is writable and large enough (stack parameter `TmpSizeMb`)".to_owned()
+            }
             Self::OffsiteBehind { .. } => {
-                "check the off-site bucket, its region and the function's permissions there; the next backup of this database \
-                 copies it"
+                "check the off-site bucket, its region and the function's permissions there; the next backup of this \
+                 database copies it"
                     .to_owned()
             }
             Self::SomeFailed { failures, .. } => failures.first().map(|(_, error)| error.hint()).unwrap_or_default(),

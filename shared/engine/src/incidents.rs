@@ -136,7 +136,7 @@ async fn send_one(run: &Run, Change { name, transition, alert }: &Change) -> Res
     let sent = |before: Option<&Incident>| before?.told(alert.state, Timestamp::now());
     if let Err(error) = store(run).change(name, sent).await {
         let error = EngineError::from(error).story();
-        tracing::error!(incident = %name, error, "an alert was sent, but this could not be stored; it may be sent again");
+        tracing::error!(incident = %name, error, "an alert was sent, but could not be marked as sent");
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ impl<T> Several<T> {
         match result {
             Ok(report) => self.reports.push(report),
             Err(error) => {
-                tracing::warn!(%database, error = error.story(), "this database failed; the run continues with the others");
+                tracing::warn!(%database, error = error.story(), "this database failed; the others continue");
                 self.failures.push((database, error));
             }
         }

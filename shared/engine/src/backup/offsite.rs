@@ -24,7 +24,7 @@ pub(super) async fn bring_over(new: &NewBackup<'_>, database: &DatabaseName) {
         Some(Ok(())) => {}
         Some(Err(error)) => {
             let (error, hint) = (error.story(), error.hint());
-            tracing::warn!(%database, error, hint, "not every older backup could be copied to the off-site; the next run tries again");
+            tracing::warn!(%database, error, hint, "older backups are still missing on the off-site; the next run tries again");
         }
         None => {
             tracing::warn!(%database, "no time is left to copy older backups to the off-site; the next run continues")
@@ -102,6 +102,6 @@ async fn record(new: &NewBackup<'_>, manifest: &Manifest) {
     let act = new.run.act_of(Act::BringOver, backup_id.to_string(), Outcome::Completed, facts);
     if let Err(error) = new.run.record(act).await {
         let error = error.story();
-        tracing::error!(%database, %backup_id, error, "the copy of a backup to the off-site could not be recorded in the ledger");
+        tracing::error!(%database, %backup_id, error, "the ledger has no entry of this copy to the off-site");
     }
 }

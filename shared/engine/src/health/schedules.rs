@@ -17,12 +17,14 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
             (Some(id), _) => {
                 format!("backup {id} of {database} is in the ledger, but missing on the primary")
             }
-            (None, Some(_)) => format!("the last successful {what} of {database} was {since} ago; the policy allows {allowed}"),
+            (None, Some(_)) => {
+                format!("the last successful {what} of {database} was {since} ago; the policy allows {allowed}")
+            }
             (None, None) => format!("no {what} of {database} has succeeded in {since}; the policy allows {allowed}"),
         },
         hint: match &age.gone {
-            Some(_) => "it was deleted: CloudTrail data events, if you enabled them, show who did it; run `lifeboat verify` to bring back \
-                        the off-site's copy"
+            Some(_) => "it was deleted: CloudTrail data events, if you enabled them, show who did it; run \
+                        `lifeboat verify` to bring back the off-site's copy"
                 .to_owned(),
             None => format!(
                 "check that the function's schedule is enabled, read the function's log, and run a {what} yourself"

@@ -21,8 +21,8 @@ const NO_GOOD_COPY: &str =
 
 const NO_ANSWER: &str = "check why the site did not answer; the next verification reads these objects again";
 
-const BROKEN_LEDGER: &str = "run `lifeboat ledger verify`, and compare the object versions under ledger/ in the bucket: Object Lock \
-                             keeps the first one that was written";
+const BROKEN_LEDGER: &str = "run `lifeboat ledger verify`, and compare the object versions under ledger/ in the bucket: \
+                             Object Lock keeps the first one that was written";
 
 /// The end of a verification that found no damage, found damage, or failed.
 pub(crate) struct VerificationEnding<'a> {

@@ -99,7 +99,7 @@ async fn a_backup_that_is_on_record_and_not_there_any_more_is_told() {
     assert!(bench.stores.primary.remove(&manifest));
     let report = look_at_health(&bench.process().again(), &asked()).await;
     let wrong: Vec<_> = report.probes.iter().filter_map(|probe| probe.wrong.as_ref()).collect();
-    assert!(wrong.len() == 1 && wrong[0].what.contains("in the ledger, but missing on the primary"), "{wrong:?}");
+    assert!(wrong.len() == 1 && wrong[0].what.contains("is missing on the primary"), "{wrong:?}");
     let seen = status(&bench.process().again(), &asked()).await;
     assert_eq!(seen.backups.status, Standing::Critical, "{seen:?}");
 }

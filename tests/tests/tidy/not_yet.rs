@@ -75,8 +75,6 @@ pub const LITERALS: NotYet = &[("shared/report/src/exposition.rs", "to be rewrit
 pub const DOC_COMMENTS: NotYet = &[
     ("shared/aws/src/parameter.rs", "to be rewritten"),
     ("shared/engine/src/policy.rs", "to be rewritten"),
-    ("shared/engine/src/verify/ledger.rs", "to be rewritten"),
-    ("shared/engine/src/verify/objects.rs", "to be rewritten"),
     ("shared/model/src/history.rs", "to be rewritten"),
     ("shared/model/src/ledger.rs", "to be rewritten"),
     ("shared/model/src/manifest.rs", "to be rewritten"),

@@ -15,7 +15,7 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
     let wrong = age.is_overdue().then(|| Wrong {
         what: match (&age.gone, age.last) {
             (Some(id), _) => {
-                format!("backup {id} of {database} is in the ledger, but missing on the primary")
+                format!("backup {id} of {database} is in the ledger, but is missing on the primary")
             }
             (None, Some(_)) => {
                 format!("the last successful {what} of {database} was {since} ago; the policy allows {allowed}")

@@ -1,4 +1,4 @@
-//! The local cloud: the emulator with both stacks on it, and clients to look at it.
+//! The local cloud: the emulator with both stacks on it, and clients for it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,24 +29,24 @@ pub const OFFSITE_REGION: &str = "eu-west-1";
 /// The stacks' names.
 const MAIN_STACK: &str = "lifeboat";
 const OFFSITE_STACK: &str = "lifeboat-offsite";
-/// Where packages are uploaded, as `sam package` would.
+/// The bucket for uploaded packages, as `sam package` uses one.
 const PACKAGES_BUCKET: &str = "lifeboat-packages";
 /// The emulator answers in milliseconds; an upload of 100 MB takes about a second. A function may run for 900 s.
 const CALL_WITHIN: Duration = Duration::from_secs(60);
 const INVOKE_WITHIN: Duration = Duration::from_secs(930);
 
-/// What a cloud is made of.
+/// The parts of a cloud.
 #[derive(Debug, Clone)]
 pub struct CloudOptions {
     /// The code behind the functions.
     pub functions: Functions,
-    /// Whether there is an off-site.
+    /// Whether the off-site's stack is deployed.
     pub offsite: bool,
-    /// The folder of pg_dump and pg_restore that functions run, in place of the layer.
+    /// The folder of pg_dump and pg_restore for the functions, in place of the layer.
     pub postgres_client_dir: PathBuf,
 }
 
-/// A running local cloud. Dropping it takes everything down, as does the end of this process in any way.
+/// A running local cloud. Everything stops when it is dropped, or when this process ends in any way.
 #[derive(Debug)]
 pub struct Cloud {
     emulator: Emulator,
@@ -56,7 +56,7 @@ pub struct Cloud {
     offsite: Template,
 }
 
-/// What the deployed stacks say of themselves.
+/// The outputs and resources of the deployed stacks.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     pub primary_bucket: String,
@@ -71,16 +71,16 @@ pub struct Deployment {
     pub health: DeployedFunction,
     /// The name of the function behind [`Deployment::status_url`].
     pub status: String,
-    /// Where the status page is.
+    /// The URL of the status page.
     pub status_url: String,
     /// The parameter with the policy.
     pub policy: String,
     pub chat_topic_arn: String,
-    /// What was dropped or faked, in sentences.
+    /// The differences from AWS in this deployment, one sentence each.
     pub gaps: Vec<String>,
 }
 
-/// What the off-site's stack says of itself.
+/// The outputs of the off-site's stack.
 #[derive(Debug, Clone)]
 pub struct DeployedOffsite {
     pub bucket: String,
@@ -91,9 +91,9 @@ pub struct DeployedOffsite {
 /// A function of the main stack.
 #[derive(Debug, Clone)]
 pub struct DeployedFunction {
-    /// Its name, for invoking it and for its logs.
+    /// Its name, which invocations and logs use.
     pub name: String,
-    /// The queue that gets what failed.
+    /// The queue of its failed invocations.
     pub failures_queue_url: String,
 }
 
@@ -110,7 +110,7 @@ impl Cloud {
         Ok(cloud)
     }
 
-    /// What `sam build` and `sam package` do: uploads each package and points the template at it.
+    /// Does what `sam build` and `sam package` do: uploads each package and points the template at it.
     async fn upload_packages(&mut self) -> Result<()> {
         let s3 = self.s3(PRIMARY_REGION).await;
         let here = CreateBucketConfiguration::builder()
@@ -138,10 +138,10 @@ impl Cloud {
         Ok(())
     }
 
-    /// Deploys both stacks, or updates them: the off-site first, its outputs into the main stack. Then applies what the
-    /// emulator's CloudFormation ignores.
+    /// Deploys or updates both stacks: first the off-site, whose outputs become parameters of the main stack. Then it applies
+    /// the properties that the emulator's CloudFormation ignores.
     ///
-    /// `parameters` are the main stack's; those that only the local cloud can know are filled in unless given.
+    /// `parameters` are the main stack's. Those that only the local cloud knows are filled in unless given.
     pub async fn deploy(&self, parameters: &Parameters) -> Result<Deployment> {
         let mut given = Parameters::from([
             ("EndpointUrl".to_owned(), self.endpoint().to_owned()),
@@ -195,16 +195,16 @@ impl Cloud {
         })
     }
 
-    /// Asks a function's URL in the primary region, with a signature.
+    /// Sends a signed request to a function's URL in the primary region.
     ///
     /// # Errors
-    /// An emulator that does not answer.
+    /// The emulator does not answer.
     pub async fn ask(&self, url: &str, method: &str, path: &str) -> Result<UrlAnswer> {
         let signer = (&credentials(), PRIMARY_REGION);
         function_url::ask(self.endpoint(), url, method, path, Some(signer)).await
     }
 
-    /// The same, of nobody.
+    /// Sends an unsigned request to a function's URL.
     ///
     /// # Errors
     /// As [`Cloud::ask`].
@@ -227,7 +227,7 @@ impl Cloud {
         Ok(stack)
     }
 
-    /// Puts a secret into Secrets Manager of the primary region; its ARN.
+    /// Creates a secret in Secrets Manager of the primary region. Returns its ARN.
     pub async fn put_secret(&self, name: &str, value: &str) -> Result<String> {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.config(PRIMARY_REGION).await);
         let created = secrets
@@ -258,7 +258,7 @@ impl Cloud {
         self.emulator.endpoint()
     }
 
-    /// The emulator's log, which holds what functions wrote, too.
+    /// The emulator's log, which includes the functions' output.
     pub fn log(&self) -> Result<String> {
         self.emulator.log()
     }
@@ -268,7 +268,7 @@ impl Cloud {
         self.emulator.process_group()
     }
 
-    /// The folder that holds everything on disk, the functions' temporary files included.
+    /// The folder of all files, including the functions' temporary files.
     pub fn scratch(&self) -> &Path {
         self.emulator.scratch()
     }
@@ -303,7 +303,7 @@ impl Cloud {
         aws_sdk_cloudwatchlogs::Client::new(&self.config(PRIMARY_REGION).await)
     }
 
-    /// Lambda of the primary region. It waits as long as a function may run, and never repeats an invocation.
+    /// Lambda of the primary region. The client waits as long as a function may run, and never repeats an invocation.
     pub async fn lambda(&self) -> aws_sdk_lambda::Client {
         let config = self.config(PRIMARY_REGION).await;
         let patient = aws_sdk_lambda::config::Builder::from(&config)
@@ -312,7 +312,7 @@ impl Cloud {
         aws_sdk_lambda::Client::from_conf(patient.build())
     }
 
-    /// An SDK configuration for a region of this cloud, for clients that are not on offer here.
+    /// An SDK configuration for a region of this cloud, for clients without a method here.
     pub async fn config(&self, region: &'static str) -> SdkConfig {
         aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region))
@@ -335,7 +335,7 @@ async fn upload(s3: &aws_sdk_s3::Client, key: &str, package: Vec<u8>) -> Result<
     Ok(())
 }
 
-/// Those of the account's owner.
+/// The credentials of the account's owner.
 fn credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "local-cloud")
 }

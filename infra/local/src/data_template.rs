@@ -1,4 +1,4 @@
-//! The data directory that servers begin with: made by `initdb` once for each PostgreSQL, and copied for each server.
+//! The data directory of a new server. `initdb` makes it once for each PostgreSQL, and each server gets a copy.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-/// A data directory below cargo's target folder. It is whole if it is there, because a rename puts it there.
+/// A data directory below cargo's target folder. It is always complete, because a rename puts it there.
 #[derive(Debug)]
 pub(crate) struct DataTemplate {
     folder: PathBuf,
@@ -19,14 +19,14 @@ impl DataTemplate {
     /// The template of this `initdb`, called with these arguments by this user id.
     pub(crate) fn of(initdb: &Path, arguments: &[&str], uid: u32) -> Result<Self> {
         let version = Command::new(initdb).arg("--version").output().context("initdb did not start")?;
-        // Another compiler may hash differently; then the template is made again.
+        // Another compiler may hash differently. The template is then made again.
         let mut hasher = DefaultHasher::new();
         (initdb, version.stdout, arguments, uid).hash(&mut hasher);
         let folder = workspace::target_dir().join("postgres").join(format!("{:016x}", hasher.finish()));
         Ok(Self { folder })
     }
 
-    /// Fills `data_dir` with a copy of the template. `make` fills it when there is no template yet, which then becomes one.
+    /// Fills `data_dir` with a copy of the template. When there is no template yet, `make` fills `data_dir`, which becomes the template.
     pub(crate) fn copy_to(&self, data_dir: &Path, make: impl FnOnce() -> Result<()>) -> Result<()> {
         if self.folder.exists() {
             return copy(&self.folder, data_dir);
@@ -46,7 +46,7 @@ impl DataTemplate {
     }
 }
 
-/// Copies a folder with owners and permissions, which PostgreSQL insists on.
+/// Copies a folder with its owners and permissions, which PostgreSQL requires.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let output = Command::new("cp").arg("-a").arg(from).arg(to).stdin(Stdio::null()).output().context("no `cp`")?;
     if !output.status.success() {

@@ -1,4 +1,4 @@
-//! Debian packages that the local cloud and the tests need: installed when we may, else named in one line.
+//! Debian packages that the local cloud and the tests need. They are installed if permitted, and otherwise named in one line.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,13 +8,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-/// Where Debian's scripts read whether to create, and so to start, a server of the machine's own.
+/// The file in which Debian's scripts read whether to create and start a system server.
 const CLUSTER_CONFIGURATION: &str = "/etc/postgresql-common/createcluster.conf";
 
-/// Installs a package, as root on a machine with apt. Tests of several processes take turns.
+/// Installs a package, as root on a machine with apt. Test processes take turns.
 ///
 /// # Errors
-/// One line that names the package, when we may not or it cannot be had.
+/// One line that names the package, when it may not be installed or is unavailable.
 pub fn install(package: &str) -> Result<()> {
     let has_apt = Command::new("apt-get").arg("--version").output().is_ok();
     if !rustix::process::geteuid().is_root() || !has_apt {
@@ -32,7 +32,7 @@ pub fn install(package: &str) -> Result<()> {
         .with_context(|| format!("the Debian package `{package}` is needed and could not be installed"))
 }
 
-/// Keeps the package from starting a server on port 5432, which nobody would stop.
+/// Keeps the package from starting a server on port 5432 that nothing would stop.
 fn create_no_cluster() -> Result<()> {
     let path = Path::new(CLUSTER_CONFIGURATION);
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -43,7 +43,7 @@ fn create_no_cluster() -> Result<()> {
         .with_context(|| format!("cannot write `{CLUSTER_CONFIGURATION}`"))
 }
 
-/// Its output stays out of the way: the demo's own goes to a machine.
+/// Its output is captured, because a program may read the demo's output.
 fn apt(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());

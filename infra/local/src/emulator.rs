@@ -1,4 +1,4 @@
-//! The AWS emulator: one process group on a free port of 127.0.0.1, everything in memory and one scratch folder.
+//! The AWS emulator: one process group on a free port of 127.0.0.1, with all data in memory and one scratch folder.
 
 use std::fs::{self, File};
 use std::net::TcpListener as PortFinder;
@@ -17,26 +17,26 @@ use crate::process_group::ProcessGroup;
 use crate::request;
 use crate::venv::{EMULATOR, Venv};
 
-/// It answers after 0.8 s on a quiet machine; a busy one with two cores may need much longer.
+/// It answers after 0.8 s on a quiet machine. A busy one with two cores may need much longer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Another process may take the free port between finding and binding it. Five times in a row is no accident.
+/// Another process may take the free port between finding and binding it. Five times in a row is no coincidence.
 const START_ATTEMPTS: usize = 5;
-/// One request for the health page. A busy machine answers late, and the next request may find it ready.
+/// The time limit of one request for the health page. A busy machine answers late, and the next request may succeed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// Between two requests for the health page.
+/// The pause between two requests for the health page.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// A running emulator. Dropping it ends it and every function process it started.
 #[derive(Debug)]
 pub struct Emulator {
-    // Dropped in this order: no process may still write when its folder goes.
+    // These are dropped in this order, because no process may still write when its folder is removed.
     group: ProcessGroup,
     endpoint: String,
     scratch: TempDir,
 }
 
 impl Emulator {
-    /// Starts one and waits until it answers.
+    /// Starts an emulator and waits until it answers.
     pub async fn start() -> Result<Self> {
         let venv = tokio::task::spawn_blocking(|| Venv::ensure(EMULATOR)).await??;
         let mut last = None;
@@ -57,7 +57,7 @@ impl Emulator {
         let log = File::create(log_path(scratch.path()))?;
         let mut command = Command::new(venv.program("ministack"));
         command
-            // Function processes inherit this environment: nothing of the developer's own may reach them.
+            // Function processes inherit this environment, which must not contain the developer's variables.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", scratch.path())
@@ -68,7 +68,7 @@ impl Emulator {
             // The address in queue URLs. An IP address also keeps bucket names out of host names.
             .env("MINISTACK_HOST", "127.0.0.1")
             .env("IOT_MTLS_ENABLED", "0")
-            // Signatures are checked, each function has the credentials of its own role, and policies are enforced.
+            // The emulator checks signatures, gives each function the credentials of its own role, and enforces policies.
             .env("AUTH", "true")
             .env("STATE_DIR", scratch.path().join("state"))
             .env("S3_DATA_DIR", scratch.path().join("s3"))
@@ -101,13 +101,13 @@ impl Emulator {
         self.group.id()
     }
 
-    /// What it has written to its log so far, function output included.
+    /// Its log so far, including the functions' output.
     pub fn log(&self) -> Result<String> {
         let bytes = fs::read(log_path(self.scratch.path())).context("cannot read the emulator's log")?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The folder that holds all it writes; gone with it.
+    /// The folder of all its files, which is removed with it.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
     }

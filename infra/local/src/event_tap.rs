@@ -1,4 +1,4 @@
-//! A tap on the bus: every event of Lifeboat's, in the order they were delivered.
+//! A tap on the event bus: every event of Lifeboat, in the order of delivery.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::cloud::{Cloud, Deployment};
 
 /// The tap's name, for its rule and its queue.
 const NAME: &str = "lifeboat-event-tap";
-/// Long polling: how long one look into the queue waits.
+/// How long one poll of the queue waits (long polling).
 const LOOK_SECONDS: i32 = 1;
 
 /// One event as EventBridge delivers it.
@@ -23,7 +23,7 @@ pub struct TappedEvent {
     pub detail: Value,
 }
 
-/// A rule of its own on the deployed bus, with a queue behind it.
+/// A separate rule on the deployed bus, with a queue behind it.
 #[derive(Debug, Clone)]
 pub struct EventTap {
     sqs: aws_sdk_sqs::Client,
@@ -31,7 +31,7 @@ pub struct EventTap {
 }
 
 impl EventTap {
-    /// Taps the bus of a deployment. Events from before are not seen.
+    /// Taps the bus of a deployment. Earlier events are not delivered.
     pub async fn open(cloud: &Cloud, deployment: &Deployment) -> Result<Self> {
         let sqs = cloud.sqs().await;
         let queue = sqs.create_queue().queue_name(NAME).send().await.context("cannot create the tap's queue")?;
@@ -70,9 +70,9 @@ impl EventTap {
         }
     }
 
-    /// Waits for an event of `kind` and returns it; what comes before it is given to `seen`.
+    /// Waits for an event of `kind` and returns it. `seen` gets the events before it.
     ///
-    /// A `… Failed` event that was not asked for is an error that says why.
+    /// A `… Failed` event of another kind is an error with its cause and hint.
     pub async fn wait_for(
         &self,
         kind: &str,

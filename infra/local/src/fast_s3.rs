@@ -1,4 +1,4 @@
-//! A fast S3 for benchmarks: objects are files. The emulator is a Python process and would be what is measured.
+//! A fast S3 for benchmarks, whose objects are files. With the emulator, a Python process, the benchmark would measure the emulator.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -11,25 +11,25 @@ use anyhow::{Context, Result, bail};
 use crate::process_group::ProcessGroup;
 use crate::workspace;
 
-/// The newest that builds on the workspace's compiler.
+/// The newest version that the workspace's compiler builds.
 const VERSION: &str = "0.14.1";
 
-/// It listens at once; a busy machine may need longer.
+/// It listens at once. A busy machine may need longer.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// A running `s3s-fs`, whose buckets are folders. It ends with this value.
+/// A running `s3s-fs`, whose buckets are folders. It stops when this value is dropped.
 #[derive(Debug)]
 pub struct FastS3 {
-    // Dropped first: nothing may write to a folder that goes.
+    // This is dropped first, because no process may still write when its folder is removed.
     _group: ProcessGroup,
     endpoint: String,
     folder: PathBuf,
 }
 
 impl FastS3 {
-    /// Starts one that keeps its buckets below `folder`. The first start on a machine compiles the program: some minutes.
+    /// Starts one with its buckets below `folder`. The first start on a machine compiles the program, which takes some minutes.
     pub fn start(folder: &Path) -> Result<Self> {
         let program = installed()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -59,7 +59,7 @@ impl FastS3 {
         &self.endpoint
     }
 
-    /// The folder whose files are the bucket's objects. Makes it, empty, if it is not there.
+    /// The folder whose files are the bucket's objects. Creates it if it is missing.
     pub fn bucket(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
@@ -67,7 +67,7 @@ impl FastS3 {
     }
 }
 
-/// The program, compiled below cargo's target folder unless it is there.
+/// The program below cargo's target folder. Compiles it if it is missing.
 fn installed() -> Result<PathBuf> {
     let shelf = workspace::target_dir().join("s3s-fs");
     let program = shelf.join("bin/s3s-fs");
@@ -86,7 +86,7 @@ fn installed() -> Result<PathBuf> {
     if !status.success() {
         bail!("cargo could not install `s3s-fs` {VERSION}");
     }
-    // What it was compiled with is of no further use.
+    // The build files are not needed any longer.
     let _ = fs::remove_dir_all(shelf.join("target"));
     Ok(program)
 }

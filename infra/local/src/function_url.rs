@@ -15,7 +15,7 @@ use crate::request;
 /// The answer of a function's URL.
 #[derive(Debug, Clone)]
 pub struct UrlAnswer {
-    /// As in HTTP.
+    /// The HTTP status.
     pub status: u16,
     /// One header per line, as `name: value`.
     pub head: String,
@@ -26,7 +26,7 @@ pub struct UrlAnswer {
 /// Requests `path` of a function's `url` from the emulator at `endpoint`. With a `signer`, the request is signed.
 ///
 /// # Errors
-/// A server that cannot be reached, does not speak HTTP, or answers with bytes that are no text.
+/// The server is unreachable, does not speak HTTP, or answers with bytes that are not text.
 pub async fn ask(
     endpoint: &str,
     url: &str,

@@ -15,21 +15,21 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::workspace;
 
-/// Which executable stands behind each binary that the template names.
+/// The executables for the binaries that the template names.
 #[derive(Debug, Clone)]
 pub enum Functions {
     /// The workspace's own, built by cargo.
     Built,
-    /// This executable, for all of them. For tests of the local cloud itself.
+    /// This executable for all binaries, for tests of the local cloud itself.
     StandIn(PathBuf),
 }
 
 impl Functions {
-    /// The executables of these binaries, and of all others of the workspace when they are its own. Builds them first; blocks until cargo
-    /// is done.
+    /// The executables of these binaries, and of all others of the workspace if they belong to it. Builds them first, and blocks until
+    /// cargo is done.
     ///
-    /// In the dev profile, so that tests, demo and functions share one compilation. Once in a process: cargo looks at every
-    /// source file to find that nothing has changed.
+    /// It builds with the dev profile, so that tests, demo and functions share one compilation. It builds once per process,
+    /// because cargo checks every source file to find that nothing has changed.
     pub(crate) fn executables(&self, binaries: &[String]) -> Result<BTreeMap<String, PathBuf>> {
         static BUILT: Mutex<Option<BTreeMap<String, PathBuf>>> = Mutex::new(None);
         match self {
@@ -44,7 +44,7 @@ impl Functions {
         }
     }
 
-    /// A deployment package of one executable. Stored, not compressed: it only travels to a process on this machine.
+    /// A deployment package of one executable. It is not compressed, because it only goes to a process on this machine.
     pub(crate) fn package(&self, executable: &Path) -> Result<Vec<u8>> {
         static PACKAGED: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
         match self {
@@ -62,8 +62,8 @@ impl Functions {
     }
 }
 
-/// Cargo counts the features that dev-dependencies ask for only when it builds a test, too. Without one, `cargo test` would compile
-/// twice whatever depends on such a feature; with one, the demo would.
+/// Cargo counts the features of dev-dependencies only when it builds a test too. Without a test, `cargo test` would compile twice every
+/// crate that depends on such a feature. With a test, the demo would.
 const SMALLEST_TEST: [&str; 2] = ["--test", "tidy"];
 
 fn build() -> Result<BTreeMap<String, PathBuf>> {
@@ -78,7 +78,7 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
     if !output.status.success() {
         bail!("cargo could not build the functions: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    // One JSON message a line; those about executables have a path in `executable`.
+    // Each line is one JSON message. Messages about executables have a path in `executable`.
     let messages = String::from_utf8_lossy(&output.stdout);
     let executables = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
@@ -95,7 +95,7 @@ fn is_in_a_test() -> Result<bool> {
     Ok(myself.parent().is_some_and(|folder| folder.ends_with("deps")))
 }
 
-/// The executable without symbols and debug information: half of it, which each cloud would upload, hash and unpack.
+/// The executable without symbols and debug information. They are half of it, which each cloud would upload, hash and unpack.
 fn stripped(executable: &Path) -> Result<Vec<u8>> {
     let folder = tempfile::tempdir()?;
     let lean = folder.path().join("bootstrap");

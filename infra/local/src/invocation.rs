@@ -1,4 +1,4 @@
-//! What functions do: calling them, and reading what they wrote and where they failed.
+//! Calls functions, and reads their logs and failure queues.
 
 use anyhow::{Context, Result};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -7,17 +7,17 @@ use serde_json::Value;
 
 use crate::cloud::{Cloud, DeployedFunction, Deployment};
 
-/// Log events read at most: what a test writes is far below it.
+/// The most log events that are read, far more than a test writes.
 const MOST_LOG_PAGES: usize = 100;
-/// SQS gives ten at a time.
+/// SQS returns at most ten messages at a time.
 const MESSAGES_AT_ONCE: i32 = 10;
 
 /// The outcome of a synchronous invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation {
-    /// What the function answered, or Lambda's error document (`errorType`, `errorMessage`).
+    /// The function's answer, or Lambda's error document (`errorType`, `errorMessage`).
     pub payload: Value,
-    /// Whether it is an error document.
+    /// Whether the payload is an error document.
     pub failed: bool,
 }
 
@@ -32,7 +32,7 @@ impl Cloud {
         Ok(Invocation { payload, failed: answer.function_error().is_some() })
     }
 
-    /// Invokes a function asynchronously: with the retries and the failure queue of the template.
+    /// Invokes a function asynchronously, with the retries and the failure queue of the template.
     pub async fn invoke_later(&self, function: &DeployedFunction, payload: &Value) -> Result<()> {
         let call = self.lambda().await.invoke().function_name(&function.name).invocation_type(InvocationType::Event);
         call.payload(payload.to_string().into_bytes().into())
@@ -42,7 +42,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Puts one event of the given source on the stack's bus.
+    /// Sends one event of the given source to the stack's bus.
     pub async fn put_event(&self, at: &Deployment, source: &str, detail_type: &str, detail: &Value) -> Result<()> {
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&at.bus)
@@ -55,7 +55,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// All lines a function wrote, oldest first, with Lambda's own START, END and REPORT. A line is there once its
+    /// All lines that a function wrote, oldest first, with Lambda's START, END and REPORT. A line is available when its
     /// invocation has ended.
     pub async fn log_lines(&self, function: &DeployedFunction) -> Result<Vec<String>> {
         let logs = self.logs().await;
@@ -77,7 +77,7 @@ impl Cloud {
         anyhow::bail!("`{}` has more than {MOST_LOG_PAGES} pages of logs", function.name)
     }
 
-    /// Takes up to ten failures out of a function's queue: what was asked for and what became of it, as Lambda wraps it.
+    /// Takes up to ten failures from a function's queue: the request and its result, as Lambda wraps them.
     pub async fn take_failures(&self, function: &DeployedFunction) -> Result<Vec<Value>> {
         let sqs = self.sqs().await;
         let receive =

@@ -1,8 +1,8 @@
-//! The local cloud: an AWS emulator with the project's own templates deployed on it and the real function binaries
-//! behind them, for the demo and for tests, on one machine and without an account.
+//! The local cloud: an AWS emulator with the project's templates and the real function binaries deployed on it. The demo and
+//! the tests use it on one machine, without an AWS account.
 //!
-//! It owns the emulator's process, its pinned Python environment, the deployment, and the honest list of what an emulator
-//! does differently. Development only: nothing that runs in AWS may use this crate, and it must not know what a backup is.
+//! It owns the emulator's process, its pinned Python environment, the deployment, and the list of the emulator's differences
+//! from AWS. It is for development only: no code that runs in AWS may use it, and it must not know what a backup is.
 
 mod cloud;
 mod data_template;

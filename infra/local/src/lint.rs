@@ -11,7 +11,7 @@ use crate::workspace;
 /// The templates of this project, relative to its root.
 pub const TEMPLATES: [&str; 2] = ["template.yaml", "infra/offsite.yaml"];
 
-/// Lints the project's templates. An error holds everything cfn-lint said; warnings are errors.
+/// Lints the project's templates. The error has the whole output of cfn-lint. Warnings are errors.
 pub fn lint() -> Result<()> {
     TEMPLATES.iter().try_for_each(|template| lint_template(&workspace::root().join(template)))
 }

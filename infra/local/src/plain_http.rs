@@ -1,5 +1,5 @@
-//! The emulator is spoken to over plain HTTP, which our policies deny and the emulator, enforcing them, refuses. So the
-//! statements that deny it are taken out of the deployed policies again, and nothing else is.
+//! Removes the statements that deny plain HTTP from the deployed policies. We use the emulator over plain HTTP, and it
+//! enforces the policies. Their other statements stay.
 
 use anyhow::{Context, Result};
 use aws_config::SdkConfig;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::stack::Stack;
 use crate::template::{Resource, Template};
 
-/// The condition by which such a statement is known.
+/// The condition that identifies such a statement.
 const CONDITION: &str = "aws:SecureTransport";
 
-/// Takes the denials out of the policies of every bucket, topic and queue of a stack.
+/// Removes the denials from the policies of every bucket, topic and queue of a stack.
 pub(crate) async fn allow(config: &SdkConfig, template: &Template, stack: &Stack) -> Result<()> {
     for Resource { logical_id, kind, .. } in template.resources() {
         let Some(id) = stack.physical_ids.get(logical_id) else { continue };
@@ -47,7 +47,7 @@ async fn topic(sns: &aws_sdk_sns::Client, arn: &str) -> Result<()> {
     let policy = match without_denial(policy.map(String::as_str))? {
         Rest::Same => return Ok(()),
         Rest::Some(policy) => policy,
-        // SNS's own default policy: the owner's account decides.
+        // SNS's default policy, under which the owner's account decides.
         Rest::Nothing => String::new(),
     };
     sns.set_topic_attributes().topic_arn(arn).attribute_name("Policy").attribute_value(policy).send().await?;
@@ -66,12 +66,12 @@ async fn queue(sqs: &aws_sdk_sqs::Client, url: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is left of a policy.
+/// The rest of a policy.
 #[derive(Debug, PartialEq, Eq)]
 enum Rest {
-    /// It denied nothing of the kind.
+    /// It did not deny plain HTTP.
     Same,
-    /// It denied nothing else.
+    /// It had no other statement.
     Nothing,
     /// The policy without the denials.
     Some(String),

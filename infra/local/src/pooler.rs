@@ -1,4 +1,4 @@
-//! A real `pgbouncer` before a server: what Supabase, Neon and many others put between a database and its clients.
+//! A real `pgbouncer` in front of a server, as Supabase, Neon and many other providers use it.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -10,23 +10,23 @@ use anyhow::{Context, Result, bail};
 use crate::debian;
 use crate::server::{PostgresServer, free_port, spawn_for_life};
 
-/// Where Debian's package and others have it.
+/// The paths of the program in Debian's package and in others.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
 
-/// It listens within milliseconds; a busy machine may need seconds.
+/// It listens within milliseconds. A busy machine may need seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// How a pooler hands out connections to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolMode {
-    /// A client keeps one for as long as it is connected.
+    /// A client keeps one connection while it is connected.
     Session,
-    /// Each transaction may get another one.
+    /// Each transaction may get another connection.
     Transaction,
 }
 
-/// A running pooler on a port of its own. It ends with this value, and with this process even if that is killed.
+/// A running pooler on its own port. It stops when this value is dropped, or when this process ends or is killed.
 #[derive(Debug)]
 pub struct Pooler {
     process: Child,
@@ -34,8 +34,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts a pooler before a server without TLS, and installs the Debian package first where it is missing and we may. It
-    /// lets everybody in, as the server's superuser.
+    /// Starts a pooler in front of a server without TLS. Installs a missing Debian package first, if permitted. The pooler
+    /// accepts every client, and connects as the server's superuser.
     pub fn start(server: &PostgresServer, mode: PoolMode) -> Result<Self> {
         let program = match find() {
             Some(program) => program,
@@ -57,7 +57,7 @@ impl Pooler {
             server.password()
         );
         std::fs::write(&configuration, text)?;
-        // It refuses root, as the server does.
+        // Like the server, it refuses to run as root.
         let mut command = server.as_account(Path::new(program), Some("KILL"));
         command.arg(&configuration).stdin(Stdio::null()).stderr(Stdio::null());
         let mut pooler = Self { process: spawn_for_life(command).context("pgbouncer did not start")?, port };
@@ -70,7 +70,7 @@ impl Pooler {
         format!("postgres://postgres:any@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    /// `host:port`, as messages name it.
+    /// `host:port`, as in messages.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -92,7 +92,7 @@ impl Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        // Nobody is left to tell about a failure.
+        // A failure cannot be reported here.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

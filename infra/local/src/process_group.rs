@@ -1,4 +1,4 @@
-//! A process and everything it starts, gone when its owner is gone.
+//! A process and everything that it starts. All of them end when their owner ends.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -8,16 +8,16 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Waits at the other end of a pipe that only the owner holds. A line means that the owner has cleaned up by itself; the
-/// pipe's end means that it died, however it died, and so the group and its scratch folder go.
+/// Waits at the other end of a pipe that only the owner holds. A line means that the owner has cleaned up by itself. The
+/// pipe's end means that the owner died, so the group is killed and its scratch folder removed.
 ///
-/// A parent-death signal would not do: it follows the spawning thread, not the process, and reaches the leader alone.
+/// A parent-death signal is not enough: it follows the spawning thread, not the process, and reaches only the leader.
 const WATCHDOG: &str = r#"read -r _ || { kill -s KILL -- "-$1"; [ -z "$2" ] || rm -rf -- "$2"; }"#;
 
 /// A process group of one command.
 ///
-/// Everything the command starts (and that does not leave the group by itself) is killed when this value is dropped, also
-/// by a panic, and also when the owning process is ended by Ctrl-C or SIGKILL.
+/// All processes that the command starts are killed when this value is dropped, unless they leave the group. The same
+/// happens after a panic, and when Ctrl-C or SIGKILL ends the owning process.
 #[derive(Debug)]
 pub struct ProcessGroup {
     leader: Child,
@@ -65,7 +65,7 @@ impl Drop for ProcessGroup {
     fn drop(&mut self) {
         end(&mut self.leader);
         if let Some(mut leash) = self.leash.take() {
-            // A watchdog that is gone already has nothing left to guard.
+            // A watchdog that has already ended has nothing to guard.
             let _ = leash.write_all(b"\n");
         }
         let _ = self.watchdog.wait();
@@ -137,7 +137,7 @@ mod tests {
         let mut group = ProcessGroup::spawn(&mut family(), Some(&scratch)).unwrap();
         let id = group.id();
         wait_for("the family", || alive(id) == 3);
-        // The kernel closes the leash of a killed owner; so does this.
+        // This closes the leash, as the kernel does for a killed owner.
         drop(group.leash.take());
         wait_for("the end of the group", || alive(id) == 0);
         wait_for("the end of the scratch folder", || !scratch.exists());

@@ -7,17 +7,17 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Longest answer that is read, in bytes: Lambda's own limit for one.
+/// The longest answer that is read, in bytes: Lambda's limit.
 const ANSWER_LIMIT_BYTES: usize = 6 * 1024 * 1024;
 
-/// Sends a request without a body to `address` (`host:port`) over a connection of its own, and reads the whole answer.
+/// Sends a request without a body to `address` (`host:port`) over a new connection, and reads the whole answer.
 ///
 /// # Errors
-/// A server that cannot be reached, does not speak HTTP, or answers more than Lambda may.
+/// The server is unreachable, does not speak HTTP, or sends a longer answer than Lambda may.
 pub(crate) async fn send(address: &str, request: Request<Empty<Bytes>>) -> Result<Response<Bytes>> {
     let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach `{address}`"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // It ends when the answer has been read. What fails in it fails the request as well.
+    // The task ends when the answer has been read. Its failures fail the request as well.
     tokio::spawn(connection);
     let answer = sender.send_request(request).await.with_context(|| format!("`{address}` did not answer"))?;
     let (head, body) = answer.into_parts();

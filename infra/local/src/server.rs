@@ -1,4 +1,4 @@
-//! A real PostgreSQL server of its own for each test and for the demo, gone when its owner is gone.
+//! A real PostgreSQL server for each test and for the demo. It ends when its owner ends.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use crate::data_template::DataTemplate;
 use crate::debian;
 
-/// The role that every server begins with, and its password. The server listens on 127.0.0.1 alone and holds no real data.
+/// The first role of every server, and its password. The server listens only on 127.0.0.1 and holds no real data.
 const SUPERUSER: &str = "postgres";
 const PASSWORD: &str = "lifeboat-local";
-/// How `initdb` is called, but for the password's file and the data directory.
+/// The arguments of `initdb`, except the password's file and the data directory.
 const INITDB: [&str; 6] = [
     "--no-sync",
     "--no-instructions",
@@ -28,10 +28,10 @@ const INITDB: [&str; 6] = [
     "--username=postgres",
 ];
 
-/// Directories of servers are named with this and the process id of their owner, so that those of killed owners are found.
+/// The name of a server's directory has this prefix and the owner's process id, so that directories of killed owners are found.
 const DIRECTORY_PREFIX: &str = "lifeboat-postgres-";
 
-/// A server of this size starts in well under a second; a busy machine may need many.
+/// A server of this size starts in well under a second. A busy machine may need many seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
@@ -46,14 +46,14 @@ pub struct PostgresOptions {
     pub name: String,
     /// Settings as in `postgresql.conf`, over the ones for tests.
     pub settings: Vec<(String, String)>,
-    /// Whether the server speaks TLS, with a certificate for `127.0.0.1` issued by a CA of its own.
+    /// Whether the server uses TLS, with a certificate for `127.0.0.1` from its own CA.
     pub tls: bool,
-    /// The server's and client's programs, when not the machine's own: another version, for compatibility tests.
+    /// The folder of another version's server and client programs, for compatibility tests. When absent, the machine's are used.
     pub bin_dir: Option<PathBuf>,
 }
 
 impl PostgresOptions {
-    /// A server of this name with nothing special.
+    /// A server of this name with default settings.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
@@ -79,7 +79,7 @@ impl From<&str> for PostgresOptions {
     }
 }
 
-/// A running server. It ends with this value, and with this process even if that is killed.
+/// A running server. It stops when this value is dropped, or when this process ends or is killed.
 #[derive(Debug)]
 pub struct PostgresServer {
     bin_dir: PathBuf,
@@ -90,7 +90,7 @@ pub struct PostgresServer {
     postmaster: Option<Child>,
 }
 
-/// Who runs the server when we are root, because PostgreSQL refuses to.
+/// The account that runs the server when this process is root, because PostgreSQL refuses to run as root.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     uid: u32,
@@ -129,7 +129,7 @@ impl PostgresServer {
         self.port
     }
 
-    /// Where `psql`, `pg_dump` and the others of the server's version are.
+    /// The folder of `psql`, `pg_dump` and the other programs of the server's version.
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
     }
@@ -159,7 +159,7 @@ impl PostgresServer {
     }
 
     /// Runs SQL with `psql` as the superuser and returns what it printed: rows without decoration, `|` between columns.
-    /// The first error ends it.
+    /// Stops at the first error.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
         let mut command = Command::new(self.bin_dir.join("psql"));
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--file=-"]);
@@ -178,17 +178,17 @@ impl PostgresServer {
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
-    /// What the server has logged since it was first started.
+    /// The server's log since its first start.
     pub fn log(&self) -> String {
         std::fs::read(self.log_file()).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
     }
 
-    /// Ends the server at once, as a crash of its machine would. [`restart`](Self::restart) brings it back.
+    /// Kills the server at once, like a crash of its machine. [`restart`](Self::restart) starts it again.
     pub fn crash(&mut self) -> Result<()> {
         self.signal("QUIT")
     }
 
-    /// Ends every session and stops the server in good order.
+    /// Ends every session and shuts the server down cleanly.
     pub fn stop(&mut self) -> Result<()> {
         self.signal("INT")
     }
@@ -220,7 +220,7 @@ impl PostgresServer {
         for (name, value) in &self.options.settings {
             configuration += &format!("{name} = {}\n", quote(value));
         }
-        // Included from `postgresql.conf`, whose last mention of a setting wins.
+        // `postgresql.conf` includes this file. The last value of a setting wins.
         let file = self.data_dir().join("postgresql.auto.conf");
         std::fs::write(&file, configuration).context("cannot write the configuration")
     }
@@ -237,7 +237,7 @@ impl PostgresServer {
         Ok(())
     }
 
-    /// A CA of one day, and a certificate of it for 127.0.0.1; `localhost` is left out so that a wrong name can be tested.
+    /// A CA that is valid for one day, and its certificate for 127.0.0.1. `localhost` is left out so that tests can use a wrong name.
     fn issue_certificate(&self) -> Result<()> {
         let directory = self.directory.path();
         let data = self.data_dir();
@@ -296,7 +296,7 @@ impl PostgresServer {
 
     fn launch(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        // QUIT is PostgreSQL's immediate shutdown: with its owner gone, nobody wants the data.
+        // QUIT is PostgreSQL's immediate shutdown. The data is not needed after the owner has ended.
         let mut command = self.as_account(&self.bin_dir.join("postgres"), Some("QUIT"));
         command.arg("-D").arg(self.data_dir()).arg("-p").arg(self.port.to_string());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -313,7 +313,7 @@ impl PostgresServer {
                 self.postmaster = None;
                 bail!("postgres ended with {status}: {}", last_lines(&self.log()));
             }
-            // The server writes this line of its own file when it accepts connections.
+            // The server writes this line of its PID file when it accepts connections.
             let state = std::fs::read_to_string(self.data_dir().join("postmaster.pid")).unwrap_or_default();
             if state.lines().nth(7).is_some_and(|status| status.trim() == "ready") {
                 return Ok(());
@@ -340,7 +340,7 @@ impl PostgresServer {
         Ok(())
     }
 
-    /// A command under the server's account, with a signal for the death of whoever starts it.
+    /// A command under the server's account. It gets a signal when the process that started it dies.
     pub fn as_account(&self, program: &Path, death_signal: Option<&str>) -> Command {
         let mut command = Command::new("setpriv");
         if let Some(Account { uid, gid }) = self.account {
@@ -353,12 +353,12 @@ impl PostgresServer {
         command
     }
 
-    /// Where the server's sockets are. It belongs to the server's account and goes with this value.
+    /// The folder of the server's sockets. It belongs to the server's account, and is removed with this value.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Where its data are.
+    /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
@@ -370,7 +370,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // Nobody is left to tell about a failure; the directory goes with its own drop.
+        // A failure cannot be reported here. The directory is removed when its own value is dropped.
         let _ = self.crash();
     }
 }
@@ -394,7 +394,7 @@ pub(crate) fn spawn_for_life(command: Command) -> Result<Child> {
     Ok(child.recv().context("the thread that starts servers has ended")??)
 }
 
-/// The binaries' directory, by `pg_config`, in Debian's places, or after installing them when we may.
+/// The directory of the binaries: from `pg_config`, from Debian's paths, or after installing them if permitted.
 fn find_bin_dir() -> Result<PathBuf> {
     if let Some(found) = look_for_bin_dir() {
         return Ok(found);
@@ -413,7 +413,7 @@ fn look_for_bin_dir() -> Option<PathBuf> {
         .next()
 }
 
-/// What Debian's packages have installed, newest first; one is installed when there is none and we may.
+/// The versions that Debian's packages have installed, newest first. When there is none, one is installed if permitted.
 pub(crate) fn find_bin_dirs() -> Result<Vec<(u32, PathBuf)>> {
     find_bin_dir()?;
     Ok(debian_bin_dirs())
@@ -435,14 +435,14 @@ fn is_complete(dir: &Path) -> bool {
     ["initdb", "postgres", "psql", "pg_dump"].iter().all(|program| dir.join(program).exists())
 }
 
-/// Removes what owners that were killed have left behind.
+/// Removes the directories of killed owners.
 fn sweep_abandoned_directories() {
     for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let owner = name.strip_prefix(DIRECTORY_PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         let is_alive = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
         if owner.is_some_and(|pid| !is_alive(pid)) {
-            // Somebody else may be doing the same.
+            // Another process may be removing it at the same time.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -453,7 +453,7 @@ fn is_root() -> Result<bool> {
 }
 
 fn postgres_account() -> Result<Account> {
-    // Debian's package creates the account; anywhere else `nobody` will do.
+    // Debian's package creates the account. Other systems use `nobody`.
     let account = if id(&["-u", "postgres"]).is_ok() { "postgres" } else { "nobody" };
     Ok(Account { uid: id(&["-u", account])?, gid: id(&["-g", account])? })
 }

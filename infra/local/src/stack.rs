@@ -11,16 +11,16 @@ use tokio::time::sleep;
 
 use crate::template::Parameters;
 
-/// What CloudFormation answers when a stack is as it should be already; it has no error code of its own for that.
+/// CloudFormation's answer when a stack needs no update. It has no separate error code.
 const NOTHING_TO_UPDATE: &str = "No updates are to be performed.";
 /// A stack of three functions takes about a second on the emulator.
 const DEPLOY_WITHIN: Duration = Duration::from_secs(120);
-/// Between two looks at the stack's state.
+/// The pause between two checks of the stack's state.
 const POLL_EVERY: Duration = Duration::from_millis(100);
-/// More than any template of ours has; CloudFormation's own limit is 200.
+/// More outputs than any of our templates has. CloudFormation's limit is 200.
 const REASONS_SHOWN: usize = 10;
 
-/// What a deployed stack says of itself.
+/// The outputs and resources of a deployed stack.
 #[derive(Debug, Clone)]
 pub struct Stack {
     /// Its outputs.
@@ -30,7 +30,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Creates the stack `name`, or updates it when it is there, and waits until CloudFormation is done.
+    /// Creates or updates the stack `name`, and waits until CloudFormation is done.
     pub async fn deploy(client: &Client, name: &str, body: String, parameters: &Parameters) -> Result<Self> {
         let parameters: Vec<Parameter> = parameters
             .iter()
@@ -69,13 +69,13 @@ impl Stack {
         Ok(Self { outputs, physical_ids })
     }
 
-    /// An output that the template promises.
+    /// An output that the template declares.
     pub fn output(&self, name: &str) -> Result<String> {
         self.outputs.get(name).cloned().with_context(|| format!("the stack has no output `{name}`"))
     }
 }
 
-/// Waits for the end of a deployment; the outputs, or why it failed.
+/// Waits for the end of a deployment. Returns the outputs, or why it failed.
 async fn wait(client: &Client, name: &str) -> Result<BTreeMap<String, String>> {
     let deadline = Instant::now() + DEPLOY_WITHIN;
     loop {
@@ -104,7 +104,7 @@ async fn wait(client: &Client, name: &str) -> Result<BTreeMap<String, String>> {
     }
 }
 
-/// Why resources failed, as the stack's events tell it.
+/// Why resources failed, from the stack's events.
 async fn reasons(client: &Client, name: &str) -> String {
     let Ok(events) = client.describe_stack_events().stack_name(name).send().await else {
         return "its events cannot be read".to_owned();

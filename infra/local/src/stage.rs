@@ -20,18 +20,18 @@ pub const SOURCE_SECRET: &str = "source-connection";
 /// The secret with the scratch server's connection.
 pub const SCRATCH_SECRET: &str = "scratch-connection";
 
-/// What is backed up.
+/// The database that is backed up.
 #[derive(Debug, Clone)]
 pub enum StageSource {
     /// The sample platform for clinics: some 460,000 rows.
     Sample,
-    /// What this SQL makes, on a server of the stage's own.
+    /// The database that this SQL makes, on the stage's own server.
     Sql(String),
-    /// A database of the user's, which is only read.
+    /// The user's database, which is only read.
     Url(String),
 }
 
-/// Everything that runs. Dropping it stops all of it.
+/// All running servers and the cloud. Dropping it stops them.
 #[derive(Debug)]
 pub struct Stage {
     cloud: Cloud,
@@ -44,8 +44,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts servers and cloud, fills the source and deploys. `parameters` are the main stack's, over the template's
-    /// defaults. `report` gets each step as it begins.
+    /// Starts the servers and the cloud, fills the source and deploys. `parameters` override the defaults of the main stack's
+    /// template. `report` gets each step when it begins.
     pub async fn set(source: StageSource, parameters: &[(&str, &str)], report: impl Fn(&str)) -> Result<Self> {
         report("starting PostgreSQL");
         let scratch = PostgresServer::start("scratch")?;
@@ -88,7 +88,7 @@ impl Stage {
         &self.cloud
     }
 
-    /// What is deployed on it.
+    /// The deployment on the local cloud.
     pub fn deployment(&self) -> &Deployment {
         &self.deployment
     }
@@ -113,8 +113,8 @@ impl Stage {
         self.lifeboat_with(&[], arguments)
     }
 
-    /// As [`Stage::lifeboat`], with further variables: connections belong there and not among the arguments, which every
-    /// user of the machine can read.
+    /// As [`Stage::lifeboat`], with more environment variables. Connections belong there, because every user of the machine can
+    /// read the arguments.
     pub fn lifeboat_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Output> {
         let program = self.cloud.executable("lifeboat").context("the command line tool was not built")?;
         let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! A CloudFormation template as a document that can be asked.
+//! A CloudFormation template as a document that code can query.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
-/// Parameters of a stack: names to values, as CloudFormation wants them (text, lists comma joined).
+/// The parameters of a stack: names and values as CloudFormation expects them (text, with lists joined by commas).
 pub type Parameters = BTreeMap<String, String>;
 
-/// A template read from its YAML. It is deployed with the same content; the only change on offer is [`Template::package`].
+/// A template read from its YAML. It is deployed unchanged, except for [`Template::package`].
 #[derive(Debug, Clone)]
 pub struct Template {
     document: Value,
@@ -39,7 +39,7 @@ impl Template {
         Ok(Self { document: to_json(document)? })
     }
 
-    /// The whole template as JSON, which CloudFormation takes as well as YAML.
+    /// The whole template as JSON, which CloudFormation accepts like YAML.
     pub fn to_json(&self) -> String {
         self.document.to_string()
     }
@@ -88,9 +88,9 @@ impl Template {
         Ok(())
     }
 
-    /// A property's value with every `Ref` to a parameter replaced by what is `given` or else by its default.
+    /// A property's value with every `Ref` to a parameter replaced by its `given` value or its default.
     ///
-    /// Other functions stay as they are: this is for plain properties, not an interpreter of CloudFormation.
+    /// Other functions stay unchanged. This is for plain properties, and does not interpret CloudFormation.
     pub fn resolve(&self, property: &Value, given: &Parameters) -> Value {
         match property {
             Value::Object(object) => match (object.len(), object.get("Ref").and_then(Value::as_str)) {

@@ -1,4 +1,4 @@
-//! A pinned, hash-checked Python environment of its own for each tool.
+//! A separate Python environment for each tool, with pinned and hash-checked packages.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use crate::debian;
 use crate::workspace;
 
-/// The file whose presence, with the same text as the lock, says that an environment is whole. Written last.
+/// The file that marks a complete environment. It has the text of the lock and is written last.
 const INSTALLED: &str = "installed.txt";
 
-/// A tool's name and its lock: every package with its version and hashes, as pip's `--require-hashes` wants them.
+/// A tool's name and its lock: every package with its version and hashes, in the format of pip's `--require-hashes`.
 #[derive(Debug, Clone, Copy)]
 pub struct Requirements {
     /// Names the environment's folder.
@@ -28,23 +28,23 @@ pub const EMULATOR: Requirements =
 /// cfn-lint.
 pub const LINT: Requirements = Requirements { name: "lint", lock: include_str!("../requirements/lint.txt") };
 
-/// The stock AWS Encryption SDK for Python and the AWS clients: what `docs/format/without-lifeboat.md` says to install.
+/// The stock AWS Encryption SDK for Python and the AWS clients, as `docs/format/without-lifeboat.md` says to install them.
 pub const STOCK: Requirements = Requirements { name: "stock", lock: include_str!("../requirements/stock.txt") };
 
-/// The Prometheus project's own reader of metrics.
+/// The Prometheus project's parser of metrics.
 pub const PROMETHEUS: Requirements =
     Requirements { name: "prometheus", lock: include_str!("../requirements/prometheus.txt") };
 
-/// A Python virtual environment that holds exactly what its lock says.
+/// A Python virtual environment with exactly the packages of its lock.
 #[derive(Debug, Clone)]
 pub struct Venv {
     folder: PathBuf,
 }
 
 impl Venv {
-    /// Finds or builds the environment of `requirements` below cargo's target folder; builds it anew when the lock changed.
+    /// Finds or builds the environment of `requirements` below cargo's target folder. Rebuilds it when the lock changed.
     ///
-    /// Several processes at once are fine: one builds, the others wait for it. Blocks for about 15 s when it builds.
+    /// Several processes may call it at once: one builds, and the others wait. Building blocks for about 15 s.
     pub fn ensure(requirements: Requirements) -> Result<Self> {
         let shelf = workspace::target_dir().join("venv");
         Self::ensure_in(&shelf, requirements)
@@ -89,7 +89,7 @@ impl Venv {
     }
 }
 
-/// Creates an empty environment; installs `python3-venv` first where Debian left it out and we are allowed to.
+/// Creates an empty environment. Installs `python3-venv` first if Debian left it out and this process is permitted to.
 fn create(folder: &Path) -> Result<()> {
     let make = || run(Command::new("python3").args(["-m", "venv"]).arg(folder));
     let Err(error) = make() else { return Ok(()) };
@@ -100,7 +100,7 @@ fn create(folder: &Path) -> Result<()> {
     make()
 }
 
-/// Runs a command to its end; its output is in the error when it fails.
+/// Runs a command to its end. When it fails, the error has its output.
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{program}`"))?;

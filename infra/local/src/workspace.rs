@@ -1,4 +1,4 @@
-//! Where things are in this checkout.
+//! The paths in this checkout.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
-/// Cargo's target folder, where everything that may be thrown away is kept.
+/// Cargo's target folder, for all files that may be deleted.
 pub fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),

@@ -1,4 +1,4 @@
-//! What every [`ObjectStore`] must do, as a suite to run on any of them.
+//! The rules of [`ObjectStore`], as a suite that runs on any store.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use lifeboat_model::Sha256;
 
 use lifeboat_vault::{BodySink, NewObject, ObjectStore, PAGE_KEYS, PutCondition, StoreError, Version, sha256};
 
-/// A rule of the port that a store does not keep.
+/// A rule of the port that a store breaks.
 #[derive(Debug, thiserror::Error)]
 #[error("the store does not keep the rule that {rule}: {found}")]
 pub struct Breach {
@@ -14,10 +14,10 @@ pub struct Breach {
     found: String,
 }
 
-/// Longest body that the suite writes, in bytes: longer than any buffer on the way.
+/// The longest body that the suite writes, in bytes: longer than any buffer between the suite and the store.
 const LONG_BODY_BYTES: usize = 3 * 1024 * 1024 + 17;
 
-/// Writers at once in the race of the suite.
+/// How many writers race.
 const RACERS: usize = 8;
 
 struct Suite<'a> {
@@ -25,8 +25,8 @@ struct Suite<'a> {
     folder: &'a str,
 }
 
-/// Runs every rule on `store`, and those of copying with `source` as the other end. All keys are under `folder`, which
-/// must be unused in both.
+/// Checks every rule on `store`, and the rules of copying from `source`. All keys are under `folder`, which must be unused
+/// in both.
 ///
 /// # Errors
 /// The first [`Breach`].
@@ -58,7 +58,7 @@ impl BodySink for Recorder {
     }
 
     async fn take(&mut self, piece: &[u8]) {
-        // Bytes before the beginning are nobody's.
+        // Bytes that arrive before `begin` belong to no body.
         if self.begun.is_some() {
             self.body.extend_from_slice(piece);
         }

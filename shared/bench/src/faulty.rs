@@ -1,4 +1,4 @@
-//! A store that fails by script: the bench on which the laws are tried.
+//! A store that fails by script, for the tests of the vault's laws.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use lifeboat_vault::{
     ReadObject, StoreError, Summed, Version,
 };
 
-/// Requests that a script remembers: more than any test makes.
+/// The most requests that a script remembers: more than any test makes.
 const LOG_LIMIT: usize = 100_000;
 
 /// The verbs of a store.
@@ -55,7 +55,7 @@ impl Refusal {
     }
 }
 
-/// Where requests wait until the test lets them go on.
+/// A gate where requests wait until the test lets them continue.
 #[derive(Clone)]
 pub struct Gate {
     arrived: Arc<Semaphore>,
@@ -68,22 +68,22 @@ impl Gate {
         Self { arrived: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) }
     }
 
-    /// Returns when one more request has come to the gate.
+    /// Returns when another request has reached the gate.
     pub async fn arrival(&self) {
         if let Ok(permit) = self.arrived.acquire().await {
             permit.forget();
         }
     }
 
-    /// Lets everybody go on, now and later.
+    /// Opens the gate for all requests, now and later.
     pub fn open(&self) {
         self.open.close();
     }
 
-    /// Comes to the gate, and waits until it is open.
+    /// Reaches the gate and waits until it is open.
     pub async fn wait(&self) {
         self.arrived.add_permits(1);
-        // Ends by `close` alone: nobody ever adds a permit.
+        // Only `close` ends this wait: no code adds a permit.
         let _ = self.open.acquire().await;
     }
 }
@@ -94,28 +94,28 @@ impl Default for Gate {
     }
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone)]
 pub enum Fault {
-    /// The store says no, and nothing happens.
+    /// The store refuses the request, and nothing changes.
     Reject(Refusal),
-    /// The request takes effect, and the answer is lost.
+    /// The request takes effect, but the answer is lost.
     FailAfterWrite,
-    /// The write takes effect, its answer is lost, and it is made again under the same condition, as a client library does.
+    /// The write takes effect, but its answer is lost. It is repeated under the same condition, as a client library does.
     RepeatedWrite,
     /// Another writer was faster: the condition of the write does not hold.
     LostRace,
-    /// The request waits at the gate, before it takes effect; without end if nobody opens it.
+    /// The request waits at the gate before it takes effect. It waits forever if the test never opens the gate.
     Hold(Gate),
     /// The request takes this much longer.
     Slow(Duration),
-    /// What is read has one bit turned over; what is written arrives so.
+    /// One bit is flipped in the data that is read, or in the data that arrives at the store.
     WrongBytes,
-    /// What is read breaks off half-way, spoiled, and is read again within the same request, as it is.
+    /// Reading stops half-way with a wrong byte. The same request then reads the intact object again.
     BrokenOff,
 }
 
-/// When something goes wrong: a chain of conditions, all of which must hold.
+/// When a fault happens: a chain of conditions, all of which must hold.
 #[derive(Clone)]
 pub struct Rule {
     operation: Option<Operation>,
@@ -137,7 +137,7 @@ impl Rule {
         self
     }
 
-    /// Only keys that begin so.
+    /// Only keys with this prefix.
     pub fn under(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self
@@ -177,24 +177,24 @@ enum Course {
 }
 
 impl Script {
-    /// Nothing goes wrong.
+    /// A script without faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a rule. The first that fits decides.
+    /// Adds a rule. The first rule that fits decides.
     pub fn add(&self, rule: Rule) {
         self.lock().rules.push((rule, 0));
     }
 
-    /// The process is killed at its `n`-th request from now, from 1: before or after that takes effect. From then on
-    /// nothing that it asks for happens, and each call fails.
+    /// Kills the process at its `n`-th request from now, counted from 1, before or after the request takes effect. From
+    /// then on every request fails and changes nothing.
     pub fn die_at(&self, n: u64, moment: Moment) {
         let mut state = self.lock();
         state.death = Some((state.requests + n, moment));
     }
 
-    /// Forgets all rules and deaths: the next process.
+    /// Forgets all rules and kills, as for the next process.
     pub fn clear(&self) {
         *self.lock() = State::default();
     }
@@ -253,7 +253,7 @@ pub struct FaultyStore<S> {
     script: Script,
 }
 
-/// The treatment of the answer of a request that was let through.
+/// What happens to the answer of a request that was let through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Answer,
@@ -319,7 +319,7 @@ fn lost<T>(after: After, key: &str, answer: Result<T, StoreError>) -> Result<T, 
     }
 }
 
-/// Turns one bit over in the middle of what is read.
+/// Flips one bit in the middle of the data that is read.
 struct Spoiler<'a> {
     sink: &'a mut dyn BodySink,
     /// Bytes before the one with that bit.
@@ -338,13 +338,13 @@ impl BodySink for Spoiler<'_> {
         if let Some(byte) = usize::try_from(self.before).ok().and_then(|place| piece.get_mut(place)) {
             *byte ^= 1;
         }
-        // The bit is in one piece alone: what comes after it is as far away as can be.
+        // Only one piece has the bit. After it, the distance is the largest possible.
         self.before = self.before.checked_sub(piece.len() as u64).unwrap_or(u64::MAX);
         self.sink.take(&piece).await;
     }
 }
 
-/// Passes on the first half of what is read, and a wrong byte at its end.
+/// Passes on the first half of the data, and then a wrong byte.
 struct FirstHalf<'a> {
     sink: &'a mut dyn BodySink,
     left: u64,

@@ -1,11 +1,11 @@
-//! The one mechanism of the campaign: it counts what a process asks of the services behind its ports, and kills it at one
-//! of those requests.
+//! The kill switch of the campaign: it counts the requests of a process to its ports, and kills the process at one of
+//! them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// A service that a process speaks to.
+/// A service that a process uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
     /// The stores of both sites.
@@ -22,9 +22,9 @@ pub const PORTS: [Port; 3] = [Port::S3, Port::Kms, Port::Postgres];
 pub enum KillMoment {
     /// The request does not reach the service.
     Before,
-    /// The service has carried it out; the answer does not reach the process.
+    /// The service has carried out the request, but the answer does not reach the process.
     Unanswered,
-    /// The process has the answer; nothing that it asks for after it reaches a service.
+    /// The process has the answer, but none of its later requests reaches a service.
     After,
 }
 
@@ -42,9 +42,9 @@ pub struct KillPoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Course {
     Answered,
-    /// Its answer is withheld, and with it ends the process.
+    /// Its answer is withheld, and the process ends.
     Unanswered,
-    /// It is the last one that is answered.
+    /// It is the last request that is answered.
     Last,
 }
 
@@ -69,14 +69,14 @@ impl KillSwitch {
         Self::with(point, || ())
     }
 
-    /// Kills at `point`, or never, by `kill`. It comes first: a process that is still there when its connections are closed would
-    /// have a last word.
+    /// Kills at `point`, or never, by calling `kill`. This happens before the connections are closed: a process that outlived them
+    /// could still act.
     pub fn with(point: Option<KillPoint>, kill: impl Fn() + Send + Sync + 'static) -> Self {
         let state = State { point, counts: [0; 3], answered: false };
         Self { state: Arc::new(Mutex::new(state)), dead: Arc::new(watch::Sender::new(false)), kill: Arc::new(kill) }
     }
 
-    /// Counts a request and says what becomes of it. Does not return to a process that is dead: its task is dropped here.
+    /// Counts a request and decides what happens to it. Does not return to a dead process, whose task is dropped here.
     pub async fn request(&self, port: Port) -> Course {
         let course = self.course(port);
         match course {
@@ -110,7 +110,7 @@ impl KillSwitch {
         }
     }
 
-    /// To be called when a request was carried out, before its answer is handed on. Does not return to a dead process.
+    /// Must be called after a request was carried out and before its answer is passed on. Does not return to a dead process.
     pub async fn carried_out(&self, course: Course) {
         if course == Course::Unanswered {
             self.kill();

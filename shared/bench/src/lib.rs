@@ -1,10 +1,10 @@
-//! The bench: test doubles of the services, and the suites of rules that a service must keep.
+//! The bench: test doubles of the services, and the suites of rules that every service must keep.
 //!
-//! This crate owns the test doubles of every port (a store in memory, scripted faults, keys, an outbox that keeps), the switch that kills
-//! a process at any of its requests, and the conformance suite of [`ObjectStore`](lifeboat_vault::ObjectStore). It is for development: a
-//! crate that ships must not use it, and it must never know a verb.
+//! This crate owns the test doubles of every port: a store in memory, scripted faults, keys and a recording outbox. It owns the switch that
+//! kills a process at any of its requests, and the conformance suite of [`ObjectStore`](lifeboat_vault::ObjectStore). It is for
+//! development. A shipped crate must not use it, and it must not know any verb.
 
-// All of it is test code.
+// All of this is test code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod conformance;

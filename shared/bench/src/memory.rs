@@ -1,4 +1,4 @@
-//! A store in memory: the model that the others are measured by, and the bench for tests.
+//! A store in memory: the reference for other stores, and the store of most tests.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use lifeboat_vault::{
     sha256,
 };
 
-/// Bytes that a reader gets first, and then at a time: from a network no body comes in one piece, nor cut where its parts are.
+/// The sizes of the first piece that a reader gets and of the next ones. A network delivers no body in one piece, and cuts it anywhere.
 const FIRST_PIECE_BYTES: usize = 61;
 const PIECE_BYTES: usize = 4093;
 
@@ -48,18 +48,18 @@ impl MemoryStore {
         self.lock().objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
-    /// The bytes of an object, as they are.
+    /// The current bytes of an object.
     pub fn bytes(&self, key: &str) -> Option<Bytes> {
         self.lock().objects.get(key).map(|object| object.body.clone())
     }
 
-    /// Damages an object as a disk would: one bit of the byte at `offset` is turned over, and the checksum that the store
-    /// kept from the day it arrived stays as it was. Returns whether there was such a byte.
+    /// Damages an object as a disk would: flips one bit of the byte at `offset`, and keeps the checksum that the store computed
+    /// on arrival. Returns whether this byte exists.
     pub fn flip_bit(&self, key: &str, offset: usize, bit: u32) -> bool {
         self.damage(key, |body| body.get_mut(offset).map(|byte| *byte ^= 1 << (bit % 8)).is_some())
     }
 
-    /// Damages an object by cutting its end off. Returns whether there was anything to cut.
+    /// Damages an object by cutting off its end. Returns whether there was anything to cut.
     pub fn truncate(&self, key: &str, len: usize) -> bool {
         self.damage(key, |body| {
             let longer = body.len() > len;
@@ -68,8 +68,8 @@ impl MemoryStore {
         })
     }
 
-    /// Replaces an object by other bytes, as somebody with the right to write could: the checksum kept is that of the new
-    /// bytes, the mark stays.
+    /// Replaces an object with other bytes, as somebody with write permission could. The checksum is that of the new bytes,
+    /// and the mark stays.
     pub fn replace(&self, key: &str, body: impl Into<Bytes>) {
         let body = body.into();
         let mut state = self.lock();
@@ -80,7 +80,7 @@ impl MemoryStore {
         state.objects.insert(key.to_owned(), object);
     }
 
-    /// Loses an object. Returns whether it was there.
+    /// Deletes an object. Returns whether it existed.
     pub fn remove(&self, key: &str) -> bool {
         self.lock().objects.remove(key).is_some()
     }
@@ -95,7 +95,7 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that holds the lock can panic half way through a change.
+        // No code that holds the lock can panic in the middle of a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

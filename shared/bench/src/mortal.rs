@@ -1,4 +1,4 @@
-//! The ports to S3 and KMS of a process that can be killed at them.
+//! The ports to S3 and KMS of a process that can be killed at any request.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use lifeboat_vault::{
 use crate::kill_switch::{KillSwitch, Port};
 use crate::small_backup::mac_key;
 
-/// Carries one request out, unless the process dies at it.
+/// Carries out one request, unless the process dies at it.
 macro_rules! asked {
     ($switch:expr, $port:expr, $request:expr) => {{
         let course = $switch.request($port).await;
@@ -84,7 +84,7 @@ impl<K: DataKeys> DataKeys for MortalKeys<K> {
     }
 }
 
-/// A key that vouches for the ledger, as a mortal process reaches it.
+/// A key that authenticates the ledger, as a mortal process reaches it.
 pub struct MortalMacs {
     key: Arc<dyn MacKey>,
     switch: KillSwitch,

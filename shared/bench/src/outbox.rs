@@ -1,4 +1,4 @@
-//! An outbox that keeps what it is given.
+//! An outbox that records everything that is sent.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lifeboat_model::{Alert, Event};
 use lifeboat_notify::{Outbox, SignalError};
 
-/// Keeps what it is given, in order.
+/// Records everything that is sent, in order.
 #[derive(Debug, Default)]
 pub struct RecordingOutbox {
     taken: Mutex<(Vec<Event>, Vec<Alert>)>,

@@ -1,8 +1,8 @@
 //! The port to PostgreSQL of a process that can be killed at it: a proxy that knows where a request of the protocol ends
 //! and where its answer does. Source: PostgreSQL's manual, "Frontend/Backend Protocol", version 3.0.
 //!
-//! A request is what a client sends until it waits: the startup, a message of the authentication, a simple query, a batch
-//! up to its Sync, the end of a COPY. Its answer ends where the server waits again.
+//! A request is everything that a client sends until it waits: the startup, a message of the authentication, a simple
+//! query, a batch up to its Sync, or the end of a COPY. Its answer ends where the server waits again.
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::kill_switch::{Course, KillSwitch, Port};
 
-/// The code, instead of a version, that asks to cancel a statement of another connection.
+/// The code in place of a version that requests to cancel a statement of another connection.
 const CANCEL_REQUEST: u32 = 80_877_102;
 /// The version of the protocol that clients up to 17 speak: 3.0.
 const PROTOCOL: u32 = 196_608;
@@ -24,14 +24,14 @@ const PROTOCOL: u32 = 196_608;
 const AUTHENTICATION_OK: u32 = 0;
 const AUTHENTICATION_SASL_FINAL: u32 = 12;
 
-/// Listens for one process. Dropping it stops that; connections end with the process.
+/// Listens for one process. Dropping it stops listening. Connections end with the process.
 pub struct PostgresWire {
     port: u16,
     listening: JoinHandle<()>,
 }
 
 impl PostgresWire {
-    /// Listens on a free port of 127.0.0.1 for what goes to the server on `server_port` there.
+    /// Listens on a free port of 127.0.0.1, and forwards to the server on `server_port` there.
     pub async fn start(server_port: u16, switch: KillSwitch) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -55,7 +55,7 @@ impl Drop for PostgresWire {
     }
 }
 
-/// Both ends are closed when either side closes or the process dies: so does the system for a process that is gone.
+/// Both ends are closed when either side closes or the process dies, as the operating system does for a dead process.
 async fn connection(client: TcpStream, server_port: u16, switch: KillSwitch) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else { return };
     client.set_nodelay(true).unwrap();
@@ -70,7 +70,7 @@ async fn connection(client: TcpStream, server_port: u16, switch: KillSwitch) {
     }
 }
 
-/// Requests whose answers are awaited, in order.
+/// The requests that wait for an answer, in order.
 #[derive(Clone, Default)]
 struct Asked(Arc<Mutex<VecDeque<Course>>>);
 
@@ -98,13 +98,13 @@ async fn requests(
     match number_at(&startup, 4) {
         CANCEL_REQUEST => return server.write_all(&startup).await,
         PROTOCOL => {}
-        // Nothing here asks for TLS: the connection strings say so.
+        // The connection strings of the tests disable TLS.
         code => panic!("a client begins with {code}"),
     }
     asked.push(switch.request(Port::Postgres).await);
     server.write_all(&startup).await?;
 
-    // Messages that the server sees only together with the one that asks for an answer.
+    // Messages that reach the server only together with the one that requests an answer.
     let mut batch = Vec::new();
     let mut copy_has_ended = false;
     loop {
@@ -113,7 +113,7 @@ async fn requests(
         batch.extend(message);
         let asks = match kind {
             b'Q' | b'p' | b'F' | b'c' | b'f' => true,
-            // The Sync behind the end of a COPY belongs to it.
+            // The Sync after the end of a COPY belongs to it.
             b'S' => !copy_has_ended,
             _ => false,
         };
@@ -139,7 +139,7 @@ async fn answers(
         let message = match read_message(&mut server, 1).await {
             Ok(message) => message,
             Err(error) => {
-                // The server closed instead of answering: also that is an answer.
+                // The server closed the connection instead of answering, which counts as an answer.
                 if asked.first() == Some(Course::Unanswered) {
                     switch.carried_out(Course::Unanswered).await;
                 }

@@ -1,4 +1,4 @@
-//! A repository on two stores in memory, behind one script, and a small backup to put into it.
+//! A repository on two stores in memory behind one script, and a small backup to store in it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::faulty::{FaultyStore, Script};
 use crate::keys::HmacKey;
 use crate::memory::MemoryStore;
 
-/// How long the leases of tests last.
+/// How long leases last in tests.
 pub const TTL: SignedDuration = SignedDuration::from_mins(15);
 
-/// An act to put on record, in the name of `actor`.
+/// An act of `actor` for the ledger.
 pub fn act(actor: &str) -> LedgerAct {
     LedgerAct {
         mandate: Mandate { actor: actor.to_owned(), reason: "a test".to_owned() },
@@ -129,7 +129,7 @@ impl Bench {
     }
 }
 
-/// Stores all plaintexts, lists them and publishes: what the engine does, in small.
+/// Stores all plaintexts, lists them and publishes the manifest, as the engine does.
 pub async fn back_up(
     repository: &Repository,
     backup_id: &BackupId,
@@ -204,7 +204,7 @@ pub fn manifest(backup_id: &BackupId, epoch: lifeboat_model::EpochNumber, chunk_
     }
 }
 
-/// Every object that a backup needs, as a verification goes through them.
+/// Every object that a backup needs, in the order in which a verification reads them.
 pub async fn everything(repository: &Repository, backup_id: &BackupId, site: Site) -> Vec<Listed> {
     let manifest = repository.manifest(&database(), backup_id, site).await.unwrap();
     let mut listed = vec![Listed::repository(), Listed::manifest(&database(), backup_id)];
@@ -219,7 +219,7 @@ pub async fn everything(repository: &Repository, backup_id: &BackupId, site: Sit
     listed
 }
 
-/// Everything that a backup lists, from `site` alone, read and compared with the plaintexts.
+/// Reads everything that a backup lists from `site` alone, and compares it with the plaintexts.
 pub async fn assert_restores(repository: &Repository, backup_id: &BackupId, site: Site) {
     let manifest = repository.authenticated_manifest(&database(), backup_id, site).await.unwrap();
     let reader = repository.reader(site).unwrap();

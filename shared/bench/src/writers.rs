@@ -1,4 +1,4 @@
-//! Eight writers at once, as different processes are: each with its own view of the sites, and nothing but the stores between them.
+//! Eight writers at once, like different processes: each has its own view of the sites, and they share only the stores.
 
 use futures_util::future::join_all;
 use lifeboat_vault::{Changed, Journal, Register, Sites, VaultError};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::small_backup::now;
 
-/// Writers at once.
+/// How many writers run at once.
 pub const WRITERS: usize = 8;
 
 /// The key of the register that tests change.
 pub const TALLY_KEY: &str = "state/tally.json";
 
-/// Longest tally that is read, in bytes.
+/// The longest tally that is read, in bytes.
 pub const TALLY_LIMIT_BYTES: u64 = 64 * 1024;
 
-/// Every change adds its writer's name: a change that counts twice, or not at all, is seen.
+/// Every change adds its writer's name, which shows a change that counts twice or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     pub revision: u64,
@@ -55,7 +55,7 @@ pub async fn add_name(register: &Register<Tally>, name: &str) -> Result<Changed<
     Ok(register.change(|tally| Ok::<_, VaultError>(Some(Tally::with(tally, name)))).await?.unwrap())
 }
 
-/// Each of `rounds` changes by each of eight writers counts exactly once. The register must be empty before.
+/// Checks that each of `rounds` changes by each of eight writers counts exactly once. The register must be empty before.
 pub async fn assert_each_change_counts_once(sites: impl Fn() -> Sites, placement: Placement, rounds: usize) {
     let writers = (0..WRITERS).map(|writer| {
         let register = tally(&sites(), placement);
@@ -73,8 +73,8 @@ pub async fn assert_each_change_counts_once(sites: impl Fn() -> Sites, placement
     assert_eq!(names.len(), WRITERS * rounds, "{placement:?}: a change counts twice");
 }
 
-/// Eight writers that append `rounds` entries each give numbers without a gap or a repetition, and one step that all record is
-/// recorded once. Returns the numbers in the order of the journal.
+/// Checks that eight writers that append `rounds` entries each get numbers without a gap or a repetition. A step that all of them
+/// record must be stored once. Returns the numbers in the order of the journal.
 pub async fn assert_numbers_have_no_gap(sites: impl Fn() -> Sites, run: &str, rounds: usize) -> Vec<u32> {
     let writers = (0..WRITERS).map(|writer| {
         let (sites, run) = (sites(), run.to_owned());

@@ -1,5 +1,5 @@
-//! How the end of a run is announced: incidents, ledger, bus, subscribers, metrics, one log line. Each only after what it speaks of is
-//! durable.
+//! How the end of a run is announced: incidents, ledger, event bus, subscribers, metrics and one log line. Each follows only after the
+//! facts that it states are durable.
 
 use jiff::Timestamp;
 use lifeboat_model::{
@@ -12,58 +12,58 @@ use crate::error::EngineError;
 use crate::incidents::{self, Change};
 use crate::run::Run;
 
-/// Stands where a log line or a metric needs a database's name and there is none.
+/// The name in log lines and metrics of a run without a database.
 const NO_DATABASE: &str = "-";
 
-/// One end of one verb. Each verb has an ending of its own, in its folder.
+/// The end of a verb's run. Each verb implements it in its own folder.
 pub(crate) trait Ending {
-    /// Everything that is said about it.
+    /// Everything to announce about it.
     fn announcement(&self, run: &Run) -> Announcement;
 }
 
-/// Everything that is said about the end of a run.
+/// Everything to announce about the end of a run.
 pub(crate) struct Announcement {
     pub(crate) act: Act,
     pub(crate) database: Option<DatabaseName>,
-    /// What was worked on: a backup's id, or a database.
+    /// The subject of the run: a backup's id, or a database.
     pub(crate) subject: String,
     pub(crate) facts: Facts,
     pub(crate) event: Event,
     pub(crate) metrics: MetricsLine,
     pub(crate) result: RunResult,
-    /// What the incident of a bad end is about.
+    /// The subject of the incident that a failure opens.
     pub(crate) about: IncidentSubject,
 }
 
 /// How a run ended.
 pub(crate) enum RunResult {
-    /// As intended.
+    /// It succeeded.
     Good {
         notice: AlertKind,
         severity: Severity,
         /// What happened.
         what: String,
-        /// What is to be done all the same.
+        /// What an operator should do although it succeeded.
         hint: Option<String>,
-        /// Incidents that this resolves, and the part that was looked at.
+        /// The incidents that this resolves.
         clears: Vec<AlertKind>,
         cleared: Cleared,
     },
-    /// Not as intended; and which part is wrong, where only a part was looked at.
+    /// It failed. `part` is the part that was checked, if it was not everything.
     Bad { kind: AlertKind, part: Option<Part>, error: String, hint: String },
 }
 
 /// Announces the end of a run.
 ///
 /// # Errors
-/// [`EngineError::Unannounced`] when the event or the alert did not leave: the invocation must be repeated. A ledger that cannot be written
-/// is notified like any other trouble, so that a drill from the off-site still counts while the primary is gone.
+/// [`EngineError::Unannounced`] when the event or the alert could not be sent: the invocation must be repeated. A ledger that cannot be
+/// written is no error here but an incident, so that a drill from the off-site still counts while the primary is unavailable.
 pub(crate) async fn announce(run: &Run, ending: &impl Ending) -> Result<(), EngineError> {
     ending.announcement(run).announce(run).await
 }
 
 impl Announcement {
-    /// Each way out is tried, whatever became of the others.
+    /// Tries every channel, even after another one failed.
     pub(crate) async fn announce(self, run: &Run) -> Result<(), EngineError> {
         self.metrics.emit();
         self.log();
@@ -77,13 +77,13 @@ impl Announcement {
         let (recorded, notified) = match self.result {
             // The event may start another run, whose entry must follow this one's.
             RunResult::Good { .. } => (recording.await, notifying.await),
-            // A store that hangs may be the very trouble: it must not use up the time in which people can be notified.
+            // The store may hang. It must not use up the time in which people can be notified.
             RunResult::Bad { .. } => tokio::join!(recording, notifying),
         };
         notified.and(self.check_recorded(run, recorded).await)
     }
 
-    /// Opens, updates or resolves the incidents that this end is about.
+    /// Opens, updates or resolves the incidents of this run.
     async fn change_incidents(&self, run: &Run) -> Vec<Change> {
         let (clears, cleared) = match &self.result {
             RunResult::Bad { kind, .. } => {
@@ -94,14 +94,14 @@ impl Announcement {
         let mut changes = Vec::new();
         for kind in clears {
             changes.extend(incidents::clear(run, &self.incident(*kind), cleared).await);
-            // A request without a usable database name opened this one; the next request that is understood resolves it.
+            // A request without a usable database name opened this incident. The next request that is understood resolves it.
             let unnamed = IncidentName::new(*kind, IncidentSubject::Unnamed);
             changes.extend(incidents::clear(run, &unnamed, &Cleared::All).await);
         }
         changes
     }
 
-    /// A run that is not on record is an incident of its own, unless the run is reported as failed already.
+    /// Opens an incident for a run that could not be recorded in the ledger, unless the run is already reported as failed.
     async fn check_recorded(&self, run: &Run, recorded: Result<(), EngineError>) -> Result<(), EngineError> {
         let name = IncidentName::new(AlertKind::LedgerBroken, IncidentSubject::Repository);
         let change = match recorded {
@@ -109,11 +109,15 @@ impl Announcement {
             Err(error) => {
                 let (story, hint) = (error.story(), error.hint());
                 let (action, database) = (self.act.as_str(), name_of(self.database.as_ref()));
-                tracing::error!(action, database, error = story, hint, "the ledger has no entry of this run");
+                tracing::error!(action, database, error = story, hint, "this run could not be recorded in the ledger");
                 if matches!(self.result, RunResult::Bad { .. }) {
                     return Ok(());
                 }
-                let what = format!("the {} of {} is not on record: {story}", self.act.profile().noun, self.subject);
+                let what = format!(
+                    "the {} of {} could not be recorded in the ledger: {story}",
+                    self.act.profile().noun,
+                    self.subject
+                );
                 let sighting = Sighting { what, hint, database: None, part: None, facts: self.alert_facts() };
                 Some(incidents::report(run, &name, &sighting).await)
             }
@@ -154,7 +158,7 @@ impl Announcement {
         Sighting { what, hint, database: self.database.clone(), part, facts: self.alert_facts() }
     }
 
-    /// Without the facts that the sentences of an alert state already.
+    /// The facts that the sentences of an alert do not state already.
     fn alert_facts(&self) -> Vec<(String, String)> {
         let facts = self.facts.iter().filter(|(fact, _)| !matches!(fact, Fact::Error | Fact::Hint));
         facts.map(|(fact, value)| (fact.to_string(), value.to_owned())).collect()
@@ -190,12 +194,12 @@ impl Announcement {
     }
 }
 
-/// For log lines, subjects and metrics, where something must stand.
+/// The database's name for log lines, subjects and metrics, which always need one.
 pub(crate) fn name_of(database: Option<&DatabaseName>) -> &str {
     database.map_or(NO_DATABASE, DatabaseName::as_str)
 }
 
-/// What the incidents of a database are about, or of no database.
+/// The incident subject of a database, or of a run without one.
 pub(crate) fn about(database: Option<&DatabaseName>) -> IncidentSubject {
     database.map_or(IncidentSubject::Unnamed, IncidentSubject::from)
 }

@@ -1,4 +1,4 @@
-//! `backup`: one consistent view of one database, sealed and stored on every site.
+//! `backup`: reads one consistent view of one database, seals it and stores it on every site.
 
 mod collector;
 mod ending;
@@ -35,14 +35,14 @@ pub use request::{Asked, BackupRequest, request_backups};
 /// Takes a backup and announces how it ended.
 ///
 /// Returns the manifest of the complete backup: the new one, or the one that already answers the request. On any error but
-/// [`EngineError::OffsiteBehind`] the repository has no new backup; chunks that were stored are reused by the next run. It may run twice
-/// and be killed anywhere.
+/// [`EngineError::OffsiteBehind`] the repository has no new backup, but the next run reuses the stored chunks. It may run twice, and may be
+/// killed at any point.
 pub async fn backup(run: &Run, request: &BackupRequest) -> Result<Manifest, EngineError> {
     let result = run.deadline.bound(Box::pin(take_backup(run, request))).await;
     if let Err(error) = &result
         && request.is_underway(error)
     {
-        // The run that holds the lease answers the request, and announces how it ended.
+        // The run that holds the lease answers this request and announces the result.
         tracing::info!(database = %request.database, error = error.story(), "another run answers this request");
         return result;
     }
@@ -76,11 +76,11 @@ async fn answer_under_lease(
     started: Timestamp,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<Manifest, EngineError> {
-    // Another delivery of the same request may have ended between the first look and the lease.
+    // Another delivery of the same request may have ended between the first check and the lease.
     if let Some(answered) = already_answered(repository, request).await? {
         return offsite::complete(repository, answered).await;
     }
-    // Before the snapshot, which holds locks and holds back the user's vacuum.
+    // This precedes the snapshot, which holds locks and holds back the database's vacuum.
     stopwatch.begin("remember", None);
     let writer = Arc::new(repository.begin_writing(started).await?);
     let named_before = remember_previous(repository, &writer, &request.database).await?;
@@ -93,27 +93,27 @@ async fn answer_under_lease(
 
     let stored = tokio::select! {
         stored = execute_backup(&new, plan, &snapshot, request, stopwatch) => stored,
-        // The user's database outranks the backup: the next run reuses what was stored until now.
+        // The database is more important than the backup. The next run reuses the stored chunks.
         must_end = snapshot.guard() => Err(must_end.into()),
     };
-    // The snapshot ends before anything else is done, also when the run has failed: it holds back the user's vacuum.
+    // The snapshot ends first, even after a failure, because it holds back the database's vacuum.
     let source = snapshot.source().clone();
     let ended = snapshot.close().await;
     let stored = stored?;
-    // A snapshot that ended before its time may have shown some session another view.
+    // If the snapshot ended too early, a session may have read another view of the database.
     ended?;
 
     let ledger = new.newest_entry(named_before).await;
     let manifest = new.manifest(request, source, stored, ledger, stopwatch.phases());
     stopwatch.begin("publish", None);
     publish(repository, &manifest, new.writer.chunk_key()).await?;
-    // After its own publication: the newest backup is worth most, and few chunks of older ones are missing by then.
+    // The new backup is published first: it is the most valuable one, and few chunks of older backups are missing then.
     stopwatch.begin("bring over", None);
     offsite::bring_over(&new, &request.database).await;
     Ok(manifest)
 }
 
-/// Publishes the manifest; when that fails, finds out whether there is a backup now.
+/// Publishes the manifest. When that fails, checks whether the backup exists nevertheless.
 async fn publish(repository: &Repository, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<(), EngineError> {
     let backup_id = manifest.backup_id.clone();
     let Err(source) = repository.publish(manifest, chunk_key).await else {
@@ -148,7 +148,7 @@ async fn execute_backup(
         rows::store_rows(new, snapshot, &plan, stored),
         collector.take(entries),
     )?;
-    // Sequences do not obey snapshots: read last, they stand at or after every row that was copied.
+    // Sequences ignore snapshots. Read last, their values are at or after every copied row.
     stopwatch.begin("sequences", None);
     let (stored, entries) = entries_for(1);
     tokio::try_join!(streams::store_sequences(new, snapshot, stored), collector.take(entries))?;
@@ -156,7 +156,7 @@ async fn execute_backup(
     collector.finish(plan).await
 }
 
-/// Fails with the first check that failed: the others often follow from it. Warnings of the doctor are in the log of each run.
+/// Fails with the first check that failed, because later failures often follow from it. The log of each run has the doctor's warnings.
 async fn require_fit(run: &Run, source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
     for check in doctor(source, tools, &run.policy.left_out).await {
         match check.outcome {

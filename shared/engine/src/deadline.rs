@@ -1,21 +1,21 @@
-//! The moment by which a run must have ended.
+//! The time by which a run must end.
 
 use std::time::{Duration, Instant};
 
 use crate::error::EngineError;
 
-/// When the platform ends this process. A run stops early enough to say how far it got.
+/// When the platform ends this process. A run stops early enough to report how far it got.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// Time kept back for the last steps: in-flight slices, the failed event, the ledger entry.
+    /// Time reserved for the last steps: slices in flight, the failure's event, the ledger entry.
     const MARGIN: Duration = Duration::from_secs(30);
 
-    /// Time kept back to tell ledger, bus and subscribers.
+    /// Time reserved for the ledger, the event bus and the alerts.
     const LAST_WORDS: Duration = Duration::from_secs(15);
 
-    /// No end, as in tests.
+    /// No time limit, as in tests.
     pub fn none() -> Self {
         Self(None)
     }
@@ -25,8 +25,7 @@ impl Deadline {
         Self(Instant::now().checked_add(remaining))
     }
 
-    /// Does `work`, unless it is not done shortly before the end: then it is dropped where it stands, so that there is time
-    /// left to say so.
+    /// Does `work`, and cancels it when it is not done shortly before the end. This leaves time to report the failure.
     pub async fn bound<T>(&self, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
         let Self(Some(end)) = self else { return work.await };
         let time = end.saturating_duration_since(Instant::now());
@@ -34,15 +33,15 @@ impl Deadline {
         tokio::time::timeout(time, work).await.unwrap_or(Err(EngineError::OutOfTime { seconds: time.as_secs() }))
     }
 
-    /// Does `work` that the run can do without, as long as no new piece of work would be refused: then it is dropped where it
-    /// stands, and the run ends well without it.
+    /// Does optional `work` until [`Deadline::is_near`] would refuse a new piece. Then the work is cancelled, and the run succeeds without
+    /// it.
     pub async fn spare<T>(&self, began: Instant, work: impl Future<Output = T>) -> Option<T> {
         let Self(Some(end)) = self else { return Some(work.await) };
         let last = end.checked_sub(self.margin(began)).unwrap_or(began);
         tokio::time::timeout_at(last.into(), work).await.ok()
     }
 
-    /// Whether no new piece of work should be begun. Of a short time to live, at most half is margin.
+    /// Whether it is too late to begin a new piece of work. The margin is at most half of a short time limit.
     pub fn is_near(&self, began: Instant) -> bool {
         self.0.is_some_and(|end| Instant::now() + self.margin(began) >= end)
     }
@@ -52,7 +51,7 @@ impl Deadline {
     }
 }
 
-/// Does `work`, unless it takes longer than `limit`: then it is dropped where it stands.
+/// Does `work`, and cancels it when it takes longer than `limit`.
 pub(crate) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, EngineError>>,

@@ -1,4 +1,4 @@
-//! `doctor`: everything that a backup needs, looked at without taking one. One line each.
+//! `doctor`: checks everything that a backup needs, without taking one. Each check gives one line.
 
 use std::io::Write as _;
 
@@ -10,16 +10,16 @@ use crate::error::EngineError;
 use crate::ports::work_folder;
 use crate::run::Run;
 
-/// What a backup may need in its work folder: the schema archive and the roles. Some 1 KB for each object of the schema makes
-/// this enough for tens of thousands of them.
+/// The space that a backup may need in its work folder, for the schema archive and the roles. At about 1 KB an object, it is
+/// enough for tens of thousands of objects.
 const WORK_FOLDER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Written at a time to find out.
+/// The check writes this many bytes at a time.
 const PIECE_BYTES: usize = 1024 * 1024;
 
-/// Looks at the database, the tools, the work folder, both sites and the keys of both. What is wrong is the answer, and no error.
+/// Checks the database, the tools, the work folder, and both sites with their keys. A failed check is part of the answer, not an error.
 ///
-/// Writes one small object to each site, the same at every call.
+/// Writes one small object to each site, always the same one.
 pub async fn doctor(run: &Run, source: &ConnectionSettings) -> Vec<Diagnosis> {
     let mut all = Vec::new();
     match run.ports.tools().await {
@@ -54,7 +54,7 @@ fn failed(check: &str, error: &EngineError) -> Diagnosis {
     Diagnosis::failed(check, error.story(), error.hint())
 }
 
-/// Written and not asked for: a quota and a full disk answer alike.
+/// Writes a file instead of reading the free space, because a quota does not show there.
 fn check_work_folder() -> Diagnosis {
     let tried = work_folder().and_then(|folder| {
         let path = folder.path().join("space");
@@ -67,7 +67,7 @@ fn check_work_folder() -> Diagnosis {
         Ok(std::env::temp_dir().display().to_string())
     });
     match tried {
-        Ok(place) => Diagnosis::ok("work folder", format!("`{place}` takes {} MiB", WORK_FOLDER_BYTES >> 20)),
+        Ok(place) => Diagnosis::ok("work folder", format!("`{place}` has room for {} MiB", WORK_FOLDER_BYTES >> 20)),
         Err(error) => failed("work folder", &error),
     }
 }

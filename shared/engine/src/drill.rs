@@ -1,4 +1,4 @@
-//! `test-restore`, the drill: restores a backup from one site alone into a database of its own, proves it equal, and drops it.
+//! `test-restore`, the drill: restores a backup from one site alone into a scratch database, proves it equal, and drops the database.
 
 mod choice;
 mod ending;
@@ -23,10 +23,10 @@ use proof::Proofs;
 pub(crate) use ending::failed;
 pub use request::{BackupChoice, DrillRequest, DrillTarget};
 
-/// Restores and proves, and announces how it ended.
+/// Restores a backup, proves it equal, and announces how it ended.
 ///
-/// A proof that does not hold is not an error: it is in the report's findings, and `equal` is false. An error means that the backup could
-/// not be restored at all.
+/// A difference is not an error: the report's findings list it, and `equal` is false. An error means that the backup could not be restored
+/// at all.
 pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, EngineError> {
     let result = run.deadline.bound(Box::pin(restore_and_prove(run, request))).await;
     let announced = announce(run, &DrillEnding { request, result: &result }).await;
@@ -55,7 +55,7 @@ async fn restore_and_prove(run: &Run, request: &DrillRequest) -> Result<DrillRep
     };
     let proven = restore_then_prove(&restore, &database.target(), &mut stopwatch).await;
 
-    // The scratch database goes, whatever the proofs said. The next drill drops one that cannot be dropped now.
+    // The scratch database is dropped whether the proofs hold or not. The next drill drops one that cannot be dropped now.
     stopwatch.begin("drop", None);
     let notes = database.notes();
     database.drop_scratch().await;
@@ -74,16 +74,16 @@ async fn restore_then_prove(
     proof::prove(restore, target, restored).await
 }
 
-/// The report outlives the log: `drills/<database>/<time>.json`, on every site and not only on the one that was read.
+/// Stores the report as `drills/<database>/<time>.json`, which outlives the log. It goes to every site, not only to the one that was read.
 ///
-/// A report that cannot be kept is an error in the log and no failure of the drill, like a ledger entry that cannot be written: with the
-/// primary gone, a drill from the off-site still counts, and its event and alert state the same.
+/// A report that cannot be stored is logged as an error, but does not fail the drill. A drill from the off-site still counts while the
+/// primary is unavailable, and its event and alert carry the same facts.
 async fn keep_report(run: &Run, report: &DrillReport) {
     let at = report.started_at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
     let key = format!("drills/{}/{at}.json", report.database);
     let kept = async { Ok::<_, EngineError>(run.repository().await?.put_document(&key, report).await?) };
     if let Err(error) = kept.await {
-        tracing::error!(key, error = %error, hint = error.hint(), "the report of the drill could not be kept");
+        tracing::error!(key, error = %error, hint = error.hint(), "the report of the drill could not be stored");
     }
 }
 

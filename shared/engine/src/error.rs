@@ -7,7 +7,7 @@ use lifeboat_notify::SignalError;
 use lifeboat_postgres::PostgresError;
 use lifeboat_vault::VaultError;
 
-/// A verb's failure. [`EngineError::hint`] says what to do; the repository is as it was before the run.
+/// Why a verb failed. [`EngineError::hint`] says what to do about it. The repository is as it was before the run.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The server or one of its tools.
@@ -16,56 +16,58 @@ pub enum EngineError {
     /// The repository.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// A relation could not be read and no rule allows to leave it out.
+    /// Objects cannot be read, and the policy does not leave them out.
     #[error("{count} object(s) of the database cannot be read, first `{first}`: {reason}")]
     Unreadable {
         /// How many.
         count: usize,
         /// The first by name.
         first: String,
-        /// What stands in the way.
+        /// Why it cannot be read.
         reason: String,
     },
-    /// The platform would have ended the run; it ended itself.
-    #[error("the time limit came near after {done} of {total} slices; what was stored will be reused")]
+    /// A backup stopped itself before the platform ended it.
+    #[error("the run stopped shortly before its time limit, after {done} of {total} slices; the next run reuses them")]
     DeadlineNear {
         /// Slices stored.
         done: u64,
         /// Slices planned.
         total: u64,
     },
-    /// The platform would have ended the run in the middle of a step; it ended itself.
-    #[error("the run was not done after {seconds} s, shortly before its time limit")]
+    /// A run stopped itself in the middle of a step, before the platform ended it.
+    #[error("the run stopped after {seconds} s, shortly before its time limit")]
     OutOfTime {
         /// How long it had.
         seconds: u64,
     },
-    /// An answer that is not worth more waiting.
+    /// A service did not answer in time.
     #[error("there was no answer within {seconds} s")]
     NoAnswer {
         /// How long it had.
         seconds: u64,
     },
-    /// The platform would have ended the verification; it ended itself.
-    #[error("the time limit came near after {objects} objects; the others were not read")]
+    /// A verification stopped itself before the platform ended it.
+    #[error(
+        "the verification stopped shortly before its time limit, after {objects} objects; it did not read the others"
+    )]
     VerificationUnfinished {
         /// Objects read.
         objects: u64,
     },
-    /// The order was not understood, or the database's connection could not be had, so nothing began.
+    /// The request was not understood, or the connection to the database is unavailable. Nothing began.
     #[error("{source}")]
     NotBegun {
-        /// What stood in the way, without the connection.
+        /// The cause, without the connection string.
         source: Arc<dyn std::error::Error + Send + Sync>,
-        /// What a person can do about it.
+        /// What an operator can do about it.
         hint: String,
     },
-    /// There is nothing to work on.
+    /// The database has no backup to work on.
     #[error("there is no complete backup of `{database}` on {site}")]
     NoBackup {
         /// The database.
         database: DatabaseName,
-        /// Where was looked.
+        /// The site that was searched.
         site: Site,
     },
     /// No configured database has a backup of this id.
@@ -73,17 +75,17 @@ pub enum EngineError {
     UnknownBackup {
         /// The id.
         backup_id: BackupId,
-        /// Where was looked.
+        /// The site that was searched.
         site: Site,
     },
-    /// Nothing of that name is wrong.
+    /// No open incident has this name.
     #[error("there is no open incident `{name}`")]
     NoIncident {
         /// Its name.
         name: IncidentName,
     },
-    /// The backup does not vouch for the trail that is wanted.
-    #[error("backup `{backup_id}` cannot vouch for the trail: {reason}")]
+    /// The backup cannot prove the requested part of the audit trail.
+    #[error("backup `{backup_id}` cannot prove the audit trail: {reason}")]
     NoTrail {
         /// The backup.
         backup_id: BackupId,
@@ -101,7 +103,7 @@ pub enum EngineError {
         /// The contradiction.
         what: String,
     },
-    /// A file of the work folder.
+    /// A file in the work folder could not be used.
     #[error("could not use the work folder `{path}`")]
     WorkFolder {
         /// The folder or file.
@@ -110,8 +112,8 @@ pub enum EngineError {
         #[source]
         source: std::io::Error,
     },
-    /// The manifest is on the primary, and did not get to the other site.
-    #[error("backup `{backup_id}` is complete on the primary and not yet on the off-site")]
+    /// The manifest is on the primary, but could not be written to the off-site.
+    #[error("backup `{backup_id}` is complete on the primary, but not yet on the off-site")]
     OffsiteBehind {
         /// The backup.
         backup_id: BackupId,
@@ -119,7 +121,7 @@ pub enum EngineError {
         #[source]
         source: Arc<VaultError>,
     },
-    /// A tick's request for a backup did not get onto the bus: nobody will take it before the next tick.
+    /// A scheduled request for a backup could not be sent to the event bus. The backup is not taken before the schedule's next run.
     #[error("the backup of `{database}` could not be requested")]
     Unrequested {
         /// The database.
@@ -128,19 +130,19 @@ pub enum EngineError {
         #[source]
         source: SignalError,
     },
-    /// Some of several databases failed; the reports of the others were kept.
+    /// Some databases failed. The reports of the others are kept.
     #[error("{} of {total} databases failed: {}", failures.len(), stories(failures))]
     SomeFailed {
-        /// Databases in all.
+        /// How many databases were tried.
         total: usize,
         /// Each that failed, and why.
         failures: Vec<(DatabaseName, EngineError)>,
     },
-    /// The run did what it was asked, and could not say so.
-    #[error("the run ended well, but could not be announced")]
+    /// The run succeeded, but its event or alert could not be sent.
+    #[error("the run succeeded, but its result could not be announced")]
     Unannounced(#[source] SignalError),
-    /// A task of this process died.
-    #[error("a worker of this run ended unexpectedly")]
+    /// A task of this process panicked or was cancelled.
+    #[error("a worker task of this run ended unexpectedly")]
     Worker(#[source] tokio::task::JoinError),
 }
 
@@ -155,7 +157,7 @@ impl EngineError {
         lifeboat_model::story(self)
     }
 
-    /// What a person can do about it: one sentence, without its full stop.
+    /// What an operator can do about it: one sentence, without its full stop.
     pub fn hint(&self) -> String {
         self.advice().hint.into_owned()
     }
@@ -183,23 +185,25 @@ impl EngineError {
     fn own_hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => {
-                "grant the backup role SELECT on it and, where row level security applies, BYPASSRLS"
+                "grant SELECT on it to the backup role, and BYPASSRLS if row level security applies"
             }
-            Self::NoAnswer { .. } => "check that the service is up and can be reached; the next run asks it again",
+            Self::NoAnswer { .. } => "check that the service is running and reachable; the next run tries again",
             Self::DeadlineNear { .. } => {
-                "the next run continues from there; if it happens again, raise the function's memory, which raises its \
-                 share of processors, or the number of sessions"
+                "the next run continues from there; if this happens again, raise the stack parameter `MemorySizeMb`, \
+                 which also adds CPU, or `Sessions`"
             }
             Self::OutOfTime { .. } => {
-                "raise the function's memory, which raises its share of processors, and find the slow step in its log"
+                "look in the function's log for the slow step, and raise the stack parameter `MemorySizeMb`, \
+                 which also adds CPU"
             }
             Self::VerificationUnfinished { .. } => {
-                "raise `verification.rotation_days` in the policy, so that each day reads less, or the function's memory"
+                "raise `verification.rotation_days` in the policy, so that each run reads less, or raise the stack \
+                 parameter `MemorySizeMb`, which also adds CPU"
             }
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
                 "run `lifeboat backups` to list the backups, or take one with `lifeboat backup`"
             }
-            Self::NoIncident { .. } => "run `lifeboat incidents list` to see which are open",
+            Self::NoIncident { .. } => "run `lifeboat incidents list` to see the open incidents",
             Self::NoTrail { .. } => {
                 "choose another backup with `lifeboat backups`, or another date, or run `lifeboat ledger export`"
             }
@@ -209,10 +213,14 @@ impl EngineError {
             Self::NoSite(Site::Primary) => {
                 "set `LIFEBOAT_PRIMARY_BUCKET`, `LIFEBOAT_PRIMARY_REGION` and `LIFEBOAT_PRIMARY_KEY`"
             }
-            Self::Inconsistent { .. } => "run `lifeboat verify` on it, and restore another backup meanwhile",
-            Self::WorkFolder { .. } => "check that the function's /tmp is large enough and can be written",
+            Self::Inconsistent { .. } => {
+                "run `lifeboat verify` on this backup, and restore another one in the meantime"
+            }
+            Self::WorkFolder { .. } => {
+                "check that the function's /tmp is writable and large enough (stack parameter `TmpSizeMb`)"
+            }
             Self::OffsiteBehind { .. } => {
-                "check the off-site's bucket, its region and the function's rights there; the next backup of this \
+                "check the off-site bucket, its region and the function's permissions there; the next backup of this \
                  database copies it"
             }
             _ => "run `lifeboat doctor` to check everything that a backup needs",

@@ -1,4 +1,4 @@
-//! `health`: looks for what should have happened and did not. A run that was never started reports nothing.
+//! `health`: checks that scheduled runs happened. A run that never started cannot report anything itself.
 
 mod freshness;
 mod history;
@@ -31,33 +31,33 @@ pub(crate) use freshness::{
 pub(crate) use history::look_at_history;
 pub use request::HealthRequest;
 
-/// Databases whose backups are listed at the same time: one with many backups must not keep the others from being looked at.
+/// How many databases' backups are listed at the same time. A database with many backups must not hold up the others.
 const LISTED_AT_ONCE: usize = 8;
 
-/// Incidents that are opened, updated or resolved at the same time.
+/// How many incidents are opened, updated or resolved at the same time.
 const CHANGED_AT_ONCE: usize = 8;
 
-/// The name of the state that holds the last report.
+/// The name of the stored state that holds the last report.
 pub(crate) const HEALTH: &str = "health";
 
-/// Looks at the schedules of each database, at the backups that the off-site lacks and at the keys of both sites, and notifies nobody.
-/// Trouble is the answer and no error; what cannot be looked at is trouble.
+/// Checks the schedules of each database, the backups that the off-site lacks and the keys of both sites. Notifies nobody. A problem is part
+/// of the answer, not an error. Anything that cannot be checked is a problem.
 pub async fn look_at_health(run: &Run, request: &HealthRequest) -> HealthReport {
     look(run, request, false).await
 }
 
-/// Looks, puts the users' `policy` document in force, opens and resolves incidents, and sends the messages that are owed. None of these
-/// waits long for what hangs, and none keeps another from being done.
+/// Checks everything, puts a changed `policy` document in force, opens and resolves incidents, and sends pending alerts. Each step has a time
+/// limit, and a step that fails does not stop the others.
 ///
 /// # Errors
-/// The first that could not be done; [`EngineError::Unannounced`] when an alert was not sent.
+/// The first failure; [`EngineError::Unannounced`] when an alert could not be sent.
 pub async fn check_health(
     run: &Run,
     request: &HealthRequest,
     policy: Option<Result<&PolicyVersions, &Wrong>>,
 ) -> Result<HealthReport, EngineError> {
     let adopting_and_sending = async {
-        // One after the other: both send, in the name of the same run.
+        // Not at the same time: both send alerts in the name of the same run.
         let adopted = within(LOOK_WITHIN, Box::pin(adopt(run, policy))).await;
         (adopted, within(LOOK_WITHIN, Box::pin(send_owed(run))).await)
     };
@@ -72,12 +72,12 @@ pub async fn check_health(
     ended.map(|()| report)
 }
 
-/// New entries of the history are kept by a run that may write.
+/// `keeps_history` is set for a run that may write.
 async fn look(run: &Run, request: &HealthRequest, keeps_history: bool) -> HealthReport {
     let at = Timestamp::now();
     let schedules = within(LOOK_WITHIN, Box::pin(probe_schedules(run, request, keeps_history, at)));
     let (mut probes, schedules) = tokio::join!(probe_keys(run), schedules);
-    // The runs report a store that does not serve; here it keeps the schedules from being known.
+    // The runs themselves report a failing store. Here it leaves the schedules unknown.
     let all_unknown = |error| request.databases.iter().map(|database| unknown(database, &error)).collect();
     probes.extend(schedules.unwrap_or_else(all_unknown));
     HealthReport { at, probes, sent: 0 }
@@ -90,11 +90,14 @@ async fn adopt(run: &Run, policy: Option<Result<&PolicyVersions, &Wrong>>) -> Re
     }
 }
 
-/// Opens, updates and resolves the incidents of everything that was looked at, and resolves those about a database or site that is no
-/// longer configured.
+/// Opens, updates and resolves the incidents of everything that was checked. Resolves those about a database or site that is no longer
+/// configured.
 async fn change_incidents(run: &Run, request: &HealthRequest, probes: &[Probe]) -> Vec<Change> {
     let known = incidents::incidents(run).await.unwrap_or_else(|error| {
-        tracing::warn!(error = error.story(), "incidents about what is no longer configured are not known");
+        tracing::warn!(
+            error = error.story(),
+            "the incidents cannot be read, so those about removed databases or sites stay open"
+        );
         Vec::new()
     });
     let sites = run.ports.sites.names();
@@ -115,7 +118,7 @@ fn sighting(probe: &Probe) -> Option<Sighting> {
     Some(Sighting { what, hint, database: probe.database.clone(), part: None, facts: Vec::new() })
 }
 
-/// Puts on record what begins or ends. Trouble that goes on has its entry already.
+/// Records in the ledger each incident that was opened or resolved. An incident that stays open has its entry already.
 async fn record(run: &Run, probes: &[Probe], changes: &[Change]) {
     for change in changes.iter().filter(|change| change.transition.is_news()) {
         let wrong = probes.iter().find(|probe| probe.name == change.name).and_then(|probe| probe.wrong.as_ref());
@@ -124,14 +127,14 @@ async fn record(run: &Run, probes: &[Probe], changes: &[Change]) {
         let act = run.act_of(Act::Health, change.name.to_string(), outcome, facts);
         if let Err(error) = run.record(act).await {
             let (error, hint) = (error.story(), error.hint());
-            tracing::error!(error, hint, "the ledger has no entry of an incident that health opened or resolved");
-            // The next one would wait as long.
+            tracing::error!(error, hint, "an incident that was opened or resolved could not be recorded in the ledger");
+            // The next entry would wait just as long.
             return;
         }
     }
 }
 
-/// Keeps the report for the status page, which may use no key itself.
+/// Stores the report for the status page, which has no permission to use a key.
 async fn keep(run: &Run, report: &HealthReport) -> Result<(), EngineError> {
     let states = States::new(&run.ports.sites);
     let keeping = async {
@@ -178,7 +181,7 @@ async fn probe_database(
     probes
 }
 
-/// For CloudWatch, where an alarm reports that no health check has ended well.
+/// Metrics for CloudWatch, whose alarm fires when no health check has succeeded.
 async fn metrics(run: &Run, ended_well: bool) -> MetricsLine {
     let line = MetricsLine::new("-").with("health_looked", Unit::Count, f64::from(u8::from(ended_well)));
     match incidents::incidents(run).await {

@@ -1,4 +1,4 @@
-//! Incidents: each trouble is reported once. Every sighting and every all-clear goes through here.
+//! Incidents: each problem is reported once. Everything that opens, updates or resolves an incident goes through here.
 
 use std::fmt;
 
@@ -13,29 +13,29 @@ use lifeboat_vault::{Incidents, VaultError};
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// What became of an incident, and what is to be sent about it.
+/// A change of an incident, and the alert to send about it.
 pub(crate) struct Change {
     pub(crate) name: IncidentName,
     pub(crate) transition: Transition,
     alert: Option<Alert>,
 }
 
-/// What kind of change it is; for the ledger.
+/// The kind of a change. The ledger records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transition {
-    /// Seen, but not as often in a row as policy requires.
+    /// It was seen, but not yet as many times in a row as the policy requires.
     Watched,
-    /// Something is wrong from now on.
+    /// It was opened.
     Opened,
-    /// It is still wrong; or it is wrong again, and nobody was notified that it was resolved.
+    /// It is still open, or it came back before anybody was notified that it was resolved.
     SeenAgain,
     /// A part of it is resolved.
     ClearedInPart,
     /// It is resolved.
     Resolved,
-    /// It was watched, and was not seen again.
+    /// It was watched, but never opened, and is gone.
     Passed,
-    /// No site can store it: it is reported all the same.
+    /// No site can store it. It is reported nevertheless.
     Unstored,
 }
 
@@ -58,7 +58,7 @@ impl Transition {
         }
     }
 
-    /// Whether something began or ended.
+    /// Whether the incident was opened or resolved.
     pub(crate) fn is_news(self) -> bool {
         matches!(self, Self::Opened | Self::Resolved)
     }
@@ -79,8 +79,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// Reports trouble: opens the incident, or updates it quietly. When no site can store it, nobody knows whether it was reported already:
-/// then it is better reported twice than never.
+/// Reports a problem: opens the incident, or updates it without an alert. When no site can store it, it is unknown whether it was reported
+/// before. Two reports are better than none.
 pub(crate) async fn report(run: &Run, name: &IncidentName, sighting: &Sighting) -> Change {
     let now = Timestamp::now();
     let next = |before: Option<&Incident>| Some(Incident::seen(before, name, sighting.clone(), &run.policy, now));
@@ -90,7 +90,7 @@ pub(crate) async fn report(run: &Run, name: &IncidentName, sighting: &Sighting) 
         Err(error) => {
             tracing::error!(incident = %name, error = error.story(), "the incident cannot be stored");
             match error {
-                // Others store it all the time, and report it.
+                // Other runs keep storing it, and one of them reports it.
                 EngineError::Vault(VaultError::Contended { .. }) => (Transition::SeenAgain, None),
                 _ => (Transition::Unstored, Some(unstored(run, name, sighting, now))),
             }
@@ -99,8 +99,8 @@ pub(crate) async fn report(run: &Run, name: &IncidentName, sighting: &Sighting) 
     Change { name: name.clone(), transition, alert }
 }
 
-/// Clears what was looked at and is sound. Resolves the incident when there is one and no part of it is left. When that cannot be stored,
-/// the next look clears it.
+/// Clears the parts that were checked and are fine. Resolves the incident when no part of it is left. When the change cannot be stored, the
+/// next check clears it.
 pub(crate) async fn clear(run: &Run, name: &IncidentName, cleared: &Cleared) -> Option<Change> {
     let now = Timestamp::now();
     let next = |before: Option<&Incident>| before?.cleared(cleared, &run.policy, now);
@@ -116,10 +116,10 @@ pub(crate) async fn clear(run: &Run, name: &IncidentName, cleared: &Cleared) -> 
     }
 }
 
-/// Sends the messages that this run has claimed, all at the same time, and then stores that each was sent.
+/// Sends the alerts that this run has claimed, all at the same time. Then it stores that each was sent.
 ///
 /// # Errors
-/// [`EngineError::Unannounced`] when one was not sent: it stays owed.
+/// [`EngineError::Unannounced`] when an alert could not be sent. It stays pending.
 pub(crate) async fn send(run: &Run, changes: &[Change]) -> Result<(), EngineError> {
     let sent = join_all(changes.iter().map(|change| send_one(run, change))).await;
     sent.into_iter().collect()
@@ -136,16 +136,16 @@ async fn send_one(run: &Run, Change { name, transition, alert }: &Change) -> Res
     let sent = |before: Option<&Incident>| before?.told(alert.state, Timestamp::now());
     if let Err(error) = store(run).change(name, sent).await {
         let error = EngineError::from(error).story();
-        tracing::error!(incident = %name, error, "an alert was sent, and that could not be stored: it may be sent again");
+        tracing::error!(incident = %name, error, "an alert was sent, but could not be marked as sent");
     }
     Ok(())
 }
 
-/// Sends every message that is owed: those that waited for business hours, those whose sender died, and reminders. Returns how many. One
-/// that cannot be sent does not hold up the others.
+/// Sends every pending alert: those that waited for business hours, those whose sender died, and reminders. Returns how many. An alert that
+/// cannot be sent does not hold up the others.
 ///
 /// # Errors
-/// What keeps the incidents from being read; the last message that was not sent.
+/// Why the incidents cannot be read, or why the last failed alert could not be sent.
 pub(crate) async fn send_owed(run: &Run) -> Result<usize, EngineError> {
     let (mut sent, mut failure) = (0, None);
     for incident in store(run).list().await? {
@@ -157,7 +157,7 @@ pub(crate) async fn send_owed(run: &Run) -> Result<usize, EngineError> {
             let (claimed, _) = due.claimed(&run.policy, &run.id, now)?;
             Some(claimed)
         };
-        // Most incidents owe no message, and the copy that was just read says so.
+        // Most incidents have no pending alert, as the copy that was just read shows.
         if !run.ports.outbox.reaches_people() || next(Some(&incident)).is_none() {
             continue;
         }
@@ -177,18 +177,18 @@ pub(crate) async fn send_owed(run: &Run) -> Result<usize, EngineError> {
     failure.map_or(Ok(sent), Err)
 }
 
-/// Every incident, also those that are resolved: the latest of each name.
+/// Every incident, including resolved ones: the latest of each name.
 ///
 /// # Errors
-/// What keeps them from being read.
+/// Why they cannot be read.
 pub async fn incidents(run: &Run) -> Result<Vec<Incident>, EngineError> {
     Ok(store(run).list().await?)
 }
 
-/// Acknowledges an incident, in the name of the person who asks for it: no more reminders until it is resolved. On record.
+/// Acknowledges an incident for the person who asks, and records it in the ledger. No reminders are sent until it is resolved.
 ///
 /// # Errors
-/// [`EngineError::NoIncident`] when no incident of that name is open; what keeps it from being stored or put on record.
+/// [`EngineError::NoIncident`] when no open incident has this name; why it cannot be stored or recorded.
 pub async fn acknowledge(run: &Run, name: &IncidentName) -> Result<Incident, EngineError> {
     let Mandate { actor, reason } = &run.mandate;
     let taken_up = |before: Option<&Incident>| {
@@ -201,11 +201,11 @@ pub async fn acknowledge(run: &Run, name: &IncidentName) -> Result<Incident, Eng
     Ok(incident)
 }
 
-/// An alert about trouble that could not be stored as an incident.
+/// An alert about a problem that could not be stored as an incident.
 fn unstored(run: &Run, name: &IncidentName, sighting: &Sighting, now: Timestamp) -> Alert {
     let rule = run.policy.rule(name.kind);
     let Sighting { what, hint, database, facts, .. } = sighting.clone();
-    let note = ("note".to_owned(), "no site could store this as an incident: it may be reported again".to_owned());
+    let note = ("note".to_owned(), "no site could store this incident, so it may be reported again".to_owned());
     Alert {
         kind: name.kind,
         severity: rule.severity,
@@ -220,14 +220,14 @@ fn unstored(run: &Run, name: &IncidentName, sighting: &Sighting, now: Timestamp)
     }
 }
 
-/// An incident before and after a change, and the message that is due.
+/// An incident before and after a change, and the alert that is due.
 struct Changed {
     before: Option<Incident>,
     after: Incident,
     alert: Option<Alert>,
 }
 
-/// Makes `next` of the incident, and claims the message that is due in the same change.
+/// Changes the incident to `next`, and claims the alert that is due in the same change.
 async fn change(
     run: &Run,
     name: &IncidentName,
@@ -235,7 +235,7 @@ async fn change(
     now: Timestamp,
 ) -> Result<Option<Changed>, EngineError> {
     let run_id = run.id.as_str();
-    // A process that reaches nobody must claim no message: nobody would send it.
+    // A process that cannot notify people must not claim an alert: nobody would send it.
     let claimed = |incident: &Incident| {
         if run.ports.outbox.reaches_people() { incident.claimed(&run.policy, run_id, now) } else { None }
     };

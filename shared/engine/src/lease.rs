@@ -1,4 +1,4 @@
-//! Doing something as the only one.
+//! Work under a lease, which only one run can hold.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use lifeboat_vault::{HeldLease, Leases, Repository};
 
 use crate::error::EngineError;
 
-/// A lease that is not renewed ends after this time: so long does a killed run keep the next one out.
+/// A lease that is not renewed ends after this time. A killed run blocks the next one for as long.
 const TIME_TO_LIVE: SignedDuration = SignedDuration::from_secs(60);
 
 /// How often it is renewed: two renewals may fail before it ends.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 
-/// Does `work` while holding the lease `name` for `holder`. Work that loses its lease is dropped where it stands.
+/// Does `work` while holding the lease `name` for `holder`. Work that loses its lease is cancelled at once.
 ///
 /// # Errors
-/// [`VaultError::LeaseHeld`](lifeboat_vault::VaultError::LeaseHeld) says by whom and until when; then `work` has not begun.
+/// [`VaultError::LeaseHeld`](lifeboat_vault::VaultError::LeaseHeld) says who holds the lease and until when. `work` has not begun then.
 pub(crate) async fn under_lease<T>(
     repository: &Repository,
     name: &str,
@@ -30,14 +30,14 @@ pub(crate) async fn under_lease<T>(
         done = work => done,
         lost = keep(&leases, &mut held) => Err(lost),
     };
-    // Also when the work has failed: the next run need not wait until the lease ends by itself.
+    // The lease is released after a failure too, so that the next run need not wait for its end.
     if let Err(error) = leases.release(held, Timestamp::now()).await {
-        tracing::warn!(%error, "the lease could not be given back; it ends by itself");
+        tracing::warn!(%error, "the lease could not be released; it expires by itself");
     }
     done
 }
 
-/// Renews the lease until that fails for good; a store that does not answer is asked again while the lease lasts.
+/// Renews the lease until renewing fails for good. While the lease lasts, a store that does not answer is asked again.
 async fn keep(leases: &Leases, held: &mut HeldLease) -> EngineError {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;

@@ -1,7 +1,7 @@
-//! The verbs of Lifeboat, a folder each, told as stories: `backup`, `verify`, `restore`, `drill`, `health`.
+//! The verbs of Lifeboat, one folder each: `backup`, `verify`, `restore`, `drill`, `health`.
 //!
-//! This crate owns what happens and in which order, what counts as complete, and how an end is announced. It must never know S3, KMS, SNS
-//! or SQL by name: it speaks to the repository through `lifeboat-vault`, to servers through `lifeboat-postgres`, to the world through
+//! This crate decides what happens in which order, what counts as complete, and how the end of a run is announced. It never names S3, KMS,
+//! SNS or SQL. It reaches the repository through `lifeboat-vault`, servers through `lifeboat-postgres`, and people through
 //! `lifeboat-notify`.
 
 mod announcement;

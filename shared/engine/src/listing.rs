@@ -1,4 +1,4 @@
-//! Looking at what there is: `backups` and `show`.
+//! Lists and shows backups: `backups` and `show`.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use lifeboat_vault::Repository;
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// Backups that one listing shows at most, the newest ones: each is a document to fetch.
+/// The most backups that one listing shows, the newest ones. Each costs one request.
 const SHOWN_BACKUPS: usize = 100;
 
 /// The newest complete backups of a database on a site, oldest first. Reads no chunk and needs no key.
@@ -23,7 +23,7 @@ pub async fn backups(run: &Run, database: &DatabaseName, site: Site) -> Result<V
     Ok(listed)
 }
 
-/// One backup, looked for under each of `databases`.
+/// One backup, searched under each of `databases`.
 pub async fn show(
     run: &Run,
     databases: &[DatabaseName],
@@ -51,8 +51,8 @@ pub(crate) async fn database_of<'a>(
     Err(EngineError::UnknownBackup { backup_id: id.clone(), site })
 }
 
-/// What the other site lists: absent when there is none, an error when it could not be asked. On the day it is gone, the one
-/// that is left must be shown all the same.
+/// The backups on the other site: absent when there is no other site, an error when it is unreachable. This site's backups are shown in
+/// any case.
 type OtherSite = Option<Result<HashSet<BackupId>, ()>>;
 
 async fn on_other_site(run: &Run, database: &DatabaseName, site: Site) -> OtherSite {
@@ -64,7 +64,7 @@ async fn on_other_site(run: &Run, database: &DatabaseName, site: Site) -> OtherS
         Ok::<_, EngineError>(repository.manifests(database, site.other()).await?.into_iter().collect())
     };
     Some(listed.await.map_err(|error| {
-        tracing::warn!(site = %site.other(), error = error.story(), "what this site has is not known");
+        tracing::warn!(site = %site.other(), error = error.story(), "the backups on this site cannot be listed");
     }))
 }
 

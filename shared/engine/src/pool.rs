@@ -1,4 +1,4 @@
-//! The one way in which several pieces of work run at the same time.
+//! The worker pool: every verb that works in parallel uses it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use crate::error::EngineError;
 
-/// Pieces of work that no worker has taken yet. They are made one by one: their number grows with the database, memory does not.
+/// Pieces of work that no worker has taken yet. They are made one by one, because their number grows with the database and memory must not.
 pub(crate) struct Queue<T>(Mutex<Box<dyn Iterator<Item = T> + Send>>);
 
 impl<T> Queue<T> {
@@ -15,14 +15,14 @@ impl<T> Queue<T> {
         Self(Mutex::new(Box::new(pieces)))
     }
 
-    /// The next piece, for whichever worker asks first.
+    /// The next piece, for the first worker that asks.
     pub(crate) fn take(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 }
 
-/// Workers, each a task of its own. The caller sets the bound: as many as it spawns. The first failure ends all of them, and dropping this
-/// ends those that are still at work.
+/// Workers, each a separate task. The caller decides how many it spawns. The first failure ends all of them. Dropping this ends the workers
+/// that are still running.
 pub(crate) struct Workers<T>(JoinSet<Result<T, EngineError>>);
 
 impl<T: Send + 'static> Workers<T> {
@@ -30,12 +30,12 @@ impl<T: Send + 'static> Workers<T> {
         Self(JoinSet::new())
     }
 
-    /// Sets a worker to work.
+    /// Starts a worker.
     pub(crate) fn spawn(&mut self, work: impl Future<Output = Result<T, EngineError>> + Send + 'static) {
         self.0.spawn(work.in_current_span());
     }
 
-    /// Workers whose result was not taken yet.
+    /// The number of workers whose result was not taken yet.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -43,7 +43,7 @@ impl<T: Send + 'static> Workers<T> {
     /// The result of the next worker that ends; `None` when there is none left.
     ///
     /// # Errors
-    /// Its failure; [`EngineError::Worker`].
+    /// The worker's failure; [`EngineError::Worker`].
     pub(crate) async fn next(&mut self) -> Result<Option<T>, EngineError> {
         match self.0.join_next().await {
             Some(ended) => ended.map_err(EngineError::Worker)?.map(Some),

@@ -1,4 +1,4 @@
-//! What a run works with and does not make itself.
+//! The outside world of a run: sites, keys, outbox and client tools.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use lifeboat_vault::{MacKeys, Sites};
 
 use crate::error::EngineError;
 
-/// The ways out of the engine. Cheap to clone.
+/// Everything outside the engine that a run uses. Cheap to clone.
 #[derive(Clone)]
 pub struct Ports {
     /// The repository's sites.
     pub sites: Sites,
     /// Makes and opens data keys.
     pub keys: Arc<dyn DataKeys>,
-    /// Vouches for entries of the ledger.
+    /// Makes and verifies the MACs of ledger entries.
     pub macs: MacKeys,
     /// Where events and alerts go.
     pub outbox: Arc<dyn Outbox>,
-    /// The folder of `pg_dump` and the other client tools; absent: on the search path.
+    /// The folder of `pg_dump` and the other client tools. When absent, they are found on the search path.
     pub tools_dir: Option<PathBuf>,
-    /// Sessions that copy rows at the same time, at least 1.
+    /// How many sessions copy rows at the same time, at least 1.
     pub sessions: usize,
 }
 
 impl Ports {
-    /// The client tools, checked to be there.
+    /// The client tools, after a check that they exist.
     pub(crate) async fn tools(&self) -> Result<ClientTools, EngineError> {
         Ok(ClientTools::find(self.tools_dir.as_deref()).await?)
     }
 
-    /// Sessions that copy rows at the same time.
+    /// How many sessions copy rows at the same time.
     pub(crate) fn sessions(&self) -> usize {
         self.sessions.max(1)
     }
 }
 
-/// A work folder that is removed with the returned value: a warm environment keeps its /tmp.
+/// A work folder that is removed when the returned value is dropped. A warm Lambda environment keeps its /tmp otherwise.
 pub(crate) fn work_folder() -> Result<tempfile::TempDir, EngineError> {
     let path = || std::env::temp_dir().display().to_string();
     let folder = tempfile::Builder::new().prefix("lifeboat-").tempdir();

@@ -1,17 +1,17 @@
-//! How a run tells a watching person where it is. A function watches nothing; the CLI draws bars.
+//! How a run reports its progress. The CLI draws bars; a function shows nothing.
 
 use std::sync::Arc;
 
-/// Told of steps and of work done within a step. Calls come from several tasks at once.
+/// Receives the steps of a run and the work done within a step. Several tasks call it at the same time.
 pub trait Progress: Send + Sync {
-    /// A step of the verb begins; `total` is how much work it is, where that is known.
+    /// A step of the verb begins. `total` is the amount of its work, if known.
     fn step(&self, name: &str, total: Option<u64>);
 
-    /// `amount` more of the current step's work is done.
+    /// Another `amount` of the current step's work is done.
     fn advance(&self, amount: u64);
 }
 
-/// Watches nothing.
+/// Ignores all progress.
 #[derive(Debug, Clone, Copy)]
 pub struct Unwatched;
 
@@ -22,7 +22,7 @@ impl Progress for Unwatched {
 }
 
 impl Unwatched {
-    /// As the shared object that a [`Run`](crate::Run) holds.
+    /// The shared object that a [`Run`](crate::Run) holds.
     pub fn shared() -> Arc<dyn Progress> {
         Arc::new(Self)
     }

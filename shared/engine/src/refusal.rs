@@ -9,13 +9,13 @@ use crate::error::EngineError;
 use crate::run::Run;
 use crate::{backup, drill, verify};
 
-/// Announces that the verb of `run` did not begin, and why, like any other failure of the verb. Nothing else in the repository changes.
+/// Announces that the verb of `run` could not begin, and why, like any other failure of the verb. Nothing else in the repository changes.
 ///
-/// A database that is not configured (`is_known` is false) has no incident of its own: no later backup would resolve it. Its incident is
-/// the one of requests that name no database.
+/// A database that is not configured (`is_known` is false) gets no separate incident, because no later backup would resolve it. It shares the
+/// incident of requests that name no database.
 ///
 /// # Errors
-/// [`EngineError::Unannounced`] when the event or the alert did not leave.
+/// [`EngineError::Unannounced`] when the event or the alert could not be sent.
 pub async fn refuse(
     run: &Run,
     database: Option<&DatabaseName>,
@@ -28,7 +28,7 @@ pub async fn refuse(
         Some(Act::Backup) => backup::failed(database, &error),
         Some(Act::Verify) => verify::failed(database, None, &error),
         Some(Act::TestRestore) => drill::failed(database, None, &error),
-        // Lambda counts the failure, and an alarm of CloudWatch reports that no health check has ended well.
+        // Lambda counts the failure, and a CloudWatch alarm fires when no health check has succeeded.
         Some(Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy) | None => return Ok(()),
     };
     if !is_known {

@@ -13,18 +13,18 @@ use crate::stopwatch::Stopwatch;
 pub(crate) use definitions::Definitions;
 pub(crate) use inputs::Restore;
 
-/// What was restored, for whoever proves it.
+/// What was restored, for the proofs.
 pub(crate) struct Restored {
     pub(crate) definitions: Definitions,
     /// Roles that the server did not have before.
     pub(crate) created_roles: Vec<String>,
-    /// What the server refused, a sentence each.
+    /// One sentence for each statement that the server refused.
     pub(crate) refused: Vec<String>,
 }
 
 impl Restore<'_> {
-    /// Restores everything. Rows are loaded between the sections of the schema: then no trigger fires, no foreign key is checked too
-    /// early, and creating the constraints afterwards proves the rows.
+    /// Restores everything. Rows are loaded between the two sections of the schema, so that no trigger fires and no foreign key is checked
+    /// too early. The constraints are created afterwards and prove the rows.
     pub(crate) async fn execute(
         &self,
         target: &RestoreTarget,
@@ -64,7 +64,7 @@ impl Restore<'_> {
         Ok(refused)
     }
 
-    /// Restores what must come last, and the properties of roles and of the database itself. Returns what the server refused.
+    /// Restores the objects that must come last, and the properties of roles and of the database itself. Returns what the server refused.
     async fn restore_surroundings(
         &self,
         target: &RestoreTarget,
@@ -81,7 +81,7 @@ impl Restore<'_> {
         Ok(refused)
     }
 
-    /// The materialized views that the backup promised to rebuild.
+    /// The materialized views that the manifest marks to be rebuilt.
     fn materialized_views(&self) -> Vec<RelationName> {
         let rebuilt = self.manifest.relations.iter().filter(|relation| relation.status == RelationStatus::Rebuilt);
         rebuilt.map(|relation| RelationName::new(&relation.schema, &relation.name)).collect()

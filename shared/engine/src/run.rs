@@ -1,4 +1,4 @@
-//! One run of a verb: who asked for it and why, until when, and what it has used.
+//! One run of a verb: who asked for it and why, its deadline, and its usage.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::error::EngineError;
 use crate::ports::Ports;
 use crate::progress::{Progress, Unwatched};
 
-/// How long an entry of the ledger may take, which is a second or two. Shorter than the claim on a message that is sent afterwards.
+/// The time limit for writing a ledger entry, which takes a second or two. It is shorter than the claim on an alert that is sent afterwards.
 const RECORD_WITHIN: Duration = Duration::from_secs(45);
 
 /// Megabytes of a gigabyte of memory.
@@ -25,23 +25,23 @@ const MB_PER_GB: f64 = 1024.0;
 /// Everything that belongs to one run of a verb, from its request to its entry in the ledger. A run that goes on in another invocation has
 /// the same id.
 pub struct Run {
-    /// What the run works with.
+    /// Everything outside the engine that the run uses.
     pub ports: Ports,
     /// Names the run in logs, leases and the ledger: Lambda's request id, or the CLI's own.
     pub id: String,
-    /// The act that goes on record; absent for a run that only looks.
+    /// The act that the ledger records; absent for a run that only reads.
     pub act: Option<Act>,
     /// Who asked, and why.
     pub mandate: Mandate,
-    /// What the users decide.
+    /// The policy in force.
     pub policy: Arc<Policy>,
-    /// When the process ends.
+    /// When the platform ends the process.
     pub deadline: Deadline,
     /// When the run began.
     pub began: Instant,
-    /// Is shown how far the run is.
+    /// Receives the run's progress.
     pub progress: Arc<dyn Progress>,
-    /// Whether the run fails when nobody can be notified of it, so that the platform repeats it. A person at a terminal sees how it ended.
+    /// Whether the run fails when its result cannot be announced, so that the platform repeats it. A person at a terminal sees the result.
     pub must_notify: bool,
     tally: Tally,
     repository: OnceCell<Repository>,
@@ -66,27 +66,27 @@ impl Run {
         }
     }
 
-    /// The repository through both sites, opened once in a run.
+    /// The repository on both sites, opened once per run.
     pub(crate) async fn repository(&self) -> Result<&Repository, EngineError> {
         let open = || async { Repository::open(self.ports.sites.clone(), Arc::clone(&self.ports.keys)).await };
         Ok(self.repository.get_or_try_init(open).await?)
     }
 
-    /// The same; it is made when there is none, and both sites get the same document.
+    /// The repository on both sites. When there is none, it is created, with the same document on both.
     pub(crate) async fn repository_or_new(&self, now: Timestamp) -> Result<&Repository, EngineError> {
         let open =
             || async { Repository::open_or_create(self.ports.sites.clone(), Arc::clone(&self.ports.keys), now).await };
         Ok(self.repository.get_or_try_init(open).await?)
     }
 
-    /// The same; two sites that contradict each other are no error, but a finding.
+    /// The repository on both sites. Sites that contradict each other are a finding, not an error.
     pub(crate) async fn repository_to_verify(&self) -> Result<&Repository, EngineError> {
         let open =
             || async { Repository::open_to_verify(self.ports.sites.clone(), Arc::clone(&self.ports.keys)).await };
         Ok(self.repository.get_or_try_init(open).await?)
     }
 
-    /// The repository through one site alone, as on the day the other one is gone.
+    /// The repository on one site alone, as if the other one were lost.
     pub(crate) async fn repository_on(&self, site: Site) -> Result<Repository, EngineError> {
         let store = Some(Arc::clone(self.ports.sites.get(site)?.store()));
         let alone = match site {
@@ -96,23 +96,23 @@ impl Run {
         Ok(Repository::open(alone, Arc::clone(&self.ports.keys)).await?)
     }
 
-    /// The audit trail, whose entries are kept as long as policy says.
+    /// The audit trail. Its entries are kept as long as the policy requires.
     pub(crate) fn ledger(&self, repository: &Repository) -> Ledger {
         let days = i64::from(self.policy.retention.ledger_days);
         repository.ledger(&self.ports.macs).kept_for(SignedDuration::from_hours(24 * days))
     }
 
-    /// An act of this run, in the name of the one who asked for it.
+    /// An act of this run, in the name of its requester.
     pub(crate) fn act_of(&self, act: Act, subject: impl Into<String>, outcome: Outcome, facts: Facts) -> LedgerAct {
         let detail = facts.into_detail();
         LedgerAct { mandate: self.mandate.clone(), action: act, subject: subject.into(), outcome, detail }
     }
 
-    /// Puts an act on record with the run's id and with what the run has used since its previous entry, while there is time left to say
-    /// more. No other code appends to the ledger.
+    /// Records an act in the ledger, with the run's id and its usage since the previous entry. It stops early enough to leave time for
+    /// alerts. No other code appends to the ledger.
     ///
     /// # Errors
-    /// What keeps the ledger from being written; [`EngineError::OutOfTime`].
+    /// Why the ledger cannot be written; [`EngineError::OutOfTime`].
     pub(crate) async fn record(&self, mut act: LedgerAct) -> Result<(), EngineError> {
         let own = self.tally.take().facts().with(Fact::RunId, &self.id);
         act.detail.extend(own.into_detail());
@@ -124,7 +124,7 @@ impl Run {
         self.deadline.bound(Box::pin(within(RECORD_WITHIN, recording))).await
     }
 
-    /// What it means that a signal did not leave.
+    /// Decides whether an event or alert that could not be sent fails the run.
     ///
     /// # Errors
     /// [`EngineError::Unannounced`] when people must be notified.
@@ -133,12 +133,16 @@ impl Run {
         if self.must_notify {
             return Err(error);
         }
-        tracing::warn!(error = error.story(), hint = error.hint(), "nobody else was notified");
+        tracing::warn!(
+            error = error.story(),
+            hint = error.hint(),
+            "the event or alert could not be sent; the terminal shows the result"
+        );
         Ok(())
     }
 }
 
-/// What a run begins with.
+/// A request for a run.
 pub struct Order {
     /// As in [`Run`].
     pub id: String,
@@ -148,13 +152,13 @@ pub struct Order {
     pub mandate: Mandate,
     /// As in [`Run`].
     pub deadline: Deadline,
-    /// Counts what the process asks of AWS.
+    /// Counts the process's requests to AWS.
     pub meter: Meter,
     /// The function's memory; 0 where nobody is billed for it.
     pub memory_mb: u32,
 }
 
-/// What a run has asked of AWS: from one entry of the ledger to the next, so that nothing is counted twice.
+/// The run's requests to AWS from one ledger entry to the next, so that none is counted twice.
 struct Tally {
     meter: Meter,
     memory_mb: u32,

@@ -1,10 +1,10 @@
-//! One verb for several databases: it goes on after a failure, keeps the good reports and names the databases that failed.
+//! One verb for several databases. It continues after a failure, keeps the reports of the others, and names the databases that failed.
 
 use lifeboat_model::DatabaseName;
 
 use crate::error::EngineError;
 
-/// What came of a verb that was carried out for one database after the other.
+/// The results of a verb that ran for one database after the other.
 #[derive(Debug)]
 pub struct Several<T> {
     reports: Vec<T>,
@@ -18,23 +18,23 @@ impl<T> Default for Several<T> {
 }
 
 impl<T> Several<T> {
-    /// Takes what came of one database.
+    /// Takes the result of one database.
     pub fn push(&mut self, database: DatabaseName, result: Result<T, EngineError>) {
         match result {
             Ok(report) => self.reports.push(report),
             Err(error) => {
-                tracing::warn!(%database, error = error.story(), "this database failed; the others are carried out");
+                tracing::warn!(%database, error = error.story(), "this database failed; the others continue");
                 self.failures.push((database, error));
             }
         }
     }
 
-    /// The reports of the databases that went well, and the failure of the others as one error.
+    /// The reports of the databases that succeeded, and the failures of the others as one error.
     pub fn end(self) -> (Vec<T>, Result<(), EngineError>) {
         let total = self.reports.len() + self.failures.len();
         let failed = match (total, self.failures) {
             (_, failures) if failures.is_empty() => Ok(()),
-            // An order for one database fails as that database does.
+            // A request for one database fails with that database's own error.
             (1, mut failures) => failures.pop().map_or(Ok(()), |(_, error)| Err(error)),
             (total, failures) => Err(EngineError::SomeFailed { total, failures }),
         };
@@ -44,7 +44,7 @@ impl<T> Several<T> {
     /// All reports.
     ///
     /// # Errors
-    /// The failure of one database; [`EngineError::SomeFailed`] where there were several databases.
+    /// The failure of one database; [`EngineError::SomeFailed`] when there were several databases.
     pub fn into_result(self) -> Result<Vec<T>, EngineError> {
         let (reports, failed) = self.end();
         failed.map(|()| reports)

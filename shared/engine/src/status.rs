@@ -1,4 +1,4 @@
-//! `status`: the whole state at a glance. It changes nothing, needs no key, and answers also when half of it cannot be read.
+//! `status`: the whole state at a glance. It changes nothing, needs no key, and still answers when parts of it cannot be read.
 
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -21,16 +21,16 @@ use crate::health::{
 use crate::incidents::incidents;
 use crate::run::Run;
 
-/// Entries of the ledger that are shown.
+/// How many entries of the ledger are shown.
 const TAIL: usize = 12;
 
-/// Incidents shown that are over.
+/// How many resolved incidents are shown.
 const OVER_SHOWN: usize = 12;
 
-/// When nobody has looked for so long, what was seen then says little. As long as CloudWatch's alarm waits.
+/// A health report older than this is stale. CloudWatch's alarm waits as long.
 const LOOKED_WITHIN: SignedDuration = SignedDuration::from_mins(60);
 
-/// Looks at everything. What cannot be read is a sentence of its own, and the rest is shown.
+/// Reads everything. The status names each part that cannot be read, and shows the rest.
 pub async fn status(run: &Run, request: &HealthRequest) -> Status {
     let at = Timestamp::now();
     let mut unread = Unread::default();
@@ -49,26 +49,26 @@ pub async fn status(run: &Run, request: &HealthRequest) -> Status {
         in_time(tail(run, repository.flatten())),
         join_all(request.databases.iter().map(|database| listed(&views, database, at))),
     );
-    // Of a ledger that could not be reached, what is there to read is not all.
+    // Without the repository these would be empty, which is not the same as unknown.
     let history = unread.or_note("the history", history).filter(|_| repository.is_some());
     let tail = unread.or_note("the ledger", tail).filter(|_| repository.is_some());
     let databases = request.databases.iter().zip(&databases);
     let databases =
         databases.map(|(database, listed)| database_status(run, listed, history.as_ref(), database, request, at));
     let backups = backups_status(databases.collect(), at);
-    let looked = unread.or_note("what was last looked for", looked);
+    let looked = unread.or_note("the last health report", looked);
     let health = components_status(run, stores, looked.as_ref(), backups.last_backup.as_ref(), at);
     let incidents = shown(unread.or_note("the incidents", incidents).unwrap_or_default());
     let open = incidents.iter().filter(|incident| incident.is_open()).map(|incident| Standing::from(incident.severity));
     let unseen = unread.0.first().map(|_| Standing::Unknown);
-    // That somebody has not looked yet does not make the backups none.
+    // A health check that has not run yet must not show as "no backups".
     let parts = Some(health.status).filter(|status| *status > Standing::Empty);
     let status = Standing::worst(open.chain(parts).chain([backups.status]).chain(unseen));
     let costs = history.as_ref().map(|history| costs(run, history, request, at));
     Status { at, status, unread: unread.0, backups, health, incidents, history, tail, costs }
 }
 
-/// What could not be read, a sentence each.
+/// One sentence for each part that could not be read.
 #[derive(Default)]
 struct Unread(Vec<String>);
 
@@ -102,7 +102,7 @@ async fn store(run: &Run, site: Site) -> Component {
     let latency_ms = u64::try_from(asked.elapsed().as_millis()).ok();
     let (status, detail) = match answer {
         Ok(()) => (Standing::Ok, None),
-        // Without the off-site backups go on; without the primary nothing does.
+        // Backups continue without the off-site. Nothing works without the primary.
         Err(error) if site == Site::Offsite => (Standing::Warning, Some(error.story())),
         Err(error) => (Standing::Critical, Some(error.story())),
     };
@@ -123,13 +123,13 @@ fn database_status(
         let began = backup_id.began_at()?;
         Some(LastBackup { database: database.clone(), backup_id, at: began })
     });
-    // Without what is on record, nobody can say how old anything is.
+    // The ages are unknown without the ledger.
     let ages = history.and_then(|history| ages(run, listed, history, database, request, at).ok());
     let schedules: Vec<ScheduleStatus> = ages.iter().flatten().map(|age| schedule(run, age)).collect();
     let unknown = ages.is_none().then_some(Standing::Unknown);
     let all = schedules.iter().map(|schedule| schedule.status).chain(sites.iter().map(|site| site.status));
     let status = match (Standing::worst(all.chain(unknown)), &last_backup) {
-        // That nothing was verified yet is no news where everything else is well; that there is no backup is.
+        // A database that has a backup but no verification yet is fine. A database without a backup is not.
         (Standing::Empty, Some(_)) => Standing::Ok,
         (worst, _) => worst,
     };
@@ -168,14 +168,14 @@ fn schedule(run: &Run, age: &Age) -> ScheduleStatus {
 fn backups_status(databases: Vec<DatabaseStatus>, at: Timestamp) -> BackupsStatus {
     let last = databases.iter().filter_map(|database| database.last_backup.as_ref()).max_by_key(|last| last.at);
     let status = match (Standing::worst(databases.iter().map(|database| database.status)), last) {
-        // A database that is new is no reason to say that there are no backups.
+        // A new database must not hide the backups of the others.
         (Standing::Empty, Some(_)) => Standing::Ok,
         (worst, _) => worst,
     };
     BackupsStatus { status, at, last_backup: last.cloned(), databases }
 }
 
-/// `looked` is what the last look found, `None` when that cannot be read.
+/// `looked` is the last health report; `None` when it cannot be read.
 fn components_status(
     run: &Run,
     mut components: Vec<Component>,
@@ -185,16 +185,16 @@ fn components_status(
 ) -> ComponentsStatus {
     let report = looked.and_then(Option::as_ref);
     let (status, detail) = match (looked, report.map(|report| at.duration_since(report.at))) {
-        (None, _) => (Standing::Unknown, Some("what it last found cannot be read".to_owned())),
+        (None, _) => (Standing::Unknown, Some("its last report cannot be read".to_owned())),
         (_, Some(age)) if age > LOOKED_WITHIN => {
-            (Standing::Unknown, Some(format!("has not looked for {} minutes", age.as_mins())))
+            (Standing::Unknown, Some(format!("has not reported for {} minutes", age.as_mins())))
         }
         (_, Some(_)) => (Standing::Ok, None),
-        // On the first day it may come after the first backup.
+        // On the first day the first backup may end before the first health check.
         (_, None) if last_backup.is_some_and(|last| at.duration_since(last.at) > LOOKED_WITHIN) => {
-            (Standing::Unknown, Some("has never looked".to_owned()))
+            (Standing::Unknown, Some("has never reported".to_owned()))
         }
-        (_, None) => (Standing::Empty, Some("has not looked yet".to_owned())),
+        (_, None) => (Standing::Empty, Some("has not reported yet".to_owned())),
     };
     let is_fresh = status == Standing::Ok;
     let probes = report.into_iter().flat_map(|report| &report.probes);
@@ -208,7 +208,7 @@ fn components_status(
         let (status, detail) = match &probe.wrong {
             Some(wrong) => (Standing::from(severity), Some(wrong.what.clone())),
             None if is_fresh => (Standing::Ok, None),
-            None => (Standing::Unknown, Some("nobody has looked since".to_owned())),
+            None => (Standing::Unknown, Some("not checked recently".to_owned())),
         };
         components.push(Component { name, status, latency_ms: probe.elapsed_ms.filter(|_| is_fresh), detail });
     }
@@ -217,7 +217,7 @@ fn components_status(
     ComponentsStatus { status, at, looked_at: report.map(|report| report.at), components }
 }
 
-/// What is wrong now, the worst and oldest first; then what is over, the latest first.
+/// Open incidents, the most severe and oldest first; then resolved ones, the latest first.
 fn shown(incidents: Vec<Incident>) -> Vec<Incident> {
     let (mut open, rest): (Vec<_>, Vec<_>) = incidents.into_iter().partition(Incident::is_open);
     open.sort_by_key(|incident| (Reverse(incident.severity), incident.since));

@@ -6,7 +6,7 @@ use lifeboat_model::Phases;
 
 use crate::progress::Progress;
 
-/// Ends one phase and begins the next; tells the watcher.
+/// Ends one phase and begins the next, and reports both as progress.
 pub(crate) struct Stopwatch<'a> {
     phases: Phases,
     current: Option<(&'static str, Instant)>,
@@ -18,7 +18,7 @@ impl<'a> Stopwatch<'a> {
         Self { phases: Phases::default(), current: None, progress }
     }
 
-    /// Begins the phase `name`; `total` is its work, where known.
+    /// Begins the phase `name`. `total` is the amount of its work, if known.
     pub(crate) fn begin(&mut self, name: &'static str, total: Option<u64>) {
         self.end();
         tracing::debug!(step = name, "step begins");

@@ -1,4 +1,4 @@
-//! Reading, proving and restoring the audit trail.
+//! Reads, verifies and restores the audit trail.
 
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, DatabaseName, Finding, FindingKind, FindingSubject, LedgerEntry, Site};
@@ -8,10 +8,10 @@ use crate::error::EngineError;
 use crate::listing::database_of;
 use crate::run::{Run, newest_backup};
 
-/// The newest entries that are wanted, newest first, at most `limit`, from `site` alone. Proves nothing.
+/// The newest entries that the filter selects, newest first, at most `limit`, from `site` alone. Verifies nothing.
 ///
 /// # Errors
-/// What keeps the repository or an entry from being read.
+/// Why the repository or an entry cannot be read.
 pub async fn ledger_entries(
     run: &Run,
     site: Site,
@@ -21,11 +21,11 @@ pub async fn ledger_entries(
     Ok(run.ledger(&repository(run, Some(site)).await?).entries(filter, limit).await?)
 }
 
-/// Walks the whole chain, on `site` alone or on both, and holds it against what the newest backup of each database says of it.
-/// Gives each entry to `take` as it is stored, oldest first, once it is seen to fit, until `take` wants no more.
+/// Walks the whole chain, on `site` alone or on both, and compares it with the entries that the newest backup of each database names.
+/// Gives each stored entry to `take` after it was checked, oldest first, until `take` stops the walk.
 ///
 /// # Errors
-/// The first entry that does not fit, by its key; what keeps the chain from being read.
+/// The key of the first entry that does not fit; why the chain cannot be read.
 pub async fn verify_ledger(
     run: &Run,
     site: Option<Site>,
@@ -39,20 +39,20 @@ pub async fn verify_ledger(
     Ok(report)
 }
 
-/// Which trail is to be brought back.
+/// Which trail to restore.
 #[derive(Debug, Clone)]
 pub struct TrailRequest {
-    /// The backup that vouches for it.
+    /// The backup whose manifest proves it.
     pub backup_id: BackupId,
-    /// Entries are wanted up to the last one before this moment.
+    /// The last entry before this time is the last one that is restored.
     pub until: Timestamp,
     /// The only site that is read.
     pub site: Site,
 }
 
-/// Walks the whole trail and gives `take` every entry up to the one the backup names, and those after it up to the last that was
-/// written before `request.until`. What the backup vouches for is proved by its manifest, which the chunk key authenticates, also with
-/// every HMAC key lost; the rest by those keys.
+/// Walks the whole trail. Gives `take` every entry up to the one that the backup names, and the later ones that were written before
+/// `request.until`. The manifest, which the chunk key authenticates, proves the entries up to the named one, even if every HMAC key is
+/// lost. The HMAC keys prove the later ones.
 ///
 /// # Errors
 /// [`EngineError::NoTrail`] when the backup names no entry or is younger than `request.until`; as [`verify_ledger`].
@@ -72,17 +72,17 @@ pub async fn restore_ledger(
         return Err(no_trail("it was taken after the date up to which the trail is wanted"));
     }
     let ledger = run.ledger(&repository);
-    // By the writers' clocks, which differ: the last one that claims to be older.
+    // The writers' clocks differ, so this is the last entry that claims to be older.
     let filter = LedgerFilter { until: Some(*until), ..LedgerFilter::default() };
     let newest = ledger.entries(&filter, 1).await?.first().map_or(0, |entry| entry.number);
     let last = anchor.number.max(newest);
     let anchors = vec![Anchor { link: anchor, proves: true }];
     let wanted = |entry: &LedgerEntry, text: &str| entry.number > last || take(entry, text);
-    // To the very end: an entry after the last one may have been altered so that the last one looks like another.
+    // The walk goes to the end, because an entry after the last one may have been altered to make the last one look like another.
     Ok(ledger.walk(&Walk { anchors, ..Walk::whole() }, wanted).await?)
 }
 
-/// What the newest backups say of the trail, by the manifests of the first site there is; and the manifests that cannot be read.
+/// The entries that the newest backups name, from the manifests of the first site, and the manifests that cannot be read.
 async fn anchors(repository: &Repository) -> Result<(Vec<Anchor>, Vec<Finding>), EngineError> {
     let site = repository.sites().names().first().copied().unwrap_or(Site::Primary);
     let (mut anchors, mut unread) = (Vec::new(), Vec::new());
@@ -102,7 +102,8 @@ async fn anchors(repository: &Repository) -> Result<(Vec<Anchor>, Vec<Finding>),
     Ok((anchors, unread))
 }
 
-/// Proved with the chunk key where it can be opened; else by what the repository publishes, which can contradict and not prove.
+/// The entry that a manifest names. The chunk key proves it, if this process can open that key. Otherwise a published public key checks
+/// the manifest, which can contradict the entry but not prove it.
 pub(crate) async fn anchor(
     repository: &Repository,
     database: &DatabaseName,

@@ -1,5 +1,4 @@
-//! `verify`: re-reads stored objects on every site, without needing the right to decrypt, and heals what one site lost
-//! from the other.
+//! `verify`: re-reads stored objects on every site and heals a damaged copy from the other site. It needs no permission to decrypt.
 
 mod absent;
 mod ending;
@@ -26,10 +25,10 @@ use part::{ChunkCount, Part};
 pub(crate) use ending::failed;
 pub use request::VerifyRequest;
 
-/// Re-reads the objects of `request.scope` and tells the ledger, the bus and the subscribers how it ended.
+/// Re-reads the objects of `request.scope` and announces how it ended.
 ///
-/// Damage is not an error: it is in the report's findings, each with whether it was healed. An error means that the
-/// verification itself could not be carried out.
+/// Damage is not an error. The report's findings list it, and say whether it was healed. An error means that the verification itself
+/// failed.
 pub async fn verify(run: &Run, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
     let result = inspect_scope(run, request).await;
     let announced = announce(run, &VerificationEnding { request, result: &result }).await;
@@ -43,18 +42,18 @@ async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<Verificatio
     stopwatch.begin("documents", None);
     let repository = run.repository_to_verify().await?;
     let mut inspection = Inspection::new(run, repository.clone());
-    // Bound here and not around the whole, so that what was found until then is kept.
+    // The deadline applies only to this part, so that findings are kept when time runs out.
     let following = Box::pin(follow(&mut inspection, repository, request, &mut stopwatch));
     let mut followed = run.deadline.bound(following).await;
     if let Err(error) = &followed
         && inspection.found_damage()
     {
-        // Damage is told as damage, also when time ran out over the rest.
+        // Damage is reported as damage even when time ran out for the rest.
         inspection.left_unread(error);
         followed = Ok(0);
     }
 
-    // What was found is kept also when the rest could not be looked at.
+    // The findings are kept even when the rest could not be read.
     stopwatch.begin("report", None);
     let report = inspection.report(request, started_at, *followed.as_ref().unwrap_or(&0));
     let keeping = Box::pin(keep_findings(repository, &request.database, &report.findings));
@@ -63,14 +62,14 @@ async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<Verificatio
     kept.map(|()| report)
 }
 
-/// Looks at everything in scope. Returns how many backups were followed.
+/// Reads everything in scope. Returns how many backups were followed.
 async fn follow(
     inspection: &mut Inspection<'_>,
     repository: &Repository,
     request: &VerifyRequest,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<u64, EngineError> {
-    // First: what it publishes decides which manifests are followed.
+    // This comes first, because the document decides which manifests are followed.
     inspection.repository_document().await?;
     let backups = backups_in_scope(repository, request).await?;
     inspection.ledger(&request.scope, backups.last()).await;
@@ -82,7 +81,7 @@ async fn follow(
     stopwatch.begin("chunks", None);
     let mut others = Vec::new();
     if request.scope == VerificationScope::All {
-        // What no backup lists can only be told when the lists of every database are known.
+        // Finding chunks that no backup lists requires the lists of every database.
         others = backups_of_others(repository, &request.database).await?;
         for backup in &others {
             chunks += inspection.chunk_count(backup).await;
@@ -107,7 +106,7 @@ async fn follow(
     Ok(backups.len() as u64)
 }
 
-/// The named backup, or every one that any site still lists: a manifest lost on one site is a finding, not a blind spot.
+/// The named backup, or every backup that any site still lists. A manifest that one site lost is a finding, and must not be skipped.
 async fn backups_in_scope(repository: &Repository, request: &VerifyRequest) -> Result<Vec<Backup>, EngineError> {
     match &request.scope {
         VerificationScope::Backup { backup_id } => Ok(vec![Backup::new(&request.database, backup_id)]),
@@ -115,7 +114,7 @@ async fn backups_in_scope(repository: &Repository, request: &VerifyRequest) -> R
     }
 }
 
-/// Every backup of the repository's other databases: they share its chunks.
+/// Every backup of the repository's other databases, which share its chunks.
 async fn backups_of_others(repository: &Repository, database: &DatabaseName) -> Result<Vec<Backup>, EngineError> {
     let mut others = BTreeSet::new();
     for site in repository.sites().names() {
@@ -137,7 +136,8 @@ async fn listed(repository: &Repository, database: &DatabaseName) -> Result<Vec<
     Ok(ids.iter().map(|id| Backup::new(database, id)).collect())
 }
 
-/// Findings outlive the log: `findings/<database>/<time>.json`. The next backup reads there what it must not reuse unseen.
+/// Stores the findings as `findings/<database>/<time>.json`, which outlives the log. The next backup reads there which chunks it must check
+/// before it reuses them.
 async fn keep_findings(
     repository: &Repository,
     database: &DatabaseName,

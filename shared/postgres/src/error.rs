@@ -162,9 +162,9 @@ pub enum PostgresError {
     /// Large objects have grants of their own, which `pg_read_all_data` does not reach.
     #[error("{unreadable} of {all} large objects cannot be read")]
     LargeObjectsUnreadable {
-        /// How many.
+        /// How many cannot be read.
         unreadable: u64,
-        /// Of how many.
+        /// How many there are.
         all: u64,
     },
     /// The exported snapshot ended with its first session.

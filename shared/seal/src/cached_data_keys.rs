@@ -1,4 +1,4 @@
-//! Asking the key service once for the many messages of one run.
+//! A cache of decrypted data keys, so that a run asks the key service once for many messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,18 +10,18 @@ use crate::context::EncryptionContext;
 use crate::data_key_error::DataKeyError;
 use crate::data_keys::{DataKey, DataKeys, EncryptedDataKey, GeneratedDataKey};
 
-/// Most data keys remembered at once: an hourly run for ninety days makes 2,160, and a restore may read messages of all
-/// of them. A few megabytes.
+/// The most data keys in the cache. Ninety days of hourly runs make 2,160, and a restore may read messages of all of them.
+/// This takes a few megabytes.
 pub const CACHED_DATA_KEYS_LIMIT: usize = 4096;
 
-/// Remembers decrypted data keys in front of a [`DataKeys`].
+/// Caches the decrypted data keys of a [`DataKeys`].
 ///
-/// A data key is found again only by all its encrypted forms and the context together, so a message cannot borrow the
-/// key of another. Readers that want the same key at the same time ask once and share the answer; a failure is shared by
-/// those who waited for it and then forgotten. When full, the key unused for longest goes. Keys live as long as this
-/// value: make one for a run, not one for a process, since a key withdrawn meanwhile stays usable here.
+/// A data key is found only by all its encrypted forms and the context together, so a message cannot use the key of
+/// another. Readers that need the same key at the same time share one request. They share a failure too, which is then
+/// forgotten. A full cache drops the key that was unused for longest. Keys live as long as this value. Make one for each
+/// run, not one for the process, because a revoked key stays usable here.
 ///
-/// [`DataKeys::generate`] is passed on and not remembered.
+/// [`DataKeys::generate`] is passed on and not cached.
 pub struct CachedDataKeys<K> {
     inner: K,
     limit: usize,
@@ -52,13 +52,13 @@ impl<K: DataKeys> CachedDataKeys<K> {
         Self::with_limit(inner, CACHED_DATA_KEYS_LIMIT)
     }
 
-    /// A cache of at most `limit` data keys; 0 is taken as 1.
+    /// A cache of at most `limit` data keys; 0 counts as 1.
     pub fn with_limit(inner: K, limit: usize) -> Self {
         Self { inner, limit: limit.max(1), entries: Mutex::default() }
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        // The map is whole between any two statements, so a panic elsewhere has not spoiled it.
+        // The map is consistent between any two statements, so a panic elsewhere cannot have corrupted it.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,7 +80,7 @@ impl Entries {
         answer
     }
 
-    /// Forgets `answer`, but not one that has taken its place.
+    /// Forgets `answer`, unless another one has replaced it.
     fn forget(&mut self, question: &Question, answer: &Answer) {
         if self.by_question.get(question).is_some_and(|entry| Arc::ptr_eq(&entry.answer, answer)) {
             self.by_question.remove(question);
@@ -97,7 +97,7 @@ impl<K: DataKeys> DataKeys for CachedDataKeys<K> {
     async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
         let question = Question { context: context.clone(), keys: keys.to_vec() };
         let answer = self.entries().answer_for(&question, self.limit);
-        // If the reader that asks is dropped half-way, one of those waiting asks in its place.
+        // If the asking reader is dropped before the answer, one of the waiting readers asks instead.
         let result = answer.get_or_init(|| self.inner.decrypt(context, keys)).await.clone();
         if result.is_err() {
             self.entries().forget(&question, &answer);

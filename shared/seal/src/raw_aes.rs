@@ -1,4 +1,4 @@
-//! Data keys wrapped by AES-256 keys held in memory, as the stock raw AES keyring does it.
+//! Data keys wrapped by AES-256 keys in memory, compatible with the stock raw AES keyring.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::data_keys::{DATA_KEY_LEN, DataKey, DataKeys, EncryptedDataKey, Genera
 use crate::header::DATA_KEYS_LIMIT;
 use crate::wire::Cursor;
 
-/// Bits of the tag on a wrapped data key, as its entry states them.
+/// The length in bits of a wrapped data key's tag, as its entry states it.
 const TAG_LEN_BITS: u32 = 128;
 const TAG_LEN: usize = 16;
 /// A provider name that stock clients take for the key service.
 const KMS_PROVIDER: &str = "aws-kms";
 
-/// One wrapping key with its two names. Both are stored in every message; a stock client needs the same pair.
+/// One wrapping key with its two names. Every message stores both, and a stock client needs the same pair.
 pub struct RawAesKey {
     namespace: String,
     name: String,
@@ -44,7 +44,7 @@ impl RawAesKey {
     fn wrap(&self, data_key: &DataKey, context: &[u8]) -> Result<EncryptedDataKey, Unspecified> {
         let mut iv = [0; NONCE_LEN];
         rand::fill(&mut iv)?;
-        // Encrypted out of place: the secret itself never lies in a buffer that is not overwritten.
+        // The secret is not encrypted in place, so that it is never in a buffer that is not overwritten later.
         let mut wrapped = [0; DATA_KEY_LEN];
         let mut tag = [0; TAG_LEN];
         self.key.seal_out_of_place_scatter(
@@ -99,8 +99,8 @@ impl RawAesKey {
     }
 }
 
-/// Raw AES-256 wrapping keys in place of a key service: for tests, for use in memory, and for a user who keeps a key of
-/// his own. Every data key is wrapped under each of them; any one opens.
+/// Raw AES-256 wrapping keys in place of a key service: for tests, for use in memory, and for users who keep their own
+/// key. Every data key is wrapped under each of them, and any one of them opens it.
 ///
 /// Entry layout (specification, `framework/raw-aes-keyring.md`): provider = namespace;
 /// info = name, 32-bit tag length in bits, 32-bit IV length, IV; the serialized context is authenticated.
@@ -110,7 +110,7 @@ pub struct RawAesDataKeys {
 
 impl RawAesDataKeys {
     /// # Errors
-    /// [`DataKeyError::WrappingKey`] for no key at all, or more keys than a message may carry.
+    /// [`DataKeyError::WrappingKey`] for no key, or for more keys than a message may carry.
     pub fn new(keys: Vec<RawAesKey>) -> Result<Self, DataKeyError> {
         if keys.is_empty() || keys.len() > DATA_KEYS_LIMIT {
             let key = keys.first().map(|key| key.name.clone()).unwrap_or_default();

@@ -8,16 +8,16 @@ use crate::error::SealError;
 use crate::header::{FRAME_LEN, HeaderTemplate};
 use crate::message_key::{FrameKind, IV_LEN, MESSAGE_ID_LEN, MessageId, MessageKey, TAG_LEN, frame_iv};
 
-/// Stands where a number would, before the last frame.
+/// The marker before the last frame, in place of a frame number.
 pub(crate) const LAST_FRAME_MARK: u32 = u32::MAX;
 pub(crate) const SEQUENCE_LEN: usize = 4;
-/// Bytes that a regular frame takes besides its ciphertext.
+/// The bytes of a regular frame in addition to its ciphertext.
 pub(crate) const FRAME_OVERHEAD: usize = SEQUENCE_LEN + IV_LEN + TAG_LEN;
-/// The last frame has in addition a mark in front and its length.
+/// The last frame also has a marker in front, and its length.
 pub(crate) const LAST_FRAME_OVERHEAD: usize = FRAME_OVERHEAD + 4 + 4;
 
-/// Seals the messages of one run: all under one data key and one context, each with a message id of its own, from which
-/// its keys are derived. Share it by reference among threads.
+/// Seals the messages of one run, all under one data key and one context. Each message has its own id, from which its keys
+/// are derived. Threads share it by reference.
 pub struct Sealer {
     data_key: DataKey,
     template: HeaderTemplate,
@@ -25,15 +25,15 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// `context` must be the one that `generated` was made with, else no key service will decrypt the messages.
+    /// `context` must be the context of `generated`. Otherwise no key service can decrypt the messages.
     ///
     /// # Errors
-    /// What is wrong with the encrypted data keys: none, too many, or a field too long.
+    /// An error for the encrypted data keys: none, too many, or a field that is too long.
     pub fn new(generated: GeneratedDataKey, context: &EncryptionContext) -> Result<Self, SealError> {
         Self::with_frame_len(generated, context, FRAME_LEN)
     }
 
-    /// As [`Sealer::new`], with frames of another length: for messages that are mostly much shorter, and for tests.
+    /// As [`Sealer::new`], with another frame length. It is for messages that are mostly much shorter, and for tests.
     ///
     /// # Errors
     /// As [`Sealer::new`], and [`SealError::FrameLength`] unless `frame_len` is 1 to [`crate::FRAME_LEN_LIMIT`].
@@ -46,13 +46,13 @@ impl Sealer {
         Ok(Self { data_key: generated.key, template, frame_len })
     }
 
-    /// Exact bytes of the message that `plaintext_len` bytes become.
+    /// The exact length of the message for `plaintext_len` bytes.
     pub fn sealed_len(&self, plaintext_len: usize) -> usize {
         let frames = plaintext_len / self.frame_len as usize;
         self.template.encoded_len() + frames * FRAME_OVERHEAD + LAST_FRAME_OVERHEAD + plaintext_len
     }
 
-    /// Appends one whole message to `out`. On an error `out` is as it was.
+    /// Appends one complete message to `out`. An error leaves `out` unchanged.
     ///
     /// # Errors
     /// [`SealError::Cipher`] when the machine fails; [`SealError::TooManyFrames`].
@@ -60,10 +60,10 @@ impl Sealer {
         self.seal_as(new_message_id()?, plaintext, out)
     }
 
-    /// Begins a message whose plaintext comes in pieces; its header is appended to `out`.
+    /// Begins a message whose plaintext arrives in pieces, and appends its header to `out`.
     ///
     /// # Errors
-    /// [`SealError::Cipher`] when the machine fails; `out` is then as it was.
+    /// [`SealError::Cipher`] when the machine fails. `out` is unchanged then.
     pub fn begin(&self, out: &mut Vec<u8>) -> Result<SealStream, SealError> {
         self.begin_as(new_message_id()?, out)
     }
@@ -92,18 +92,18 @@ impl Sealer {
     }
 }
 
-/// One message in the making. What is appended to `out` may be sent away at any time; at most one frame of plaintext is
-/// kept back. A stream dropped before [`SealStream::finish`] leaves a message that no reader accepts.
+/// A message that is being written. The bytes in `out` may be sent at any time. At most one frame of plaintext is held
+/// back. A stream dropped before [`SealStream::finish`] leaves a message that no reader accepts.
 pub struct SealStream {
     key: MessageKey,
     frame_len: usize,
-    /// Number of the next frame; `None` when all are used up.
+    /// The number of the next frame; `None` when all numbers are used.
     sequence: Option<u32>,
     pending: Vec<u8>,
 }
 
 impl SealStream {
-    /// Takes any number of bytes and appends the frames that they fill.
+    /// Takes any number of bytes, and appends the frames that they fill.
     ///
     /// # Errors
     /// [`SealError::Cipher`], [`SealError::TooManyFrames`]; the message cannot be completed then.
@@ -129,8 +129,8 @@ impl SealStream {
         Ok(())
     }
 
-    /// Appends the last frame. It is shorter than the others, and empty when they hold everything: some stock readers
-    /// refuse a last frame of full length.
+    /// Appends the last frame. It is always shorter than the others, and may be empty, because some stock readers refuse a
+    /// last frame of full length.
     ///
     /// # Errors
     /// As [`SealStream::update`].

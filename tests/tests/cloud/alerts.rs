@@ -105,7 +105,7 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     assert_eq!(told[2].subject, "[warning] Verification completed: clinic");
     let healed = told[2].json();
     assert!(healed["what"].as_str().unwrap().starts_with("1 damaged object(s) were replaced"), "{healed}");
-    assert!(healed["hint"].as_str().unwrap().starts_with("read what was damaged under findings/"), "{healed}");
+    assert!(healed["hint"].as_str().unwrap().starts_with("read the report under findings/"), "{healed}");
 
     // The source takes no connection.
     let source = stage.source().unwrap();

@@ -125,7 +125,7 @@ async fn a_site_that_cannot_be_written_is_named_with_what_to_do() {
     remove_bucket(&trouble.stage, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().bucket).await;
     let answer = trouble.order_backup().await;
     let behind =
-        ["is complete on the primary and not yet on the off-site", "the next backup of this database brings it over"];
+        ["is complete on the primary, but not yet on the off-site", "the next backup of this database copies it"];
     trouble.assert_told(&answer, &behind).await;
     assert_eq!(trouble.manifests().await.len(), 2, "both backups are on the primary");
     remove_bucket(&trouble.stage, PRIMARY_REGION, &deployment.primary_bucket).await;

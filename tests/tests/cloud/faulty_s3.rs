@@ -97,10 +97,8 @@ impl Field {
         let before = [self.backups(0).await, self.backups(1).await];
         self.proxy.begin(Some(Fault::each(&[&offsite], act)));
         let answer = self.trouble.order_backup().await;
-        let words = [
-            "is complete on the primary and not yet on the off-site",
-            "the next backup of this database brings it over",
-        ];
+        let words =
+            ["is complete on the primary, but not yet on the off-site", "the next backup of this database copies it"];
         self.trouble.assert_told(&answer, &words).await;
         assert!(self.proxy.met() > 1);
         let kept = self.backups(0).await;

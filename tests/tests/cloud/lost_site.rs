@@ -44,7 +44,9 @@ async fn with_the_primary_unreadable_and_its_key_disabled_the_off_site_alone_res
     assert_eq!((&event.detail["site"], &event.detail["equal"]), (&json!("offsite"), &json!(true)));
     // Not silent about what it could not put on record: the ledger is written on the primary first.
     let log = stage.cloud().log_lines(&at.test_restore).await.unwrap();
-    assert!(log.iter().any(|line| line.contains("ERROR") && line.contains("the ledger has no entry of this")));
+    assert!(
+        log.iter().any(|line| line.contains("ERROR") && line.contains("this run could not be recorded in the ledger"))
+    );
 
     // A backup wants both sites: none is taken, and that is said.
     let refused = stage.cloud().invoke(&at.backup, &json!({"database": DATABASE})).await.unwrap();

@@ -16,7 +16,7 @@ use lifeboat_bench::{KillMoment, KillPoint, MOMENTS, PORTS, Port};
 /// Far more requests than any run makes of one port.
 const MOST_REQUESTS: u64 = 5_000;
 
-/// Of so many requests to PostgreSQL, one is tried: fewer would miss a step of the verb, more would take minutes.
+/// One request to PostgreSQL out of so many is tried. With fewer, a step of the verb would be missed; more would take minutes.
 const POSTGRES_STEP: u64 = 32;
 
 fn every() -> bool {

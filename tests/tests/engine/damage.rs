@@ -173,7 +173,7 @@ async fn a_restore_from_a_damaged_site_is_an_error_and_one_from_the_other_site_i
     assert_eq!(bench.scratch_databases(), Vec::<String>::new());
 }
 
-/// Whoever may write to the bucket, and knows the format, still has no chunk key.
+/// An attacker who may write to the bucket and knows the format still has no chunk key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_manifest_is_not_restored_stops_no_backup_and_is_healed_not_spread() {
     let bench = Bench::with("forged", CLINIC);

@@ -40,7 +40,7 @@ async fn a_backup_whose_deadline_comes_near_ends_cleanly_and_the_next_run_goes_o
     assert!(bench.stores.lease().unwrap().released);
     assert_eq!((process.said(), process.alerted()), (vec!["Backup Failed"], vec![Severity::Critical]));
     let Event::BackupFailed { hint, .. } = &process.outbox.events()[0] else { panic!("not a failure") };
-    assert!(hint.contains("goes on from there"), "{hint}");
+    assert!(hint.contains("continues from there"), "{hint}");
     assert_eq!(bench.stores.acts().await, [("backup".to_owned(), Outcome::Failed)]);
     let stored = bench.stores.primary.keys("chunks/").len();
 

@@ -31,9 +31,9 @@ async fn falls_behind(bench: &Bench, rule: Rule) -> (BackupId, Script) {
     assert_eq!((process.said(), process.alerted()), (vec!["Backup Failed"], vec![Severity::Critical]));
     let Event::BackupFailed { error: sentence, hint, .. } = &process.outbox.events()[0] else { panic!() };
     let behind =
-        format!("backup `{backup_id}` is complete on the primary and not yet on the off-site: the offsite site");
+        format!("backup `{backup_id}` is complete on the primary, but not yet on the off-site: the offsite site");
     assert!(sentence.starts_with(&behind), "{sentence}");
-    assert!(hint.contains("the next backup of this database brings it over"), "{hint}");
+    assert!(hint.contains("the next backup of this database copies it"), "{hint}");
     assert!(bench.stores.lease().unwrap().released);
     assert_eq!(bench.stores.ledger().await.last().unwrap().outcome, Outcome::Failed);
 

@@ -24,11 +24,11 @@ fn status<'a>(manifest: &'a Manifest, name: &str) -> &'a RelationStatus {
     &manifest.relations.iter().find(|relation| relation.name == name).unwrap().status
 }
 
-/// The bound, in slices of 2 MiB, of which the table has about 170. PostgreSQL leaves the old versions of 1 % of the rows,
-/// 1.7 slices, where they were: they touch at most 3 slices, and each of these is stored again without them, 1.3 slices.
+/// The bound in slices of 2 MiB, of which the table has about 170. PostgreSQL leaves the old versions of 1 % of the rows,
+/// 1.7 slices, where they were. They touch at most 3 slices, and each of these is stored again without them, 1.3 slices.
 /// The new versions go to the end of the table: 1.7 slices, and the rows that the last slice had already, at most 1.
-/// Together at most 4 of 170: 2.4 %. Rows changed *everywhere* would touch every slice: 6,000 rows on 170 slices. That is
-/// the price of finding changes without the server's help, and why a slice is small.
+/// Together they are at most 4 of 170 slices, 2.4 %. Rows changed *everywhere* would touch every slice: 6,000 rows on 170
+/// slices. This is the price of finding changes without the server's help, and the reason for small slices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_after_one_percent_of_the_rows_changed_in_one_range_stores_at_most_three_percent_and_names_what_it_reused()
  {

@@ -117,5 +117,5 @@ async fn a_site_that_hangs_keeps_nobody_from_being_told() {
     let alerts = process.outbox.alerts();
     let told: Vec<_> = alerts.iter().map(|alert| (alert.kind, alert.state)).collect();
     assert_eq!(told, [(AlertKind::BackupOverdue, AlertState::Opened)], "{alerts:?}");
-    assert!(alerts[0].what.contains("whether there is a new backup is not known"), "{}", alerts[0].what);
+    assert!(alerts[0].what.contains("it is unknown whether there is a new one"), "{}", alerts[0].what);
 }

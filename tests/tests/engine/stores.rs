@@ -19,7 +19,7 @@ pub struct Stores {
     pub offsite: MemoryStore,
 }
 
-/// The keys of some sites. Whoever seals with both can be opened with either.
+/// The keys of some sites. A message that is sealed with both keys can be opened with either.
 pub fn keys_of(sites: &[Site]) -> Arc<dyn DataKeys> {
     let key = |site: &Site| {
         let secret = [if *site == Site::Primary { 1 } else { 2 }; 32];

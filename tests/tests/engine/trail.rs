@@ -44,7 +44,7 @@ async fn a_trail_that_was_cut_between_two_backups_is_not_forgotten_with_the_next
     assert!(told.story().contains("ledger/000000000003.json"), "{}", told.story());
 }
 
-/// Whatever stands under `ledger/`, chunks are read and healed all the same, and backups are taken.
+/// No object under `ledger/` keeps chunks from being read and healed, or backups from being taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trail_that_somebody_stopped_stops_neither_verifications_nor_backups() {
     let bench = Bench::with("trail-stopped", TABLE);

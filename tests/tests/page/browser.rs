@@ -81,9 +81,9 @@ pub struct Seen {
     pub console: Vec<String>,
     /// As wide as the window, or wider.
     pub page_width: u32,
-    /// Of all text and its ground, as WCAG computes it.
+    /// The lowest contrast of any text with its background, as WCAG computes it.
     pub least_contrast: f64,
-    /// Where that is.
+    /// The text with the lowest contrast.
     pub faintest: String,
 }
 

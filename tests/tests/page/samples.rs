@@ -66,7 +66,7 @@ pub fn empty() -> Status {
             components: vec![
                 component("store primary", Standing::Ok, Some(12), None),
                 component("store offsite", Standing::Ok, Some(41), None),
-                component("health", Standing::Empty, None, Some("has not looked yet")),
+                component("health", Standing::Empty, None, Some("has not reported yet")),
             ],
         },
         incidents: Vec::new(),
@@ -111,8 +111,8 @@ pub fn trouble() -> Status {
     let lag = seen(
         AlertKind::OffsiteLag,
         "clinic",
-        "3 backup(s) of clinic are not on the off-site after 90 min",
-        "check the off-site's bucket, its region and the function's rights there; the next backup brings them over",
+        "3 backup(s) of clinic are still missing on the off-site after 90 min",
+        "check the off-site bucket, its region and the function's permissions there; the next backup copies them",
         2,
     );
     let by = Acknowledgement {
@@ -124,7 +124,7 @@ pub fn trouble() -> Status {
     let over = over.cleared(&lifeboat_model::Cleared::All, &Policy::default(), before(SignedDuration::from_hours(48)));
     status.incidents = vec![failed, lag.taken_up(by).unwrap(), over.unwrap()];
     status.status = Standing::Critical;
-    status.unread = vec!["what was last found cannot be read: offsite: no answer within 8 s".to_owned()];
+    status.unread = vec!["the last health report cannot be read: offsite: there was no answer within 8 s".to_owned()];
     status.backups.status = Standing::Critical;
     let newest = BackupId::new(before(SignedDuration::from_mins(245)), 7);
     let last = LastBackup { database: clinic(), backup_id: newest.clone(), at: newest.began_at().unwrap() };

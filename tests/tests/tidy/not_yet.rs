@@ -73,33 +73,8 @@ pub const LITERALS: NotYet = &[];
 /// Files with a sentence in a doc comment that begins badly.
 pub const DOC_COMMENTS: NotYet = &[
     ("shared/aws/src/parameter.rs", "to be rewritten"),
-    ("shared/engine/src/backup.rs", "to be rewritten"),
-    ("shared/engine/src/backup/rows.rs", "to be rewritten"),
-    ("shared/engine/src/deadline.rs", "to be rewritten"),
-    ("shared/engine/src/freshness.rs", "to be rewritten"),
-    ("shared/engine/src/health.rs", "to be rewritten"),
-    ("shared/engine/src/lifeboat.rs", "to be rewritten"),
-    ("shared/engine/src/policy.rs", "to be rewritten"),
-    ("shared/engine/src/verify/ledger.rs", "to be rewritten"),
-    ("shared/engine/src/verify/objects.rs", "to be rewritten"),
-    ("shared/postgres/src/error.rs", "to be rewritten"),
-    ("shared/postgres/src/stderr.rs", "to be rewritten"),
-    ("shared/vault/src/checksum.rs", "to be rewritten"),
-    ("shared/vault/src/incidents.rs", "to be rewritten"),
     ("shared/vault/src/ledger/stored.rs", "to be rewritten"),
-    ("shared/vault/src/published.rs", "to be rewritten"),
-    ("shared/vault/src/reader.rs", "to be rewritten"),
-    ("shared/vault/src/sites.rs", "to be rewritten"),
-    ("shared/vault/src/store.rs", "to be rewritten"),
-    ("shared/vault/src/writer.rs", "to be rewritten"),
     ("shared/vault/tests/laws/trail.rs", "to be rewritten"),
-    ("tests/tests/engine/campaign.rs", "to be rewritten"),
-    ("tests/tests/engine/campaign/field.rs", "to be rewritten"),
-    ("tests/tests/engine/damage.rs", "to be rewritten"),
-    ("tests/tests/engine/reuse.rs", "to be rewritten"),
-    ("tests/tests/engine/stores.rs", "to be rewritten"),
-    ("tests/tests/engine/trail.rs", "to be rewritten"),
-    ("tests/tests/page/browser.rs", "to be rewritten"),
 ];
 
 /// Pages with a sentence that begins badly.

@@ -1,4 +1,4 @@
-//! What a run has stored so far: the chunk list, and sums by table.
+//! Collects what a run has stored: the chunk list and the sums of each table.
 
 use std::collections::HashMap;
 
@@ -9,35 +9,35 @@ use tokio::sync::mpsc;
 use super::plan::BackupPlan;
 use crate::error::EngineError;
 
-/// Entries of stored chunks that wait for the collector, for each session: it only adds up, so few ever wait.
+/// Entries per session that can wait for the collector. It only adds numbers, so few ever wait.
 const WAITING_ENTRIES: usize = 4;
 
-/// The way of entries from `sessions` sessions to the collector.
+/// The channel from `sessions` sessions to the collector.
 pub(super) fn entries_for(sessions: usize) -> (Entries, mpsc::Receiver<ChunkEntry>) {
     let (sender, receiver) = mpsc::channel(sessions * WAITING_ENTRIES);
     (Entries(sender), receiver)
 }
 
-/// Where whoever has stored a chunk says so.
+/// Takes the entry of each stored chunk.
 #[derive(Clone)]
 pub(super) struct Entries(mpsc::Sender<ChunkEntry>);
 
 impl Entries {
     /// Hands over one line of the chunk list. Waits while the collector is behind.
     pub(super) async fn hand_over(&self, entry: ChunkEntry) {
-        // The collector goes away only when the run has failed, and then whoever stores is ended, too.
+        // The collector stops only when the run has failed, which also ends the sessions.
         let _ = self.0.send(entry).await;
     }
 }
 
-/// Takes the entries of durable chunks, in whatever order sessions store them.
+/// Takes the entries of durable chunks, in the order in which sessions store them.
 pub(super) struct Collector {
     list: ChunkListWriter,
     totals: Totals,
     tables: HashMap<u32, TableData>,
 }
 
-/// What a run has stored, before there is a manifest of it.
+/// What a run has stored, before the manifest exists.
 pub(super) struct Stored {
     pub(super) relations: Vec<RelationEntry>,
     pub(super) large_objects: u64,
@@ -52,7 +52,7 @@ impl Collector {
         Self { list, totals, tables }
     }
 
-    /// Takes entries until nobody is left who could hand over another.
+    /// Takes entries until every sender is gone.
     pub(super) async fn take(&mut self, mut entries: mpsc::Receiver<ChunkEntry>) -> Result<(), EngineError> {
         while let Some(entry) = entries.recv().await {
             self.add(entry).await?;

@@ -7,7 +7,7 @@ use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts,
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// A backup that completed or failed.
+/// The end of a backup that completed or failed.
 pub(crate) struct BackupEnding<'a> {
     pub(crate) database: &'a DatabaseName,
     pub(crate) result: &'a Result<Manifest, EngineError>,
@@ -45,7 +45,7 @@ fn completed(run: &Run, manifest: &Manifest) -> Announcement {
         result: RunResult::Good {
             notice: AlertKind::BackupCompleted,
             severity: Severity::Info,
-            what: format!("backup {} of {} rows is complete", manifest.backup_id, totals.rows),
+            what: format!("backup {} is complete, with {} rows", manifest.backup_id, totals.rows),
             hint: None,
             clears: vec![AlertKind::BackupFailed, AlertKind::BackupOverdue],
             cleared: Cleared::All,
@@ -61,7 +61,7 @@ fn completed(run: &Run, manifest: &Manifest) -> Announcement {
     }
 }
 
-/// A backup that failed, or that could not begin.
+/// A backup that failed or could not begin.
 pub(crate) fn failed(database: Option<&DatabaseName>, error: &EngineError) -> Announcement {
     let (story, hint) = (error.story(), error.hint());
     Announcement {

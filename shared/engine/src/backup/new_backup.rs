@@ -23,17 +23,21 @@ pub(super) struct NewBackup<'a> {
 }
 
 impl NewBackup<'_> {
-    /// The end of the ledger, for which the backup vouches from now on.
+    /// The end of the ledger, which the backup's manifest names and so protects.
     ///
-    /// When the ledger does not hold the entry that the previous backup named (`before`), or has other trouble, the backup names the same
-    /// entry again: an entry that was cut off must not be forgotten with the next backup. The trouble must not be the end of backups
-    /// either: the verification after each of them walks the ledger and reports it.
+    /// When the ledger lacks the entry that the previous backup named (`before`), or is damaged otherwise, the backup names the same entry
+    /// again. An entry that was cut off must not be forgotten with the next backup. A damaged ledger does not stop backups: the verification
+    /// after each backup walks the ledger and reports the damage.
     pub(super) async fn newest_entry(&self, before: Option<LedgerLink>) -> Option<LedgerLink> {
         let newest = self.run.ledger(self.repository).newest_link(before).await;
         newest.unwrap_or_else(|error| {
             let error = EngineError::from(error);
             let (error, hint) = (error.story(), error.hint());
-            tracing::error!(error, hint, "the backup does not say where the ledger ends now");
+            tracing::error!(
+                error,
+                hint,
+                "the ledger's end cannot be read; the backup names the entry that the previous one named"
+            );
             before
         })
     }

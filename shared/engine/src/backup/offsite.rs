@@ -1,4 +1,4 @@
-//! Bringing to the off-site what did not get there while it was away.
+//! Copies older backups to the off-site that could not be stored there while it was unreachable.
 
 use futures_util::TryStreamExt as _;
 use lifeboat_model::{Act, BackupId, ChunkId, DatabaseName, Fact, Facts, Manifest, Outcome, Site, StoredChunk};
@@ -7,27 +7,27 @@ use lifeboat_vault::{Repository, VaultError};
 use super::new_backup::NewBackup;
 use crate::error::EngineError;
 
-/// Chunks on their way at the same time: enough to hide the store's latency.
+/// Chunks copied at the same time: enough to hide the store's latency.
 const CHUNKS_AT_ONCE: usize = 8;
 
-/// Chunks gathered from a list before they are brought over.
+/// Chunks gathered from a chunk list before they are copied.
 const BATCH: usize = 256;
 
-/// Backups that one run brings over, at most: a day and a night of hourly ones. The next run goes on with the others.
+/// The most backups that one run copies: one day of hourly ones. The next run continues with the others.
 const MOST_BACKUPS: usize = 24;
 
-/// Brings older backups of a database to the off-site, newest first. The run's own backup is complete: a failure here is logged and left
-/// to the next run.
+/// Copies older backups of a database to the off-site, newest first. A failure is only logged, because the run's own backup is complete. The
+/// next run tries again.
 pub(super) async fn bring_over(new: &NewBackup<'_>, database: &DatabaseName) {
     let work = Box::pin(bring_each_over(new, database));
     match new.run.deadline.spare(new.run.began, work).await {
         Some(Ok(())) => {}
         Some(Err(error)) => {
             let (error, hint) = (error.story(), error.hint());
-            tracing::warn!(%database, error, hint, "not every older backup is on the off-site; the next run tries again");
+            tracing::warn!(%database, error, hint, "older backups are still missing on the off-site; the next run tries again");
         }
         None => {
-            tracing::warn!(%database, "no time is left to bring older backups to the off-site; the next run goes on")
+            tracing::warn!(%database, "no time is left to copy older backups to the off-site; the next run continues")
         }
     }
 }
@@ -38,7 +38,7 @@ async fn bring_each_over(new: &NewBackup<'_>, database: &DatabaseName) -> Result
     for backup_id in behind.iter().take(MOST_BACKUPS) {
         match bring_one_over(new, database, backup_id).await {
             Ok(manifest) => record(new, &manifest).await,
-            // One that is damaged must not keep the others from getting there.
+            // One damaged backup must not stop the others from being copied.
             Err(error) => failure = failure.or(Some(error)),
         }
     }
@@ -55,7 +55,7 @@ async fn bring_one_over(
     Ok(manifest)
 }
 
-/// Completes a backup that answers a request, also on the off-site.
+/// Completes a backup that answers a request on the off-site too.
 pub(super) async fn complete(repository: &Repository, manifest: Manifest) -> Result<Manifest, EngineError> {
     let backup_id = manifest.backup_id.clone();
     if !repository.is_behind(&manifest.database, &backup_id).await? {
@@ -70,7 +70,7 @@ pub(super) async fn complete(repository: &Repository, manifest: Manifest) -> Res
     }
 }
 
-/// Chunks, then the chunk list, then the manifest: cut off anywhere, the off-site has no backup that is not whole.
+/// Copies the chunks, then the chunk list, then the manifest. When it is cut off, the off-site never lists an incomplete backup.
 async fn bring_manifest_over(
     repository: &Repository,
     manifest: &Manifest,
@@ -94,14 +94,14 @@ async fn bring_manifest_over(
     repository.bring_documents_over(manifest).await
 }
 
-/// The run that failed has reported this backup as behind; from now on it is not.
+/// The failed run reported this backup as missing on the off-site. This entry records that it is there now.
 async fn record(new: &NewBackup<'_>, manifest: &Manifest) {
     let (database, backup_id) = (&manifest.database, &manifest.backup_id);
-    tracing::info!(%database, %backup_id, "an older backup was brought to the off-site");
+    tracing::info!(%database, %backup_id, "an older backup was copied to the off-site");
     let facts = Facts::new().with(Fact::Database, database);
     let act = new.run.act_of(Act::BringOver, backup_id.to_string(), Outcome::Completed, facts);
     if let Err(error) = new.run.record(act).await {
         let error = error.story();
-        tracing::error!(%database, %backup_id, error, "the ledger has no entry of a backup that was brought over");
+        tracing::error!(%database, %backup_id, error, "the ledger has no entry of this copy to the off-site");
     }
 }

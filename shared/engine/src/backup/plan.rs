@@ -1,4 +1,4 @@
-//! What a backup will do with each relation. Nothing is missing silently.
+//! What a backup does with each relation. No relation is left out silently.
 
 use lifeboat_model::{Act, Plan, RelationEntry, RelationStatus, RowDigest, SLICE_BLOCKS, Slice, TableData};
 use lifeboat_postgres::{Disposition, LargeObjectCount, Relation, RelationName};
@@ -22,7 +22,7 @@ pub(super) enum Piece {
 pub struct BackupPlan {
     /// All relations, in the catalog's order.
     pub relations: Vec<Relation>,
-    /// Large objects to be copied.
+    /// How many large objects are copied.
     pub large_objects: u64,
 }
 
@@ -31,19 +31,19 @@ impl Plan for BackupPlan {
 }
 
 impl BackupPlan {
-    /// The relations whose rows are to be copied, with their place in `relations`.
+    /// The relations whose rows are copied, with their index in `relations`.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Relation)> {
         self.relations.iter().enumerate().filter(|(_, relation)| relation.disposition == Disposition::Copy)
     }
 
-    /// How many pieces of work there are.
+    /// The number of pieces of work.
     pub(crate) fn piece_count(&self) -> u64 {
         let slices: u64 = self.tables().map(|(_, table)| table.slices(SLICE_BLOCKS).count() as u64).sum();
         slices + self.large_object_pieces().len() as u64
     }
 
-    /// The pieces of work: large objects, which cannot be divided, then every slice of every table. Made one by one: their
-    /// number grows with the database, memory does not.
+    /// The pieces of work: large objects, which cannot be divided, then every slice of every table. They are made one by one, because
+    /// their number grows with the database and memory must not.
     pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + Send + use<> {
         let large_objects = self.large_object_pieces();
         let tables: Vec<_> = self.tables().map(|(place, table)| (place, table.slices(SLICE_BLOCKS))).collect();
@@ -55,7 +55,7 @@ impl BackupPlan {
         if self.large_objects > 0 { &[Piece::LargeObjects, Piece::LargeObjectProperties] } else { &[] }
     }
 
-    /// What the manifest says of a relation, of which `data` was stored.
+    /// The manifest's entry for a relation of which `data` was stored.
     pub(crate) fn entry(relation: Relation, data: Option<TableData>) -> RelationEntry {
         let all_reused = data.as_ref().is_some_and(|data| data.chunks > 0 && data.reused_chunks == data.chunks);
         let status = match relation.disposition {
@@ -95,16 +95,16 @@ impl BackupPlan {
     }
 }
 
-/// Decides what becomes of every relation.
+/// Decides what the backup does with each relation.
 ///
 /// # Errors
-/// [`EngineError::Unreadable`] when one cannot be read: a backup without it would be a partial result called complete.
+/// [`EngineError::Unreadable`] when a relation cannot be read. A backup without it would be incomplete but reported as complete.
 pub fn plan_backup(relations: &[Relation], large_objects: LargeObjectCount) -> Result<BackupPlan, EngineError> {
     if large_objects.unreadable > 0 {
         return Err(EngineError::Unreadable {
             count: usize::try_from(large_objects.unreadable).unwrap_or(usize::MAX),
             first: "large objects".to_owned(),
-            reason: "they belong to others who have not granted SELECT on them".to_owned(),
+            reason: "they belong to other roles, which have not granted SELECT on them".to_owned(),
         });
     }
     let unreadable: Vec<(&Relation, &String)> = relations

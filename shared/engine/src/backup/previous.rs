@@ -1,4 +1,4 @@
-//! The backup before this one: whether it answers the request already, and what it lets the writer reuse.
+//! The previous backup: whether it already answers the request, and which chunks the writer can reuse from it.
 
 use lifeboat_model::{BackupId, DatabaseName, LedgerLink, Manifest, Site};
 use lifeboat_vault::{Repository, VaultError, Writer};
@@ -7,7 +7,7 @@ use super::request::{Asked, BackupRequest};
 use crate::error::EngineError;
 use crate::run::newest_backup;
 
-/// The newest backup, when it began no earlier than the request was made.
+/// The newest backup, if it began at or after the time of the request.
 pub(super) async fn already_answered(
     repository: &Repository,
     request: &BackupRequest,
@@ -29,9 +29,9 @@ pub(super) async fn already_answered(
     }
 }
 
-/// Lets the writer know the chunks of the newest backup, so that unchanged ones cost nothing but the reading. When that backup cannot be
-/// read, each chunk costs a request and is reused all the same. The writer opens chunks that a verification could not heal before it
-/// reuses them. Returns where that backup says that the ledger ended.
+/// Gives the writer the chunks of the newest backup, so that unchanged ones are not stored again. When that backup cannot be read, each
+/// chunk costs one more request and is still reused. The writer opens chunks that a verification could not heal before it reuses them.
+/// Returns the ledger entry that this backup names as the last one.
 pub(super) async fn remember_previous(
     repository: &Repository,
     writer: &Writer,
@@ -52,10 +52,9 @@ pub(super) async fn remember_previous(
     Ok(None)
 }
 
-/// Damage to an older backup must not be the end of new ones: nothing in the repository can be deleted to get it out of the way, and with
-/// both copies damaged nothing can heal it.
+/// A damaged older backup must not stop new ones. It cannot be deleted, and nothing can heal it when both copies are damaged.
 fn warn_unreadable(backup_id: &BackupId, error: VaultError) {
     let error = EngineError::from(error);
     let (error, hint) = (error.story(), error.hint());
-    tracing::error!(%backup_id, error, hint, "the newest backup cannot be read; this one is taken without it");
+    tracing::error!(%backup_id, error, hint, "the newest backup cannot be read; this backup is taken without it");
 }

@@ -1,4 +1,4 @@
-//! What is asked of a backup. A schedule's tick becomes one request per database, so that each is backed up by an invocation of its own.
+//! Requests for backups. A scheduled run sends one request per database, so that each database is backed up in a separate invocation.
 
 use jiff::Timestamp;
 use lifeboat_model::{DatabaseName, Event, Manifest};
@@ -9,46 +9,46 @@ use crate::announcement::announce;
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// Which database to back up, and since when a backup is wanted.
+/// Which database to back up, and from when a backup answers the request.
 #[derive(Debug, Clone)]
 pub struct BackupRequest {
-    /// Its name in the repository.
+    /// The database's name in the repository.
     pub database: DatabaseName,
-    /// How to reach it.
+    /// The connection to the database.
     pub source: ConnectionSettings,
-    /// Since when.
+    /// Which backups answer the request.
     pub asked: Asked,
 }
 
-/// Since when a backup is wanted.
+/// Which backups answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// A person asks for one now: it is always taken.
+    /// A person asks for a backup now. A new one is always taken.
     Now,
-    /// An event asks for one of this moment. It may be delivered twice: any complete backup that began since then answers it.
+    /// An event asks for a backup as of this time. The event may be delivered twice: any complete backup that began since then answers it.
     Since(Timestamp),
 }
 
 impl BackupRequest {
-    /// Whether a run failed only because another one is answering the same request. A person's request has no other delivery.
+    /// Whether a run failed only because another run is answering the same request. A person's request is delivered only once.
     pub fn is_underway(&self, error: &EngineError) -> bool {
         self.asked != Asked::Now && error.is_lease_held()
     }
 }
 
-/// Puts one `Backup Requested` event per database on the bus.
+/// Sends one `Backup Requested` event per database to the event bus.
 ///
-/// Each carries the tick's own time, so that a tick delivered twice asks for the same backups and each is made once. A request that does
-/// not get there is announced as the failure of its backup, and does not keep the others from being made.
+/// Each event carries the scheduled time, so that a schedule delivered twice asks for the same backups, and each is taken once. A request
+/// that cannot be sent is announced as the failure of its backup. The other requests are still sent.
 ///
 /// # Errors
-/// [`EngineError::Unrequested`], for the first database that no backup was requested of.
+/// [`EngineError::Unrequested`] for the first database whose request could not be sent.
 pub async fn request_backups(run: &Run, databases: &[DatabaseName], at: Timestamp) -> Result<(), EngineError> {
     let mut requested = Ok(());
     for database in databases {
         if let Err(error) = request_backup(run, database, at).await {
             let failed: Result<Manifest, EngineError> = Err(error);
-            // The bus has just failed. Subscribers may be notified all the same, and the caller gets the error in any case.
+            // The event bus has just failed, but the alert may still reach people. The caller gets the error in any case.
             let _ = announce(run, &BackupEnding { database, result: &failed }).await;
             requested = requested.and(failed.map(drop));
         }

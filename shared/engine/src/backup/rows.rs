@@ -1,4 +1,4 @@
-//! Rows: sessions take pieces of work, copy them out of the shared snapshot and store them chunk by chunk.
+//! Rows: sessions take pieces of work, copy them from the shared snapshot and store them chunk by chunk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ struct Work {
     total: u64,
 }
 
-/// Copies every piece of the plan with as many sessions as are allowed; the first failure ends all of them.
+/// Copies every piece of the plan with the configured number of sessions. The first failure ends all of them.
 pub(super) async fn store_rows(
     new: &NewBackup<'_>,
     snapshot: &Snapshot,
@@ -102,7 +102,7 @@ struct Chunks {
     hasher: RowHasher,
     plaintext: Vec<u8>,
     scratch: Scratch,
-    /// The turn to pack a chunk that is longer than chunks are: a row of hundreds of megabytes stays in one piece.
+    /// Lets one session at a time pack an oversized chunk. A row of hundreds of megabytes is never divided.
     long_chunk: Arc<Semaphore>,
 }
 
@@ -126,7 +126,7 @@ impl Chunks {
             part += 1;
         }
         if part == 0 {
-            // A slice without rows is named all the same: the list covers every block of every table.
+            // A slice without rows is listed too, because the list covers every block of every table.
             self.entries
                 .hand_over(ChunkEntry { stream, part, slice, rows: 0, digest: Default::default(), chunk: None })
                 .await;
@@ -134,13 +134,13 @@ impl Chunks {
         Ok(())
     }
 
-    /// Stores what `plaintext` holds. Of chunks with a row longer than a chunk, one at a time is packed, and the memory that
-    /// it took is given back: otherwise each session would in the end keep three times the longest row it has seen.
+    /// Stores the chunk in `plaintext`. Only one session at a time packs an oversized chunk, and frees its memory afterwards. Otherwise each
+    /// session would keep three times the longest row that it has seen.
     async fn store_chunk(&mut self) -> Result<StoredChunk, EngineError> {
         if self.plaintext.len() <= LONG_CHUNK_BYTES {
             return Ok(self.writer.store(&self.plaintext, &mut self.scratch).await?);
         }
-        // Never closed.
+        // The semaphore is never closed.
         let _turn = self.long_chunk.acquire().await;
         let chunk = self.writer.store(&self.plaintext, &mut self.scratch).await?;
         self.plaintext = Vec::new();

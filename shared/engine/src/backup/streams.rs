@@ -1,4 +1,4 @@
-//! The streams that are not rows: schema archive, roles, globals, inventory, sequences.
+//! The streams without rows: schema archive, roles, globals, inventory, sequences.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ async fn store_file(new: &NewBackup<'_>, stream: Stream, path: &Path, entries: &
     let mut file = tokio::fs::File::open(path).await.map_err(unusable)?;
     let mut plaintext = Vec::new();
     let mut scratch = Scratch::new()?;
-    // Each turn takes bytes from a file of a definite length.
+    // The loop ends, because each turn takes bytes from a file of a fixed length.
     for part in 0.. {
         plaintext.clear();
         let read = (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut plaintext).await.map_err(unusable)?;

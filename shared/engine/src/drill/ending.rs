@@ -10,9 +10,9 @@ use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts,
 use crate::error::EngineError;
 use crate::run::Run;
 
-const NOT_EQUAL: &str = "keep an older backup that a drill proved, and read the report under drills/ in the bucket";
+const NOT_EQUAL: &str = "read the report under drills/ in the bucket, and rely on an older backup that passed a drill";
 
-/// A drill that proved a backup equal, found a difference, or failed.
+/// The end of a drill that proved a backup equal, found a difference, or failed.
 pub(crate) struct DrillEnding<'a> {
     pub(crate) request: &'a DrillRequest,
     pub(crate) result: &'a Result<DrillReport, EngineError>,
@@ -24,7 +24,7 @@ impl Ending for DrillEnding<'_> {
             Ok(report) if report.equal => equal(report),
             Ok(report) => not_equal(report),
             Err(error) => {
-                // Trouble of the repository is the site's. Any other says nothing about a site, and any drill that can run clears it.
+                // Only a failure of the repository belongs to the site. Any drill that can run clears other failures.
                 let part = matches!(error, EngineError::Vault(_)).then_some(Part::Site(self.request.site));
                 failed(Some(&self.request.database), part, error)
             }
@@ -50,7 +50,7 @@ fn equal(report: &DrillReport) -> Announcement {
         result: RunResult::Good {
             notice: AlertKind::DrillCompleted,
             severity: Severity::Info,
-            what: format!("backup {} was restored from {} and is equal", report.backup_id, report.site),
+            what: format!("backup {} was restored from {} and equals its source", report.backup_id, report.site),
             hint: None,
             clears: vec![AlertKind::DrillFailed, AlertKind::DrillOverdue],
             // A restore from one site says nothing about the other.
@@ -69,21 +69,21 @@ fn not_equal(report: &DrillReport) -> Announcement {
     let failure = Failure {
         backup_id: Some(report.backup_id.clone()),
         part: Some(Part::Site(report.site)),
-        error: format!("{} proof(s) did not hold, first {first}", report.findings.len()),
+        error: format!("{} check(s) of the restored database failed, first {first}", report.findings.len()),
         hint: NOT_EQUAL.to_owned(),
         facts: facts(report),
     };
     failure.announcement(Some(&report.database))
 }
 
-/// A drill that failed, or that could not begin. `part` is what that says something about.
+/// A drill that failed or could not begin. `part` is the part of the incident that this is about.
 pub(crate) fn failed(database: Option<&DatabaseName>, part: Option<Part>, error: &EngineError) -> Announcement {
     let (story, hint) = (error.story(), error.hint());
     let failure = Failure { backup_id: None, part, error: story, hint, facts: failure_facts(error) };
     failure.announcement(database)
 }
 
-/// Why a drill did not end well.
+/// Why a drill failed.
 struct Failure {
     backup_id: Option<BackupId>,
     part: Option<Part>,

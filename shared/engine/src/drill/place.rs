@@ -7,22 +7,22 @@ use lifeboat_postgres::{RestoreTarget, ScratchDatabase, ScratchServer};
 use super::request::{DrillRequest, DrillTarget};
 use crate::error::EngineError;
 
-/// Scratch databases are named `lifeboat_drill_…`; no other database on the server is ever dropped.
+/// Scratch databases are named `lifeboat_drill_…`. Drills drop no other database.
 const SCRATCH_PREFIX: &str = "lifeboat_drill";
 
-/// Made for the drill, or somebody's own.
+/// A scratch database, or a given one that is kept.
 pub(super) enum DrillDatabase {
     Scratch(Box<ScratchDatabase>),
     Kept(RestoreTarget),
 }
 
 impl DrillDatabase {
-    /// Creates the scratch database, after dropping those of drills that were killed; or checks that the given database is empty.
+    /// Creates the scratch database, after it has dropped those of killed drills. Or checks that the given database is empty.
     pub(super) async fn prepare(request: &DrillRequest, manifest: &Manifest) -> Result<Self, EngineError> {
         match &request.into {
             DrillTarget::Scratch(settings) => {
                 let server = ScratchServer::new(settings.clone());
-                // A live drill holds a claim on its database, so any age will do.
+                // A running drill holds a claim on its database, so the age does not matter.
                 for name in server.drop_leftovers(SCRATCH_PREFIX, SignedDuration::ZERO).await? {
                     tracing::info!(name, "dropped the scratch database of a drill that was killed");
                 }
@@ -44,7 +44,7 @@ impl DrillDatabase {
         }
     }
 
-    /// Differences from the source's database that do not count as unequal.
+    /// Differences from the source database that do not count as unequal.
     pub(super) fn notes(&self) -> Vec<String> {
         match self {
             Self::Scratch(database) => database.notes().to_vec(),

@@ -1,4 +1,4 @@
-//! The proofs: rows, definitions, sequences and large objects of the restored database against the backup's documents.
+//! The proofs: they compare rows, definitions, sequences and large objects of the restored database with the backup's documents.
 
 use std::sync::Arc;
 
@@ -12,26 +12,26 @@ use crate::error::EngineError;
 use crate::pool::{Queue, Workers};
 use crate::restore::{Definitions, Restore, Restored};
 
-/// Left out by the proofs, and named in every report so that nobody takes `equal` for more than it is.
+/// The proofs leave these out. Every report names them, so that `equal` is not misunderstood.
 const NOT_COMPARED: [&str; 3] = [
     "contents of materialized views, which are computed anew from the restored tables",
     "subscriptions, and options of user mappings",
     "passwords of roles, which no backup has",
 ];
 
-/// Left out, in addition, by a drill in a scratch database: it must not change what others on its server have.
+/// A drill in a scratch database also leaves these out, because it must not change other databases' roles on its server.
 const NOT_COMPARED_IN_SCRATCH: [&str; 2] = [
     "attributes, settings and memberships of roles: a drill gives its server their names alone",
     "owner, connection limit and comment of the database itself",
 ];
 
-/// Left out of the proof of a backup that was made before there was this stream.
+/// The proof of a backup that is older than the globals stream leaves these out.
 const NO_GLOBALS: &str = "settings and grants of the database itself, which this backup does not carry";
 
-/// PostgreSQL prints the texts of these kinds from a parsed form, and each major version differently.
+/// PostgreSQL prints definitions of these kinds from a parsed form, which differs between major versions.
 const PRINTED_ANEW: [ObjectKind; 3] = [ObjectKind::View, ObjectKind::Rule, ObjectKind::Policy];
 
-/// What was proved and what was not.
+/// The results of the proofs.
 pub(super) struct Proofs {
     pub(super) tables: Vec<TableProof>,
     pub(super) schema_objects: u64,
@@ -41,7 +41,7 @@ pub(super) struct Proofs {
     pub(super) not_compared: Vec<String>,
 }
 
-/// Reads everything back and compares it.
+/// Reads the restored database and compares it with the backup.
 pub(super) async fn prove(
     restore: &Restore<'_>,
     target: &RestoreTarget,
@@ -66,7 +66,7 @@ pub(super) async fn prove(
     Ok(Proofs { tables, schema_objects, large_objects, findings, notes, not_compared })
 }
 
-/// Every table's row count and row digest against the manifest's.
+/// Compares every table's row count and row digest with the manifest.
 async fn prove_rows(
     restore: &Restore<'_>,
     target: &RestoreTarget,
@@ -112,7 +112,7 @@ async fn prove_rows(
     Ok(proofs)
 }
 
-/// Every definition against the inventory taken in the backup's snapshot.
+/// Compares every definition with the inventory from the backup's snapshot.
 async fn prove_schema(
     restore: &Restore<'_>,
     target: &Prover,
@@ -139,8 +139,8 @@ async fn prove_schema(
     Ok(definitions.inventory.objects.len() as u64)
 }
 
-/// The database's own properties, and the roles that this restore has created: a difference is a finding. Roles that were
-/// there before are their server's own: a difference is a note.
+/// Compares the properties of the database and the roles. A difference is a finding for the database and for roles that this restore
+/// created. It is only a note for roles that existed before, because they belong to the server.
 async fn prove_globals(
     restore: &Restore<'_>,
     target: &Prover,
@@ -165,7 +165,7 @@ async fn prove_globals(
     Ok(())
 }
 
-/// Every sequence's value against the backup's.
+/// Compares every sequence's value with the backup.
 async fn prove_sequences(
     target: &Prover,
     definitions: &Definitions,
@@ -182,7 +182,7 @@ async fn prove_sequences(
     Ok(())
 }
 
-/// Number and content of the large objects against the chunk list's sums.
+/// Compares the number and content of the large objects with the sums in the chunk list.
 async fn prove_large_objects(
     restore: &Restore<'_>,
     target: &mut Prover,
@@ -207,7 +207,7 @@ async fn prove_large_objects(
             format!("{} in the backup, {restored} restored, or their bytes differ", restore.manifest.large_objects);
         findings.push(finding(FindingKind::LargeObjects, "large objects".to_owned(), detail));
     }
-    // A backup of before there was this stream has no rows of it.
+    // A backup that is older than this stream has no rows of it.
     if properties.rows > 0 {
         let actual = target.digest_large_object_properties(&hasher).await?;
         if (actual.rows, actual.digest) != (properties.rows, properties.digest) {

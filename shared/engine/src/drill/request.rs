@@ -1,4 +1,4 @@
-//! What is asked of a drill.
+//! Requests for drills.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,25 +15,25 @@ pub struct DrillRequest {
     pub backup: BackupChoice,
     /// The only site that is read.
     pub site: Site,
-    /// Where to.
+    /// The database to restore into.
     pub into: DrillTarget,
 }
 
-/// Where a drill restores to.
+/// The database that a drill restores into.
 #[derive(Debug, Clone)]
 pub enum DrillTarget {
-    /// A database made for the drill on this server, and dropped after it.
+    /// A scratch database on this server, created for the drill and dropped after it.
     Scratch(ConnectionSettings),
-    /// This database, which must be empty, and which keeps what was restored.
+    /// This database, which must be empty and is kept after the drill.
     Keep(ConnectionSettings),
 }
 
-/// A backup by name, or by a rule.
+/// A backup chosen by id or by a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackupChoice {
     /// The newest complete one.
     Newest,
-    /// Any, each equally likely: over time all are tried.
+    /// A random one. Each is equally likely, so all are tried over time.
     Random,
     /// This one.
     Id(BackupId),

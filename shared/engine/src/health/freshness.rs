@@ -1,4 +1,4 @@
-//! How old the newest backup, verification and drill are, and which backups each site has.
+//! The ages of the newest backup, verification and drill, and the backups on each site.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// How long each site is waited for, alone: one that hangs must not keep the other from being seen.
+/// The time limit for each site alone. A site that hangs must not hide the other one.
 pub(crate) const SITE_WITHIN: Duration = Duration::from_secs(8);
 
-/// Older backups are not looked for: a site that lacks one was reported long ago.
+/// Older backups are not listed. A site that lacks one was reported long ago.
 const LATEST: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-/// The repository through one site alone; `None` before the first backup.
+/// The repository on one site alone; `None` before the first backup.
 pub(crate) struct SiteView {
     pub(crate) site: Site,
     pub(crate) repository: Result<Option<Repository>, Arc<EngineError>>,
 }
 
-/// Each site by itself.
+/// The repository on each site alone.
 pub(crate) async fn site_views(run: &Run) -> Vec<SiteView> {
     let opened = run.ports.sites.names().into_iter().map(|site| async move {
         let opening = async {
@@ -41,10 +41,10 @@ pub(crate) async fn site_views(run: &Run) -> Vec<SiteView> {
     join_all(opened).await
 }
 
-/// The first site's repository that can be read; `None` before the first backup.
+/// The repository on the first readable site; `None` before the first backup.
 ///
 /// # Errors
-/// Why the first site cannot be read, when none can.
+/// Why the first site cannot be read, when no site can.
 pub(crate) fn readable(views: &[SiteView]) -> Result<Option<&Repository>, Arc<EngineError>> {
     let found = views.iter().find_map(|view| view.repository.as_ref().ok().and_then(Option::as_ref));
     match (found, views.iter().find_map(|view| view.repository.as_ref().err().cloned())) {
@@ -60,7 +60,7 @@ pub(crate) struct SiteBackups {
     pub(crate) backups: Result<BTreeSet<BackupId>, Arc<EngineError>>,
 }
 
-/// The backups of a database on each site, asked at the same time.
+/// The backups of a database on each site. All sites are listed at the same time.
 pub(crate) async fn listed(views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Vec<SiteBackups> {
     let since = BackupId::new(too_old(at, LATEST), 0);
     let since = &since;
@@ -77,7 +77,7 @@ pub(crate) async fn listed(views: &[SiteView], database: &DatabaseName, at: Time
     join_all(listed).await
 }
 
-/// How many backups the other site has that this one should have by now; `None` when either could not be asked.
+/// How many backups of the other site are missing here although they are due; `None` when either site could not be listed.
 pub(crate) fn lacks(listed: &[SiteBackups], site: Site, due: Timestamp) -> Option<u64> {
     let mine = listed.iter().find(|one| one.site == site)?.backups.as_ref().ok()?;
     let others = listed.iter().filter(|one| one.site != site).map(|one| one.backups.as_ref().ok());
@@ -86,18 +86,18 @@ pub(crate) fn lacks(listed: &[SiteBackups], site: Site, due: Timestamp) -> Optio
     Some(lacking.filter(|id| id.began_at().is_some_and(|began| began < due)).count() as u64)
 }
 
-/// How old the newest good end of an act is.
+/// The age of the last successful run of an act.
 #[derive(Debug, Clone)]
 pub(crate) struct Age {
-    /// The act that should happen regularly.
+    /// The act, which has a schedule.
     pub(crate) act: Act,
-    /// When it last went well.
+    /// When it last succeeded.
     pub(crate) last: Option<Timestamp>,
-    /// Since then, or since it is awaited.
+    /// The time since then, or since the act is expected.
     pub(crate) age: SignedDuration,
-    /// As old as policy allows.
+    /// The highest age that the policy allows.
     pub(crate) limit: SignedDuration,
-    /// A backup that is on record, and that its site no longer lists.
+    /// A backup in the ledger that its site no longer lists.
     pub(crate) gone: Option<BackupId>,
 }
 
@@ -106,17 +106,17 @@ impl Age {
         self.age > self.limit || self.gone.is_some()
     }
 
-    /// The kind of its incident. Only acts with a schedule have an age.
+    /// The kind of the incident when the act is overdue. Only acts with a schedule have an age.
     pub(crate) fn overdue(&self) -> AlertKind {
         self.act.profile().overdue.unwrap_or(AlertKind::BackupOverdue)
     }
 }
 
-/// How old the newest good end of each scheduled act is, for one database. For backups both the store and the ledger are asked: a run may
-/// die between the two, and somebody may have deleted what was stored.
+/// The age of the last successful run of each scheduled act, for one database. Backups are read from both the store and the ledger: a run may
+/// die between writing the two, and a stored backup may have been deleted.
 ///
 /// # Errors
-/// Why the first site could not be asked for its backups.
+/// Why the backups on the first site could not be listed.
 pub(crate) fn ages(
     run: &Run,
     listed: &[SiteBackups],
@@ -150,13 +150,13 @@ pub(crate) fn ages(
     Ok(ages.collect())
 }
 
-/// The backups that are on record, newest first.
+/// The backups in the ledger, newest first.
 fn recorded(history: &History, database: &DatabaseName) -> impl Iterator<Item = BackupId> {
     let completed = history.runs(database, Act::Backup).rev().filter(|run| run.outcome == Outcome::Completed);
     completed.filter_map(|run| run.subject.parse().ok())
 }
 
-/// What began before this moment is older than `limit`.
+/// A backup that began before this moment is older than `limit`.
 pub(crate) fn too_old(at: Timestamp, limit: SignedDuration) -> Timestamp {
     at.checked_sub(limit).unwrap_or(Timestamp::UNIX_EPOCH)
 }

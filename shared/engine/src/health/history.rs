@@ -1,4 +1,4 @@
-//! The history: the ledger in sums and recent runs, brought up to date entry by entry.
+//! The history: sums and recent runs from the ledger, updated entry by entry.
 
 use jiff::Timestamp;
 use lifeboat_model::History;
@@ -11,11 +11,11 @@ use crate::run::Run;
 /// The state's name.
 const HISTORY: &str = "history";
 
-/// Entries read at one time: two weeks of hourly backups with all that follows them. A history that was lost begins there.
+/// Entries read at one time: two weeks of hourly backups with their verifications and drills. A lost history is rebuilt from so many entries.
 const FOLDED_AT_ONCE: u64 = 1000;
 
-/// The history up to the newest entry, in which every scheduled act is awaited from now on. New entries are stored, so that the next look
-/// is short; when another run stored first, its history stays.
+/// The history up to the newest entry, in which every scheduled act is expected from now on. It is stored, so that the next check reads
+/// only new entries. When another run stored its history first, that one stays.
 pub(crate) async fn keep_history(
     run: &Run,
     repository: Option<&Repository>,
@@ -40,7 +40,7 @@ pub(crate) async fn look_at_history(run: &Run, repository: Option<&Repository>) 
 async fn read(run: &Run, repository: Option<&Repository>) -> Result<(State<History>, History), EngineError> {
     let state = States::new(&run.ports.sites).read::<History>(HISTORY).await?;
     let mut history = state.value.clone().unwrap_or_default();
-    // Before the first backup there is no repository: then the history says only since when each act is awaited.
+    // Before the first backup there is no repository. The history then says only since when each act is expected.
     if let Some(repository) = repository {
         let entries = run.ledger(repository).after(history.folded, FOLDED_AT_ONCE).await?;
         entries.iter().for_each(|entry| history.fold(entry));

@@ -1,4 +1,4 @@
-//! Whether the keys of the sites can be used.
+//! Checks whether the keys of the sites can be used.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// How long each thing is waited for: two thirds of the function's time are left to report what does not answer.
+/// The time limit of each step. It leaves two thirds of the function's time to report whatever does not answer.
 pub(super) const LOOK_WITHIN: Duration = Duration::from_secs(20);
 
-/// Whether the key of each site opens what it sealed, and makes MACs. When nothing can be sealed at all, the message names the key, and
-/// nothing is said about the key of either site: neither could be asked.
+/// Whether the key of each site opens what it sealed, and makes MACs. When nothing can be sealed, one probe names the key that failed. The
+/// probes of the single keys are left out then, because they could not be checked.
 pub(super) async fn probe_keys(run: &Run) -> Vec<Probe> {
     let sites = run.ports.sites.names();
     let asked = async {
@@ -23,7 +23,7 @@ pub(super) async fn probe_keys(run: &Run) -> Vec<Probe> {
     let checks = match within(LOOK_WITHIN, Box::pin(asked)).await {
         Ok(checks) => checks,
         Err(error) => {
-            let what = format!("the keys do not answer: {}", error.story());
+            let what = format!("the keys cannot be checked: {}", error.story());
             return vec![probe(None, None, Some(Wrong { what, hint: error.hint() }))];
         }
     };
@@ -33,7 +33,7 @@ pub(super) async fn probe_keys(run: &Run) -> Vec<Probe> {
     std::iter::once(both).chain(each).collect()
 }
 
-/// What the checks about one site say, or those about both.
+/// The probe from the checks of one site, or from those of both.
 fn probe_of(site: Option<Site>, checks: &[Diagnosis]) -> Probe {
     let checks = checks.iter().filter(|check| check.site == site);
     let elapsed_ms = checks.clone().filter_map(|check| check.elapsed_ms).reduce(u64::saturating_add);

@@ -1,8 +1,8 @@
-//! What should happen regularly, and what an incident can still be about.
+//! Which acts should happen regularly, and which incidents concern the current configuration.
 
 use lifeboat_model::{Act, AlertKind, DatabaseName, Incident, IncidentName, IncidentSubject, Site};
 
-/// What is looked at.
+/// A request for a health check.
 #[derive(Debug, Clone)]
 pub struct HealthRequest {
     /// Every database that should have backups.
@@ -12,14 +12,13 @@ pub struct HealthRequest {
 }
 
 impl HealthRequest {
-    /// The acts that should happen regularly.
+    /// The acts that have a schedule.
     pub(crate) fn scheduled_acts(&self) -> impl Iterator<Item = Act> {
         let scheduled = Act::ALL.iter().copied().filter(|act| act.profile().overdue.is_some());
         scheduled.filter(|act| *act != Act::TestRestore || self.drills)
     }
 
-    /// Whether an incident is about something that is configured. A database or site that was taken out of the settings has no trouble any
-    /// more.
+    /// Whether an incident is about a database or site that is still configured. Other incidents are resolved.
     pub(super) fn concerns(&self, incident: &Incident, sites: &[Site]) -> bool {
         let IncidentName { kind, subject } = &incident.name;
         match (kind, subject) {

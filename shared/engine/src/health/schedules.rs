@@ -1,4 +1,5 @@
-//! Whether each database has a backup, a verification and a drill in the time that policy allows, and the off-site its copies.
+//! Whether the newest backup, verification and drill of each database are as recent as the policy requires, and whether the off-site has
+//! every backup.
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{AlertKind, DatabaseName, IncidentName, Probe, Site, Wrong};
@@ -7,31 +8,33 @@ use super::freshness::{Age, SiteBackups, lacks, too_old};
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// Whether the newest of something is young enough.
+/// Whether the newest successful run of an act is recent enough.
 pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
     let what = age.act.profile().noun;
     let (since, allowed) = (words(age.age), words(age.limit));
     let wrong = age.is_overdue().then(|| Wrong {
         what: match (&age.gone, age.last) {
             (Some(id), _) => {
-                format!("backup {id} of {database} is on record, and is missing on the primary")
+                format!("backup {id} of {database} is in the ledger, but is missing on the primary")
             }
-            (None, Some(_)) => format!("the last good {what} of {database} is {since} ago, policy allows {allowed}"),
-            (None, None) => format!("there is no good {what} of {database} after {since}, policy allows {allowed}"),
+            (None, Some(_)) => {
+                format!("the last successful {what} of {database} was {since} ago; the policy allows {allowed}")
+            }
+            (None, None) => format!("no {what} of {database} has succeeded in {since}; the policy allows {allowed}"),
         },
         hint: match &age.gone {
-            Some(_) => "somebody deleted it: CloudTrail and the bucket's older versions say who and when; `lifeboat verify` restores \
-                        what the off-site has"
+            Some(_) => "it was deleted: CloudTrail data events, if you enabled them, show who did it; run \
+                        `lifeboat verify` to bring back the off-site's copy"
                 .to_owned(),
             None => format!(
-                "check that the schedule of the function is enabled and read its log, then run a {what} by hand"
+                "check that the function's schedule is enabled, read the function's log, and run a {what} yourself"
             ),
         },
     });
     of_database(age.overdue(), database, wrong)
 }
 
-/// Whether the off-site has every backup that is due there.
+/// Whether the off-site has every backup that should be there by now.
 pub(super) fn lag(
     run: &Run,
     listed: &[SiteBackups],
@@ -43,15 +46,16 @@ pub(super) fn lag(
     let wrong = match (lacks(listed, Site::Offsite, too_old(at, limit)), &offsite.backups) {
         (Some(0), _) => None,
         (Some(late), _) => Some(Wrong {
-            what: format!("{late} backup(s) of {database} are not on the off-site after {}", words(limit)),
-            hint: "check the off-site's bucket, its region and the function's rights there; the next backup copies \
+            what: format!("{late} backup(s) of {database} are still missing on the off-site after {}", words(limit)),
+            hint: "check the off-site bucket, its region and the function's permissions there; the next backup copies \
                    them"
                 .to_owned(),
         }),
-        (None, Err(error)) => {
-            Some(Wrong { what: format!("what the off-site has is not known: {}", error.story()), hint: error.hint() })
-        }
-        // The primary cannot be asked, and that is reported.
+        (None, Err(error)) => Some(Wrong {
+            what: format!("the backups on the off-site cannot be listed: {}", error.story()),
+            hint: error.hint(),
+        }),
+        // The primary is unreachable, which its own incident reports.
         (None, Ok(_)) => None,
     };
     of_database(AlertKind::OffsiteLag, database, wrong)
@@ -62,13 +66,13 @@ fn of_database(kind: AlertKind, database: &DatabaseName, wrong: Option<Wrong>) -
     Probe { name, database: Some(database.clone()), elapsed_ms: None, wrong }
 }
 
-/// When the first site cannot be asked, a backup counts as not seen.
+/// When the first site is unreachable, its backups count as missing.
 pub(super) fn unknown(database: &DatabaseName, error: &EngineError) -> Probe {
-    let what = format!("whether there is a new backup is not known: {}", error.story());
+    let what = format!("the backups cannot be listed, so it is unknown whether there is a new one: {}", error.story());
     of_database(AlertKind::BackupOverdue, database, Some(Wrong { what, hint: error.hint() }))
 }
 
-/// In the unit that a person would choose.
+/// The duration in the unit that reads best.
 fn words(duration: SignedDuration) -> String {
     match duration.as_mins() {
         minutes if minutes < 120 => format!("{minutes} min"),

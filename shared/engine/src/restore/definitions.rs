@@ -1,4 +1,4 @@
-//! The streams of a backup that are not rows, fetched and opened.
+//! Fetches and opens the streams of a backup without rows.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use super::inputs::Restore;
 use crate::error::EngineError;
 use crate::ports::work_folder;
 
-/// Everything that a restore needs beside the rows.
+/// Everything that a restore needs except the rows.
 pub(crate) struct Definitions {
-    /// Holds `archive`.
+    /// The folder of `archive`.
     _folder: tempfile::TempDir,
     /// The schema archive of `pg_dump`.
     pub(super) archive: PathBuf,
     pub(super) roles: String,
     pub(crate) sequences: String,
     pub(crate) inventory: Inventory,
-    /// Absent in backups that were made before there was this stream.
+    /// Absent in backups that are older than this stream.
     pub(crate) globals: Option<Globals>,
 }
 

@@ -1,4 +1,4 @@
-//! What is restored, and with what.
+//! The inputs of a restore.
 
 use lifeboat_model::{Manifest, Site};
 use lifeboat_postgres::ClientTools;
@@ -14,8 +14,8 @@ pub(crate) struct Restore<'a> {
     pub(crate) site: Site,
     pub(crate) manifest: &'a Manifest,
     pub(crate) tools: &'a ClientTools,
-    /// Whether the database is kept. Only then does it take over what reaches beyond it (attributes of roles, subscriptions), and its
-    /// owner and comment.
+    /// Whether the database is kept. Only then does the restore set the database's owner and comment, and objects that affect the whole
+    /// server: attributes of roles and subscriptions.
     pub(crate) is_kept: bool,
 }
 

@@ -13,12 +13,12 @@ use crate::error::EngineError;
 use crate::pool::Workers;
 use crate::progress::Progress;
 
-/// Chunk list entries that wait for a session, for each session: enough that none waits for the list.
+/// Chunk list entries per session that can wait: enough that no session waits for the list.
 const WAITING_ENTRIES: usize = 4;
 
 impl Restore<'_> {
-    /// Loads every chunk of rows with as many sessions as are allowed, and the large objects, whose pages must come in order, with one
-    /// session more. The first failure ends all of them.
+    /// Loads the chunks of rows with the configured number of sessions. One more session loads the large objects, whose pages must come in
+    /// order. The first failure ends all of them.
     pub(super) async fn load_rows(&self, target: &RestoreTarget) -> Result<(), EngineError> {
         let sessions = self.run.ports.sessions();
         let (rows, waiting_rows) = mpsc::channel(sessions * WAITING_ENTRIES);
@@ -64,7 +64,7 @@ async fn follow(
             | Stream::LargeObjectProperties => continue,
         };
         if sessions.send(entry).await.is_err() {
-            // Its sessions have failed, and theirs is the error to report.
+            // The sessions have failed, and their error is the one to report.
             break;
         }
     }
@@ -86,7 +86,7 @@ impl LoadingSession {
             let Some(ChunkEntry { stream, chunk, .. }) = next else { break };
             if let Some(chunk) = &chunk {
                 self.reader.read(chunk, &mut plaintext).await?;
-                // Rows of a table that the manifest does not name are in none of its sums, and the proofs say so.
+                // The manifest's sums do not count rows of an unnamed table, so the proofs report them.
                 match stream {
                     Stream::Table(oid) => match self.tables.get(&oid) {
                         Some(table) => self.loader.load_chunk(table, &plaintext).await?,

@@ -1,7 +1,7 @@
-//! Manifests that one site does not have: lost there, or of a backup that was never brought there.
+//! Manifests that are missing on one site: they were lost there, or the backup was never copied there.
 //!
-//! A manifest says that everything it names is there. So before one is put back, what it names is: a verification that is cut
-//! off leaves no backup on a site that is not whole.
+//! A manifest states that all objects that it names exist. These objects are therefore copied first, so that an interrupted
+//! verification never leaves an incomplete backup on a site.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use lifeboat_model::{Finding, FindingKind, FindingSubject, Manifest, Site};
@@ -11,8 +11,8 @@ use super::objects::{BATCH, Backup, Inspection, READS_AT_ONCE};
 use crate::error::EngineError;
 
 impl Inspection<'_> {
-    /// Whether the manifest of a backup may be looked at, and healed, on a site: it is there, or nothing else of the backup
-    /// is missing any more, or no other site has it either.
+    /// Whether the manifest of a backup may be checked and healed on a site. This holds if the manifest exists there, if no other
+    /// object of the backup is missing, or if the other site lacks the manifest too.
     pub(super) async fn is_ready_for(
         &mut self,
         listed: &Listed,
@@ -39,9 +39,9 @@ impl Inspection<'_> {
         Ok(false)
     }
 
-    /// Brings to a site what it does not have of a backup. Returns how many objects it still does not have.
+    /// Copies the missing objects of a backup to a site. Returns how many are still missing.
     async fn bring_back(&mut self, manifest: &Manifest, site: Site) -> Result<usize, EngineError> {
-        // On both sites: the list that is followed may itself have to be healed first.
+        // Both sites are checked, because the list to follow may have to be healed first.
         self.look_at(Listed::chunk_list(manifest)).await?;
         let mut still_missing = self.bring_batch_back(Listed::chunk_list(manifest).collect(), site).await?;
         let mut entries = self.repository.chunk_entries(manifest, site.other())?;

@@ -11,20 +11,20 @@ use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts,
 use crate::error::EngineError;
 use crate::run::Run;
 
-const HEALED: &str = "replaced by the sound copy of the other site; every backup is whole again";
+const HEALED: &str = "replaced by the intact copy of the other site; every backup is whole again";
 
 const READ_FINDINGS: &str =
-    "read what was damaged under findings/ in the bucket, and who wrote to it in the bucket's access log";
+    "read the report under findings/ in the bucket; the bucket's access log, if you enabled one, shows who wrote to it";
 
 const NO_GOOD_COPY: &str =
-    "no site holds a good copy: take a new backup now, and restore only backups that a drill proves";
+    "no site holds a good copy: take a new backup now, and restore only backups that pass a drill";
 
-const NO_ANSWER: &str = "check why the site did not answer; the next verification reads again what is missing";
+const NO_ANSWER: &str = "check why the site did not answer; the next verification reads these objects again";
 
-const BROKEN_LEDGER: &str = "run `lifeboat ledger verify`, and check who wrote to ledger/ in the bucket: object versions under Object \
-                             Lock have what was written first";
+const BROKEN_LEDGER: &str = "run `lifeboat ledger verify`, and compare the object versions under ledger/ in the bucket: \
+                             Object Lock keeps the first one that was written";
 
-/// A verification that found everything sound, found damage, or failed.
+/// The end of a verification that found no damage, found damage, or failed.
 pub(crate) struct VerificationEnding<'a> {
     pub(crate) request: &'a VerifyRequest,
     pub(crate) result: &'a Result<VerificationReport, EngineError>,
@@ -59,15 +59,15 @@ fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
         },
         result: RunResult::Good {
             notice: AlertKind::VerificationCompleted,
-            // Healed damage is good news about the other site and bad news about this one.
+            // Healed damage is a warning: one site kept the data, but the other one lost it.
             severity: if healed > 0 { Severity::Warning } else { Severity::Info },
             what: match healed {
-                0 => format!("{} objects were read, all as they were written", report.objects),
+                0 => format!("{} objects were read, and all are intact", report.objects),
                 _ => format!("{healed} damaged object(s) were {HEALED}"),
             },
             hint: (healed > 0).then(|| READ_FINDINGS.to_owned()),
             clears: match request.scope {
-                // The objects of a new backup are read after each backup. That is not the rotation, which may have stopped.
+                // The check after each backup reads only its own objects. It says nothing about the rotation, which may have stopped.
                 VerificationScope::Backup { .. } => vec![finding, AlertKind::LedgerBroken],
                 _ => vec![finding, overdue, AlertKind::LedgerBroken],
             },
@@ -91,7 +91,7 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement
     let first = report.damage().next().map(ToString::to_string).unwrap_or_default();
     let of_kind = |kind| report.damage().filter(|finding| finding.kind == kind).count();
     let (of_ledger, unanswered) = (of_kind(FindingKind::LedgerBroken), of_kind(FindingKind::Unanswered));
-    // Findings beyond the limit of a report are no heavier than the lightest in it.
+    // The report keeps the most severe findings. Those beyond its limit are no worse.
     let named = report.damage().count();
     let others = named - of_ledger - unanswered;
     let is_only = |count: usize| count > 0 && count == named;
@@ -100,7 +100,7 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement
     let hints: Vec<&str> = hints.into_iter().filter(|(count, _)| *count > 0).map(|(_, hint)| hint).collect();
     let failure = Failure {
         kind: if is_only(of_ledger) { AlertKind::LedgerBroken } else { AlertKind::VerificationFinding },
-        // Objects that a site did not answer for may be sound: any verification that can run clears it.
+        // Objects on a site that did not answer may be intact: any verification that can run clears this incident.
         part: (!is_only(unanswered)).then(|| Part::Scope(request.scope.clone())),
         error: format!("{damaged} object(s) {state}, first {first}"),
         hint: hints.join("; "),
@@ -110,7 +110,7 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement
     failure.announcement(Some(&request.database), Some(&request.scope))
 }
 
-/// A verification that failed, or that could not begin. It found nothing, so any that can run clears it.
+/// A verification that failed or could not begin. It found no damage, so any verification that can run clears its incident.
 pub(crate) fn failed(
     database: Option<&DatabaseName>,
     scope: Option<&VerificationScope>,
@@ -127,7 +127,7 @@ pub(crate) fn failed(
     failure.announcement(database, scope)
 }
 
-/// Why a verification did not end well.
+/// Why a verification failed.
 struct Failure {
     kind: AlertKind,
     part: Option<Part>,

@@ -1,4 +1,4 @@
-//! The audit trail as a part of every verification: the newest entries each time, the others in turns.
+//! The audit trail as a part of every verification. Each checks the newest entries, and a share of the others.
 
 use lifeboat_model::{Finding, FindingKind, FindingSubject, LedgerLink, VerificationScope};
 use lifeboat_vault::{Anchor, ChainReport, VaultError, Walk, WalkEnd};
@@ -6,23 +6,23 @@ use lifeboat_vault::{Anchor, ChainReport, VaultError, Walk, WalkEnd};
 use super::objects::{Backup, Inspection};
 use crate::error::EngineError;
 
-/// What a finding about the trail as a whole is about.
+/// The subject of a finding about the whole trail.
 const TRAIL: &str = "ledger/";
 
-/// Entries at the end of the trail that are walked each time: what an hourly backup and all that follows it write in half a day.
-/// Each costs a request to the store and one to the key, on every site.
+/// Entries at the end of the trail that each verification walks: half a day of hourly backups with their verifications and drills.
+/// Each entry costs one request to the store and one to the key, on every site.
 const NEWEST_ENTRIES: u64 = 50;
 
-/// Entries walked each time at most, when more were written since the backup that names the end.
+/// The most entries that one verification walks, when more were written since the backup that names the end.
 const MOST_ENTRIES: u64 = 1000;
 
 impl Inspection<'_> {
-    /// Walks the part of the audit trail that is due, gives back to each site what it lost, and holds the trail against what
-    /// `newest`, the newest backup in scope, says of its end. Whatever is wrong with the trail is a finding: chunks are read all the
-    /// same.
+    /// Walks the part of the audit trail that is due, and restores to each site the entries that it lost. Compares the end of the trail
+    /// with the entry that `newest`, the newest backup in scope, names. Damage to the trail is a finding, and does not stop the reading
+    /// of chunks.
     pub(super) async fn ledger(&mut self, scope: &VerificationScope, newest: Option<&Backup>) {
         let anchor = match newest {
-            // Read by what the repository publishes: a verification has no key.
+            // A verification has no secret key, so it uses the public keys that the repository publishes.
             Some(backup) => self.anchor(backup).await,
             None => None,
         };
@@ -68,7 +68,7 @@ impl Inspection<'_> {
     }
 }
 
-/// The end of the trail, with what the backup says of it; and of what is before that, the share that is due.
+/// The end of the trail with the entry that the backup names, and the share of the earlier entries that is due.
 fn walks(scope: &VerificationScope, last: u64, anchor: Option<LedgerLink>) -> Vec<Walk> {
     let anchors: Vec<Anchor> = anchor.into_iter().map(|link| Anchor { link, proves: false }).collect();
     let walk = |from, end| Walk { from, end, anchors: anchors.clone(), heal: true };

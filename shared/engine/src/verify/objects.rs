@@ -1,4 +1,4 @@
-//! Inspecting objects site by site and healing the damaged ones.
+//! Inspects objects on each site and heals the damaged ones.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -17,13 +17,13 @@ use crate::error::EngineError;
 use crate::pool::Workers;
 use crate::run::Run;
 
-/// Objects read at the same time: enough to hide the store's latency. What is in memory at one time is a buffer for each.
+/// Objects read at the same time: enough to hide the store's latency. Each takes one buffer of memory.
 pub(super) const READS_AT_ONCE: usize = 16;
 
-/// Chunks gathered from lists before they are read.
+/// Chunks gathered from chunk lists before they are read.
 pub(super) const BATCH: usize = 256;
 
-/// What has been read and found so far.
+/// The objects read and the findings so far.
 pub(super) struct Inspection<'a> {
     pub(super) run: &'a Run,
     pub(super) repository: Repository,
@@ -31,11 +31,11 @@ pub(super) struct Inspection<'a> {
     read_bytes: u64,
     findings: Vec<Finding>,
     more_findings: u64,
-    /// Keys of documents that no site could give, each told once.
+    /// Keys of documents that no site could return. Each is reported once.
     not_followed: HashSet<String>,
 }
 
-/// The chunks of a part. A chunk that was sealed again is listed with several sums, any of which is sound.
+/// The chunks of a part. A chunk that was sealed again is listed with several checksums. Any of them is valid.
 #[derive(Default)]
 struct Chunks {
     listed: HashMap<ChunkId, StoredChunk>,
@@ -54,7 +54,7 @@ impl Chunks {
         }
     }
 
-    /// The longest first: several are read at a time, and none should be left to be read alone for long at the end.
+    /// The chunks, longest first. Several are read at a time, and a long one should not be left alone at the end.
     fn objects(&self) -> impl Iterator<Item = Listed> + '_ {
         let mut chunks: Vec<&StoredChunk> = self.listed.values().collect();
         chunks.sort_unstable_by_key(|chunk| Reverse(chunk.stored_bytes));
@@ -64,7 +64,7 @@ impl Chunks {
     }
 }
 
-/// A backup by its full name.
+/// A backup by its database and id.
 pub(super) struct Backup {
     pub(super) database: DatabaseName,
     pub(super) id: BackupId,
@@ -76,7 +76,7 @@ impl Backup {
     }
 }
 
-/// One object on one site, after it was looked at.
+/// One object on one site, after it was checked.
 struct Looked {
     size_bytes: u64,
     finding: Option<Finding>,
@@ -95,8 +95,8 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Reads the manifest of a backup and the parts of its chunk list, on every site. Returns how many chunks it lists, when
-    /// after that any site has a sound manifest.
+    /// Reads the manifest of a backup and the parts of its chunk list, on every site. Returns how many chunks it lists, if any
+    /// site has an intact manifest afterwards.
     pub(super) async fn documents(&mut self, backup: &Backup) -> Result<ChunkCount, EngineError> {
         let listed = Listed::manifest(&backup.database, &backup.id);
         for site in self.repository.sites().names() {
@@ -109,22 +109,22 @@ impl<'a> Inspection<'a> {
         Ok(ChunkCount::from(&manifest))
     }
 
-    /// The entry of the audit trail that a backup names.
+    /// The ledger entry that a backup names.
     pub(super) async fn anchor(&mut self, backup: &Backup) -> Option<LedgerLink> {
         self.any_manifest(backup).await?.ledger
     }
 
-    /// Adds what was read elsewhere to the totals.
+    /// Adds objects that were read elsewhere to the totals.
     pub(super) fn count(&mut self, objects: u64) {
         self.objects += objects;
     }
 
-    /// How many chunks a backup lists, as far as any site can tell.
+    /// How many chunks a backup lists, from any site with a readable manifest.
     pub(super) async fn chunk_count(&mut self, backup: &Backup) -> ChunkCount {
         self.any_manifest(backup).await.map_or_else(ChunkCount::default, |manifest| ChunkCount::from(&manifest))
     }
 
-    /// Reads the chunks of a part that a backup added: those it stored and those it found without a list that names them.
+    /// Reads the chunks of a part that a backup added: those that it stored, and those that it found but no list named.
     pub(super) async fn added_chunks(&mut self, part: &Part, backup: &Backup) -> Result<(), EngineError> {
         let mut chunks = Chunks::default();
         let wanted = |chunk: &StoredChunk| chunk.origin != Origin::Listed && part.contains(&chunk.id);
@@ -137,7 +137,7 @@ impl<'a> Inspection<'a> {
         self.look_at(chunks.objects()).await
     }
 
-    /// Reads the chunks of a part, each once however many backups list it, and returns their ids.
+    /// Reads each chunk of a part once, even if many backups list it. Returns the ids.
     pub(super) async fn part(&mut self, part: &Part, backups: &[Backup]) -> Result<HashSet<ChunkId>, EngineError> {
         let mut chunks = Chunks::default();
         for backup in backups {
@@ -152,8 +152,8 @@ impl<'a> Inspection<'a> {
         Ok(chunks.listed.into_keys().collect())
     }
 
-    /// Names stored chunks of a part that neither `listed` has nor any of the `others` lists: left by runs that did not
-    /// finish, and reused by the next that needs them.
+    /// Reports stored chunks of a part that are neither in `listed` nor listed by the `others`. Unfinished runs left them, and
+    /// later runs reuse them.
     pub(super) async fn unlisted(
         &mut self,
         part: &Part,
@@ -193,7 +193,7 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
-    /// The report of all that was seen.
+    /// The report of the inspection.
     pub(super) fn report(self, request: &VerifyRequest, started_at: Timestamp, backups: u64) -> VerificationReport {
         VerificationReport {
             database: request.database.clone(),
@@ -208,7 +208,7 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Follows the chunk list of a backup, from the first site that has it whole. A list that no site has is a finding.
+    /// Follows the chunk list of a backup from the first site with a complete list. A list that no site has is a finding.
     async fn each_chunk(&mut self, backup: &Backup, mut take: impl FnMut(StoredChunk)) -> Result<(), EngineError> {
         let Some(manifest) = self.any_manifest(backup).await else { return Ok(()) };
         let mut failure = None;
@@ -219,7 +219,7 @@ impl<'a> Inspection<'a> {
                 match list.next().await {
                     Ok(Some(entry)) => entry.chunk.into_iter().for_each(&mut take),
                     Ok(None) => return Ok(()),
-                    // A site whose list is damaged and was not healed is passed over for the other one's.
+                    // If a site's list is damaged and was not healed, the other site's list is followed.
                     Err(error) => {
                         tracing::warn!(%site, backup_id = %backup.id, %error, "a chunk list cannot be followed");
                         failure = Some(error);
@@ -232,7 +232,7 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
-    /// `failure` is that of the last site that was asked.
+    /// `failure` is the error of the last site.
     fn not_followed(&mut self, subject: String, failure: Option<VaultError>) {
         let is_outage = matches!(&failure, Some(VaultError::Store { source, .. }) if source.is_outage());
         let failure = failure.map(|error| error.to_string()).unwrap_or_default();
@@ -274,7 +274,7 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Looks at objects on every site, several at a time, and heals what it can.
+    /// Checks objects on every site, several at a time, and heals those that it can.
     pub(super) async fn look_at(
         &mut self,
         objects: impl IntoIterator<Item = Listed, IntoIter: Send>,
@@ -284,13 +284,13 @@ impl<'a> Inspection<'a> {
         self.look_at_each(Box::new(objects.into_iter().flat_map(each_site))).await.map(drop)
     }
 
-    /// The same for objects on the sites that are named. Returns how many are sound in the end.
+    /// The same for objects on the given sites. Returns how many are intact in the end.
     pub(super) async fn look_at_each(
         &mut self,
         mut waiting: Box<dyn Iterator<Item = (Listed, Site)> + Send + '_>,
     ) -> Result<usize, EngineError> {
         let mut sound = 0;
-        // Tasks of their own: hashing what one has read must not hold up what the others read.
+        // Each object has a separate task, so that hashing one does not hold up reading the others.
         let mut looks = Workers::new();
         loop {
             while looks.len() < READS_AT_ONCE
@@ -310,7 +310,7 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// The manifest from any site that has a sound one. That no site has one is a finding: its chunks were not read.
+    /// The manifest from any site with an intact one. If there is none, this is a finding, because its chunks were not read.
     async fn any_manifest(&mut self, backup: &Backup) -> Option<Manifest> {
         let mut failure = None;
         for site in self.repository.sites().names() {
@@ -330,13 +330,13 @@ impl<'a> Inspection<'a> {
         Ok(())
     }
 
-    /// Whether something is wrong that was not put right, and is not only unknown.
+    /// Whether there is damage that was not healed. An object whose state is unknown does not count.
     pub(super) fn found_damage(&self) -> bool {
         let mut damage = self.findings.iter().filter(|finding| finding.is_damage());
         damage.any(|finding| finding.kind != FindingKind::Unanswered)
     }
 
-    /// The rest of the scope was not looked at.
+    /// Reports that the rest of the scope was not checked.
     pub(super) fn left_unread(&mut self, error: &EngineError) {
         self.found(Finding {
             kind: FindingKind::Unanswered,
@@ -352,7 +352,7 @@ impl<'a> Inspection<'a> {
             self.findings.push(finding);
             return;
         }
-        // Damage is named before what is not known, that before what is damage no more, and that before what is only left over.
+        // The order is: damage, objects in an unknown state, healed damage, objects that no backup lists.
         let weight = |finding: &Finding| match finding.kind {
             FindingKind::Unlisted => 0,
             _ if finding.healed => 1,
@@ -378,7 +378,7 @@ async fn look(repository: Repository, listed: Listed, site: Site) -> Result<Look
         ObjectState::Unreadable { error } if error.is_outage() => FindingKind::Unanswered,
         ObjectState::Unreadable { .. } | ObjectState::Newer { .. } => FindingKind::Unreadable,
     };
-    // What cannot be read may be sound: it is not overwritten because a network failed.
+    // An object that cannot be read may be intact. A network failure must not cause it to be overwritten.
     let (healed, detail) = match kind {
         FindingKind::Unreadable | FindingKind::Unanswered => (false, state.to_string()),
         _ => match repository.heal(site, &listed).await {

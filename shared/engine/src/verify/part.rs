@@ -1,13 +1,13 @@
-//! Which chunks a verification reads, divided so that what must be remembered at one time is bounded.
+//! The chunks that a verification reads, divided into parts to bound its memory.
 
 use std::ops::AddAssign;
 
 use lifeboat_model::{ChunkId, Manifest, VerificationScope};
 
-/// Chunks remembered at one time, so that a chunk listed by many backups is read once: about 100 MB of them.
+/// Chunks remembered at one time, about 100 MB. A chunk that many backups list is read only once.
 const REMEMBERED_CHUNKS: u64 = 500_000;
 
-/// How many chunks some backups hold together, at most: each is new in one of them, or was reused by the oldest of them.
+/// The most chunks that some backups can hold together. Each chunk is new in one of them, or was reused by the oldest.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ChunkCount {
     new: u64,
@@ -27,9 +27,9 @@ impl AddAssign for ChunkCount {
     }
 }
 
-/// A share of all chunk ids: those whose first four bytes, as a number, leave `remainder` when divided by `divisor`.
+/// A share of all chunk ids: those whose first four bytes, read as a number, are `remainder` modulo `divisor`.
 ///
-/// Ids are uniformly distributed, so equal shares hold about equally many chunks.
+/// Ids are uniformly distributed, so the shares hold about the same number of chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     remainder: u32,
@@ -37,7 +37,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The parts that together make up `scope`, in which there are `chunks`.
+    /// The parts that make up `scope`, which has `chunks`.
     pub(super) fn of(scope: &VerificationScope, chunks: ChunkCount) -> Vec<Self> {
         let (day, days) = match scope {
             VerificationScope::Rotation { day, days } => (*day, (*days).max(1)),

@@ -1,4 +1,4 @@
-//! What is asked of a verification.
+//! Requests for verifications.
 
 use lifeboat_model::{DatabaseName, VerificationScope};
 
@@ -7,6 +7,6 @@ use lifeboat_model::{DatabaseName, VerificationScope};
 pub struct VerifyRequest {
     /// The database whose backups are followed.
     pub database: DatabaseName,
-    /// Which objects.
+    /// Which objects are read.
     pub scope: VerificationScope,
 }

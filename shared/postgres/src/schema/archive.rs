@@ -1,4 +1,4 @@
-//! The schema archive and the roles: what `pg_dump` and `pg_dumpall` write, made the same for the same schema.
+//! The schema archive of `pg_dump` and the roles of `pg_dumpall`, made identical for an identical schema.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,8 +12,8 @@ use crate::session::LOCK_TIMEOUT;
 use crate::session::identifier::RelationName;
 use crate::session::settings::ConnectionSettings;
 
-/// Where in a custom-format archive its creation time stands: `PGDMP`, three bytes of version, the sizes of an integer and
-/// of an offset, the format, then the compression. Source: `ReadHead()` in pg_backup_archiver.c.
+/// The position of the creation time in a custom-format archive. Before it are `PGDMP`, three bytes of version, the sizes
+/// of an integer and of an offset, the format and the compression. Source: `ReadHead()` in pg_backup_archiver.c.
 const MAGIC: &[u8; 5] = b"PGDMP";
 const INTEGER_SIZE_AT: usize = 8;
 const COMPRESSION_AT: usize = 11;
@@ -21,10 +21,10 @@ const COMPRESSION_AT: usize = 11;
 const COMPRESSION_IS_A_BYTE_FROM: (u8, u8) = (1, 15);
 /// Second, minute, hour, day, month from 0, year from 1900, daylight saving: 2000-01-01 00:00:00.
 const FIXED_TIME: [u8; 7] = [0, 0, 0, 1, 0, 100, 0];
-/// Enough for the header of any version.
+/// These bytes hold the header of any version.
 const HEADER_BYTES: usize = 128;
 
-/// Writes the archive of the definitions in `snapshot` of a database of this encoding to `into`.
+/// Writes the archive of the definitions in `snapshot` to `into`. The database has this encoding.
 pub(crate) async fn dump_schema(
     tools: &ClientTools,
     settings: &ConnectionSettings,
@@ -44,7 +44,7 @@ pub(crate) async fn dump_schema(
         format!("--snapshot={snapshot}").into(),
     ];
     if encoding == "SQL_ASCII" {
-        // Its bytes as they are stored: they need not be UTF-8.
+        // The archive keeps the stored bytes, which need not be UTF-8.
         arguments.push("--encoding=SQL_ASCII".into());
     }
     for name in excluded {
@@ -56,7 +56,7 @@ pub(crate) async fn dump_schema(
     fix_creation_time(into).await
 }
 
-/// An archive carries the time it was made. With a fixed one, an unchanged schema is an unchanged chunk.
+/// An archive carries its creation time. A fixed time keeps the chunk of an unchanged schema unchanged.
 async fn fix_creation_time(archive: &Path) -> Result<()> {
     let failed = |source| PostgresError::File { path: archive.display().to_string(), source };
     let mut file = OpenOptions::new().read(true).write(true).open(archive).await.map_err(failed)?;
@@ -86,7 +86,7 @@ async fn fix_creation_time(archive: &Path) -> Result<()> {
     file.flush().await.map_err(failed)
 }
 
-/// Where the creation time begins, and the size of an integer.
+/// The offset of the creation time, and the size of an integer.
 fn creation_time(header: &[u8]) -> Option<(usize, usize)> {
     header.strip_prefix(MAGIC)?;
     let version = (*header.get(5)?, *header.get(6)?);
@@ -116,7 +116,7 @@ pub(crate) async fn dump_roles(tools: &ClientTools, settings: &ConnectionSetting
     tokio::fs::write(into, without_restrict(&sql)).await.map_err(failed)
 }
 
-/// Newer minor versions frame a script with `\restrict` and a random word: the same roles would never be the same bytes.
+/// Newer minor versions frame a script with `\restrict` and a random word. Identical roles would then never give identical bytes.
 fn without_restrict(sql: &str) -> String {
     let is_frame = |line: &str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
     sql.lines().filter(|line| !is_frame(line)).flat_map(|line| [line, "\n"]).collect()
@@ -127,7 +127,7 @@ pub(crate) fn role_names(sql: &str) -> Vec<String> {
     sql.lines().filter_map(|line| unquote(line.strip_prefix("CREATE ROLE ")?.strip_suffix(';')?)).collect()
 }
 
-/// A name as `pg_dumpall` writes it: plain, or in quotes with inner quotes doubled. Anything else is not a name.
+/// A name as `pg_dumpall` writes it: plain, or in quotes with inner quotes doubled. Other text is not a name.
 fn unquote(identifier: &str) -> Option<String> {
     let Some(quoted) = identifier.strip_prefix('"') else {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';

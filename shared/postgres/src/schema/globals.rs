@@ -1,4 +1,4 @@
-//! The database's own properties and the server's roles, read as they are.
+//! Reads the properties of the database and the server's roles.
 
 use lifeboat_model::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, Setting};
 
@@ -8,7 +8,7 @@ use crate::session::server_text::ServerText;
 
 const READING: &str = "reading the database's properties and the roles";
 
-/// Reads what is around the session's database. Shared catalogs have no history: it is as of now.
+/// Reads the globals of the session's database. Snapshots do not cover shared catalogs, so the globals are current.
 pub(crate) async fn read(session: &Session) -> Result<Globals> {
     session.expect_bytes_as_stored().await?;
     let globals = Globals {
@@ -88,8 +88,8 @@ async fn read_roles(session: &Session) -> Result<Vec<Role>> {
 }
 
 async fn read_memberships(session: &Session) -> Result<Vec<Membership>> {
-    // As JSON: `inherit_option` and `set_option` exist from PostgreSQL 16 on. Grantors, of which there can be several, are left
-    // to the server that the roles are made on.
+    // Rows are read as JSON, because `inherit_option` and `set_option` exist only from PostgreSQL 16 on. Grantors are left out: the
+    // server that the roles are created on chooses them.
     const MEMBERSHIPS: &str = "
         SELECT r.rolname::text, m.rolname::text, pg_catalog.bool_or(a.admin_option),
                pg_catalog.bool_or((pg_catalog.to_jsonb(a) ->> 'inherit_option')::bool),

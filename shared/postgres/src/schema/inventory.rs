@@ -1,5 +1,5 @@
-//! The inventory of a schema: every object's definition as the server prints it, without OIDs, so that a restored database
-//! compares equal. Members of extensions are the extension's business.
+//! The inventory of a schema: the definition of every object as the server prints it. It has no OIDs, so that a restored
+//! database compares equal. It leaves out members of extensions, which come with their extension.
 
 use lifeboat_model::{Inventory, InventoryObject, ObjectKind};
 
@@ -27,8 +27,8 @@ macro_rules! user_schema {
     };
 }
 
-/// Grants to roles other than the owner. An absent ACL is the default one. Not compared: the grantor, which a restore may change, and
-/// MAINTAIN, which older servers do not know.
+/// Grants to roles other than the owner. An absent ACL is the default one. The grantor is not compared, because a restore may change it.
+/// MAINTAIN is not compared either, because older servers lack it.
 macro_rules! grants {
     ($acl:literal, $default:literal, $owner:literal) => {
         concat!(
@@ -41,7 +41,7 @@ macro_rules! grants {
     };
 }
 
-/// Options in an order of their own: a restore adds them by name.
+/// Options sorted by name, because a restore adds them in another order.
 macro_rules! options {
     ($array:literal) => {
         concat!(
@@ -54,7 +54,7 @@ macro_rules! options {
 
 mod rare;
 
-/// One query per kind: identity, definition. `$1` lists relations to pass over.
+/// One query per kind, which gives identity and definition. `$1` lists relations to skip.
 const QUERIES: [(ObjectKind, &str); 11] = [
     (
         ObjectKind::Extension,
@@ -62,7 +62,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
          JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE $1::oid[] IS NOT NULL",
     ),
     (
-        // The schema public comes with the database, with another owner and other grants from version to version.
+        // The schema public comes with the database. Its owner and grants differ between versions.
         ObjectKind::Schema,
         concat!(
             "SELECT n.nspname::text, CASE WHEN n.nspname = 'public' THEN '' ELSE
@@ -99,8 +99,8 @@ const QUERIES: [(ObjectKind, &str); 11] = [
         ),
     ),
     (
-        // Options of columns named `pg_…` are the server's own (`pg_attver`, since minor versions of 2026): pg_dump leaves them out.
-        // An inheritance child may get its columns in another order: the parent's first. Partitions keep theirs.
+        // Column options named `pg_…` are internal (`pg_attver`, since minor versions of 2026), and pg_dump leaves them out.
+        // A restored inheritance child may have its parent's columns first. Partitions keep their order.
         ObjectKind::Relation,
         concat!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname),
@@ -147,8 +147,8 @@ const QUERIES: [(ObjectKind, &str); 11] = [
         ),
     ),
     (
-        // Not compared: NOT NULL as a constraint (from version 18 on; the column says it), and the copies of a foreign key
-        // that PostgreSQL makes for partitions under names that it generates.
+        // NOT NULL constraints (from version 18 on) are not compared, because the column states them. The copies of a foreign key
+        // for partitions are not compared either, because PostgreSQL generates their names.
         ObjectKind::Constraint,
         concat!(
             "SELECT pg_catalog.format('%I on %s', k.conname, CASE WHEN k.conrelid <> 0
@@ -167,7 +167,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
         ),
     ),
     (
-        // An index that a failed CREATE INDEX CONCURRENTLY left invalid is not in the archive either.
+        // The archive leaves out invalid indexes of a failed CREATE INDEX CONCURRENTLY too.
         ObjectKind::Index,
         concat!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.concat_ws('; ', pg_catalog.pg_get_indexdef(c.oid),
@@ -265,7 +265,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
     ),
 ];
 
-/// Reads the inventory as the session sees it. The session's empty `search_path` makes the server qualify every name.
+/// Reads the inventory in the session's snapshot. The session's empty `search_path` makes the server qualify every name.
 pub(crate) async fn read(session: &Session, passed_over: &[u32]) -> Result<Inventory> {
     const STEP: &str = "reading the inventory";
     const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";

@@ -1,8 +1,7 @@
-//! Takes the rows of a COPY off the wire on their way to the driver.
+//! Takes the rows of a COPY from the connection before they reach the driver.
 //!
-//! The driver would make a message of each row and hand it from task to task, which costs several times what hashing and
-//! keeping the row does. All other messages pass unchanged: the driver still does everything else, and learns from them how
-//! the COPY ended.
+//! The driver would turn each row into a message and pass it between tasks, which costs several times as much as hashing
+//! and storing the row. All other messages pass unchanged, and tell the driver how the COPY ended.
 //!
 //! Source of the framing: PostgreSQL documentation, "Message Formats": a tag byte, then four bytes of length (themselves
 //! included), then the body.
@@ -17,17 +16,17 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use crate::session::partial_chunk::PartialChunk;
 
-/// Read at a time. The kernel rarely has more at hand.
+/// The bytes of one read. The kernel rarely has more ready.
 const READ_BYTES: usize = 128 * 1024;
 
 const HEADER_BYTES: usize = 5;
 const COPY_DATA: u8 = b'd';
 
-/// Longest message of a COPY: PostgreSQL makes no row longer than 1 GiB. A longer one is not from PostgreSQL, and no memory is
-/// spent on it.
+/// The longest message of a COPY: PostgreSQL has no row longer than 1 GiB. A longer message is not from PostgreSQL, and gets no
+/// memory.
 const LONGEST_ROW_BYTES: usize = (1 << 30) + (64 << 20);
 
-/// Where a session's tap leaves the rows. Shared with the stream that wants them.
+/// The place where a session's tap puts the rows, shared with the stream that reads them.
 #[derive(Clone, Default)]
 pub(crate) struct Intake(Arc<Mutex<Exchange>>);
 
@@ -62,13 +61,13 @@ impl Intake {
         Poll::Pending
     }
 
-    /// Takes the chunk back, as full as it is.
+    /// Takes the chunk back, full or not.
     pub(crate) fn take_back(&self) -> Option<PartialChunk> {
         self.lock().chunk.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Exchange> {
-        // A panic while a row was added has ended the session's connection, and with it the stream.
+        // A panic while a row was added has ended the session's connection, which ends the stream too.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -83,26 +82,26 @@ impl std::fmt::Debug for Intake {
 pub(crate) struct Tap<W> {
     wire: W,
     intake: Intake,
-    /// What has been read; `place..end` of it is not passed on yet.
+    /// The bytes that have been read. `place..end` is not passed on yet.
     read: Box<[u8]>,
     place: usize,
     end: usize,
     next: Next,
 }
 
-/// What the next byte that was read belongs to.
+/// The message that the next byte belongs to.
 #[derive(Clone, Copy)]
 enum Next {
     Header,
-    /// A row of which so many bytes are missing.
+    /// A row that lacks this many bytes.
     Row(usize),
-    /// Something for the driver.
+    /// A message for the driver.
     Other(usize),
 }
 
 /// The reason why the tap stopped passing on bytes.
 enum Stopped {
-    /// Everything is; what is left is not even a header.
+    /// All complete messages are passed on. The rest is less than a header.
     ReadMore,
     /// The driver's buffer is full.
     DriverIsFull,
@@ -115,7 +114,7 @@ impl<W> Tap<W> {
         Self { wire, intake, read: vec![0; READ_BYTES].into(), place: 0, end: 0, next: Next::Header }
     }
 
-    /// Passes on what has been read: rows to the intake, everything else to the driver.
+    /// Passes rows to the intake and all other messages to the driver.
     fn pass_on(&mut self, cx: &mut Context<'_>, driver: &mut ReadBuf<'_>) -> io::Result<Stopped> {
         let mut exchange = self.intake.lock();
         loop {
@@ -133,7 +132,7 @@ impl<W> Tap<W> {
                         self.place += HEADER_BYTES;
                         self.next = Next::Row(row);
                     } else {
-                        // Passed on with its header. The driver reports an invalid message.
+                        // The driver gets it with its header, and reports the invalid message.
                         self.next = Next::Other(length.saturating_add(1));
                     }
                 }
@@ -176,7 +175,7 @@ impl<W> Tap<W> {
 }
 
 impl<W: AsyncRead + Unpin> Tap<W> {
-    /// Reads more behind what is not passed on yet, which is less than a header. Returns how many bytes.
+    /// Reads more bytes after those not passed on yet, which are less than a header. Returns how many were read.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.read.copy_within(self.place..self.end, 0);
         self.end -= self.place;

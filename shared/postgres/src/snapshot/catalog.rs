@@ -1,4 +1,4 @@
-//! The catalog in a snapshot: every relation, what is done with it, and how its rows are read.
+//! The catalog in a snapshot: every relation, what a backup does with it, and how its rows are read.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,8 +11,9 @@ use crate::session::identifier::RelationName;
 use crate::snapshot::copy_format::TypeCatalog;
 use crate::snapshot::relation::{Disposition, Relation};
 
-/// Relations outside PostgreSQL's own schemas, and those that a user made in them. Temporary ones are their sessions' own. `row_security_active` answers for this role and with `row_security=off`.
-/// The privilege functions look at now and give NULL for what is gone by now.
+/// Relations outside PostgreSQL's own schemas, and those that a user created in them. Temporary relations belong to their
+/// sessions. `row_security_active` answers for this role with `row_security=off`. The privilege functions read the current
+/// catalog, and give NULL for relations that were dropped since.
 const RELATIONS: &str = "
     SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relfilenode, c.relpersistence::text,
            c.relispopulated, COALESCE(am.amname = 'heap', false),
@@ -40,7 +41,7 @@ const COLUMNS: &str = "
     WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attrelid, a.attnum";
 
-/// The relations of these names, each with the number of its name from 1 on, and with all partitions of those that have some.
+/// The relations with these names and all their partitions, each with the number of its name, counted from 1.
 const NAMED: &str = "
     WITH RECURSIVE named (oid, relkind, number) AS (
         SELECT c.oid, c.relkind, one.number
@@ -54,14 +55,14 @@ const NAMED: &str = "
         JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid)
     SELECT oid, number FROM named ORDER BY number DESC";
 
-/// A foreign key from another table to one of these. One that was never validated needs no rows.
+/// A foreign key from another table to one of these. A foreign key that was never validated needs no rows.
 const REFERRER: &str = "
     SELECT fk.conrelid, fk.confrelid
     FROM pg_catalog.pg_constraint fk
     WHERE fk.contype = 'f' AND fk.convalidated AND fk.confrelid = ANY ($1) AND fk.conrelid <> ALL ($1)
     ORDER BY fk.conparentid, fk.conrelid::pg_catalog.regclass::text LIMIT 1";
 
-/// The sequences that belong to these tables, and to which.
+/// The sequences that these tables own, each with its table.
 const OWNED: &str = "
     SELECT d.objid, d.refobjid
     FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
@@ -100,9 +101,9 @@ const NEEDS: &str = "
 
 const READING: &str = "reading the catalog";
 
-/// Lists every relation in the session's snapshot; `pages` is still 0.
+/// Lists every relation in the session's snapshot. `pages` is 0 until the tables are locked.
 ///
-/// Fails with [`PostgresError::LeftOutIsReferenced`] when a restore could not do without the rows that are left out.
+/// Fails with [`PostgresError::LeftOutIsReferenced`] when a restore would need rows that are left out.
 pub(crate) async fn list_relations(session: &Session, user: &str, left_out: &[LeftOut]) -> Result<Vec<Relation>> {
     let rows = session.rows(READING, RELATIONS, &[]).await?;
     let mut relations = rows.iter().map(|row| relation(row, user)).collect::<Result<Vec<_>>>()?;
@@ -299,7 +300,7 @@ impl Columns {
     }
 }
 
-/// Blocks of the main fork of each table that is copied. Needs the tables locked: it waits for a session that rewrites one.
+/// The blocks of the main fork of each table that is copied. The tables must be locked, because this waits for sessions that rewrite one.
 pub(crate) async fn measure(session: &Session, relations: &mut [Relation]) -> Result<()> {
     const SQL: &str = "
         SELECT oid, pg_catalog.pg_relation_size(oid) / pg_catalog.current_setting('block_size')::int8
@@ -315,15 +316,15 @@ pub(crate) async fn measure(session: &Session, relations: &mut [Relation]) -> Re
     Ok(())
 }
 
-/// The first of the locked tables that is not now what the snapshot shows: rewritten, truncated, renamed or dropped.
+/// The first locked table that differs from the snapshot: it was rewritten, truncated, renamed or dropped since.
 pub(crate) async fn find_rewritten(session: &Session, locked: &[&Relation]) -> Result<Option<RelationName>> {
-    // These functions look at the catalog as it is now, the snapshot notwithstanding.
+    // These functions read the current catalog, not the snapshot.
     const SQL: &str = "
         SELECT oid FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[]), pg_catalog.unnest($3::text[])) AS seen (oid, node, name)
         WHERE COALESCE(pg_catalog.pg_relation_filenode(oid), 0) <> node OR pg_catalog.to_regclass(name) IS DISTINCT FROM oid
         LIMIT 1";
     let oids: Vec<u32> = locked.iter().map(|relation| relation.oid).collect();
-    // Rows that are not copied may change.
+    // Tables whose rows are not copied may be rewritten.
     let is_left_out = |relation: &Relation| matches!(relation.disposition, Disposition::RowsLeftOut { .. });
     let nodes: Vec<Option<u32>> =
         locked.iter().map(|relation| (!is_left_out(relation)).then_some(relation.relfilenode)).collect();

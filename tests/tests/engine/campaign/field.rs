@@ -180,8 +180,8 @@ impl Field {
         assert_eq!(self.source_as_it_is(), self.source);
     }
 
-    /// Whatever a site lists is whole there, and no old backup is missing. Verifications begin with damage, which only they
-    /// may diminish.
+    /// Every backup that a site lists is complete there, and no old backup is missing. Verifications begin with damage, which only they
+    /// may reduce.
     async fn assert_backups(&self, stores: &Stores, at: &str) {
         if self.verb == Verb::Verify {
             for (site, key) in objects(&self.sound) {

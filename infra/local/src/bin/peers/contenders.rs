@@ -1,4 +1,4 @@
-//! The contenders: what is run, and what each needs before it.
+//! The contenders: the programs that run, and the runs that each needs before it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,10 +10,10 @@ use crate::ground::{DATABASE, Ground, quietly};
 use crate::lambda::{Invoked, invoke};
 use crate::measure::{Cost, run};
 
-/// For those who take a number of processes: what is compared is what two processors do.
+/// The number of processes, for contenders that take one. The benchmark compares them on two processors.
 const PROCESSES: u32 = 2;
 
-/// The names, in the order in which a round runs them: later ones need what earlier ones leave.
+/// The names, in the order of a round. Later contenders need the results of earlier ones.
 pub const NAMES: [&str; 13] = [
     "limit",
     "lifeboat backup",
@@ -30,20 +30,20 @@ pub const NAMES: [&str; 13] = [
     "pgbackrest backup, 1 % changed",
 ];
 
-/// What a contender's run gave.
+/// The result of a contender's run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     pub cost: Cost,
-    /// Bytes it left on the disk.
+    /// The bytes that it left on the disk.
     pub stored: Option<u64>,
-    /// Seconds until a function was ready.
+    /// The seconds until a function was ready.
     pub cold_start: Option<f64>,
-    /// Where a function's time went, in its own words: `data 9.8 s, publish 0.1 s`.
+    /// The phases of a function's run, such as `data 9.8 s, publish 0.1 s`.
     pub phases: String,
 }
 
-/// One round, with a bucket and folders of its own. No store and no dump is deleted before the end: on ext4 every new file would
-/// pay for the files that went in the last minutes, and a store of many small objects most of all.
+/// One round, with its own bucket and folders. Stores and dumps are deleted only at the end: on ext4, recent deletions slow down
+/// every new file, and a store of many small objects suffers most.
 pub struct Round<'a> {
     pub ground: &'a Ground,
     pub number: u32,
@@ -55,7 +55,7 @@ impl<'a> Round<'a> {
         Self { ground, number, drill: None }
     }
 
-    /// Runs one of [`NAMES`]; `None` when it cannot be had on this machine.
+    /// Runs one of [`NAMES`]; `None` when it is unavailable on this machine.
     pub fn run(&mut self, name: &str) -> Result<Option<Outcome>> {
         let outcome = match name {
             "limit" => self.limit()?,
@@ -87,7 +87,7 @@ impl<'a> Round<'a> {
         self.ground.place(&format!("{}-{name}", self.number))
     }
 
-    /// What the server can give at most: every table in halves, by two sessions, to nowhere.
+    /// The server's highest speed: two sessions read every table in halves and discard the rows.
     fn limit(&self) -> Result<Outcome> {
         let tables = self.ground.server.psql(
             DATABASE,
@@ -132,7 +132,7 @@ impl<'a> Round<'a> {
 
     fn fresh_database(&self, name: &str) -> Result<()> {
         self.ground.server.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"))?;
-        // Nobody is to pay for what others have left in memory.
+        // No contender may be slowed down by another one's data in memory.
         self.ground.server.psql("postgres", "CHECKPOINT").map(drop)
     }
 
@@ -151,7 +151,7 @@ impl<'a> Round<'a> {
         Ok(outcome)
     }
 
-    /// The drill restores and proves. What `pg_restore` does, too, is its phases up to the proof.
+    /// The drill restores and proves. Its phases before the proof are comparable with `pg_restore`.
     fn lifeboat_restore(&mut self) -> Result<Outcome> {
         self.ground.server.psql("postgres", "CHECKPOINT")?;
         let invoked = self.invoke("test-restore", json!({ "database": DATABASE }))?;
@@ -176,8 +176,8 @@ impl<'a> Round<'a> {
         invoke(&mut self.ground.function(function, &self.bucket()), &event)
     }
 
-    /// Changes one row in a hundred, all in one range of each table, as a busy day does. The range is another one in each round:
-    /// rows that were changed are not where they were.
+    /// Changes one row in a hundred, all in one range of each table, as a busy day does. Each round uses another range, because
+    /// changed rows have moved.
     fn change(&self) -> Result<()> {
         for (table, set) in [("events", "kind = kind + 1"), ("patients", "full_name = full_name || '.'")] {
             let border = |hundredths: u32| {
@@ -192,7 +192,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Debian's, files read on the server's host, encrypted and compressed as ours are.
+    /// Debian's pgBackRest. It reads files on the server's host, and encrypts and compresses them as we do.
     fn pgbackrest(&self, kind: &str) -> Result<Outcome> {
         let server = &self.ground.server;
         let repository = server.directory().join(format!("pgbackrest-{}", self.number));

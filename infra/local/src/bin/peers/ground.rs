@@ -1,4 +1,4 @@
-//! What all contenders share: the database, the disk, the stores and keys of Lifeboat's functions.
+//! The ground that all contenders share: the database, the disk, and the stores and keys of Lifeboat's functions.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use lifeboat_local::{Emulator, FastS3, PRIMARY_REGION, PostgresOptions, Postgres
 
 use crate::options::Options;
 
-/// The database that everyone backs up, and its name in the repository.
+/// The database that all contenders back up, and its name in the repository.
 pub const DATABASE: &str = "peers";
 
 /// Servers, stores and folders. Dropping it ends and removes all of them.
@@ -24,7 +24,7 @@ pub struct Ground {
     folder: tempfile::TempDir,
     functions: PathBuf,
     sessions: usize,
-    /// Whether pgBackRest can be had here.
+    /// Whether pgBackRest is available.
     pub pgbackrest: bool,
 }
 
@@ -82,7 +82,7 @@ impl Ground {
         Ok(self.server.psql(DATABASE, sql)?.parse()?)
     }
 
-    /// A place on the disk that all contenders write to.
+    /// A path on the disk that all contenders write to.
     pub fn place(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -94,7 +94,7 @@ impl Ground {
         command
     }
 
-    /// A function's executable with the environment that the template would give it, and its repository in `bucket`.
+    /// A function's executable with the environment of the template, and its repository in `bucket`.
     pub fn function(&self, name: &str, bucket: &str) -> Command {
         let mut command = Command::new(self.functions.join(name));
         command.env_clear().envs([
@@ -143,7 +143,7 @@ fn build() -> Result<PathBuf> {
     Ok(target_dir().join("release"))
 }
 
-/// Runs a preparing step that no clock measures.
+/// Runs a preparing step that is not measured.
 pub fn quietly(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {

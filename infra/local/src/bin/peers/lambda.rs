@@ -1,4 +1,4 @@
-//! The place of AWS Lambda: gives a function's real executable one event over the runtime API, and takes its answer.
+//! Stands in for AWS Lambda: gives a function's real executable one event over the runtime API, and takes its answer.
 //!
 //! Source: AWS Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
 
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::measure::{Cost, watched};
 
-/// What a function may take at most, in milliseconds: the longest that Lambda gives.
+/// The time limit of a function in milliseconds, which is Lambda's highest.
 const INVOCATION_MS: u128 = 900_000;
 
-/// Longer header blocks and answers no function of ours sends.
+/// No function of ours sends longer header blocks or answers.
 const MOST_HEADERS: usize = 100;
 const LONGEST_ANSWER_BYTES: u64 = 8 << 20;
 
-/// What an invocation cost and gave.
+/// The costs and the answer of an invocation.
 #[derive(Debug)]
 pub struct Invoked {
     /// From the start of a fresh process to its answer.
@@ -41,7 +41,7 @@ pub fn invoke(function: &mut Command, event: &Value) -> Result<Invoked> {
     function.stdin(Stdio::null()).stdout(said.reopen()?).stderr(said.reopen()?);
     let began = Instant::now();
     let mut process = function.spawn().context("cannot start the function")?;
-    // With its answer it is done: it asks for its next event and would wait for ever. Lambda freezes it there.
+    // After its answer, the function asks for its next event and would wait forever. Lambda freezes it there.
     let ((conversation, wall), cost) = watched(process.id(), || (converse(&listener, event, began), began.elapsed()));
     process.kill()?;
     process.wait()?;

@@ -22,7 +22,7 @@ use results::Results;
 async fn main() -> ExitCode {
     match compare(&Options::parse()).await {
         Ok(text) => {
-            // Standard output may be closed early by a reader that has seen enough.
+            // The reader of standard output may close it early.
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }

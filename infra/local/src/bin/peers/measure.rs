@@ -1,4 +1,4 @@
-//! What one run of a contender cost.
+//! Measures one run of a contender.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Between two looks at a contender's memory. Buffers live for tens of milliseconds at the least.
+/// The pause between two samples of a contender's memory. Buffers live for at least tens of milliseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// `sysconf(_SC_CLK_TCK)` on every Linux of today.
+/// `sysconf(_SC_CLK_TCK)` on every current Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What a run cost.
+/// The costs of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     /// Seconds from start to end.
     pub wall: f64,
-    /// Processor seconds of the contender's own processes, the server's not counted.
+    /// Processor seconds of the contender's processes, without the server's.
     pub cpu: f64,
     /// Largest sum of resident memory of its processes, in bytes.
     pub memory: u64,
@@ -44,7 +44,7 @@ pub fn run(command: &mut Command) -> Result<Cost> {
     Ok(Cost { wall: wall.as_secs_f64(), ..cost })
 }
 
-/// Does `work` and watches meanwhile what the process `pid` and those it starts use.
+/// Does `work`, and samples the usage of the process `pid` and its descendants at the same time.
 pub fn watched<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Cost) {
     let ended = &AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -53,7 +53,7 @@ pub fn watched<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Cost) {
             while !ended.load(Ordering::Relaxed) {
                 let family = family(pid);
                 cost.memory = cost.memory.max(family.iter().copied().map(resident).sum());
-                // What ended is counted by its parent; a moment of the very last is lost.
+                // The parent counts ended children. Only the last moment of the last process is lost.
                 cost.cpu = cost.cpu.max(family.into_iter().map(cpu_seconds).sum());
                 std::thread::sleep(LOOK_EVERY);
             }
@@ -65,11 +65,11 @@ pub fn watched<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Cost) {
     })
 }
 
-/// A process and everything below it.
+/// A process and all its descendants.
 fn family(pid: u32) -> Vec<u32> {
     let mut all = vec![pid];
     let mut place = 0;
-    // Processes do not come back as their own descendants: this ends.
+    // No process is its own descendant, so this ends.
     while let Some(parent) = all.get(place).copied() {
         place += 1;
         let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { continue };
@@ -90,7 +90,7 @@ fn resident(pid: u32) -> u64 {
 /// Processor time of a process and of those of its children that have ended. Source: proc(5), `/proc/pid/stat`, fields 14 to 17.
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The second field, the program's name in parentheses, may hold anything.
+    // The second field, the program's name in parentheses, may contain any text.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
     let ticks: u64 = fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
     ticks as f64 / TICKS_PER_SECOND

@@ -1,4 +1,4 @@
-//! What the benchmark can be asked for.
+//! The options of the benchmark.
 
 use clap::Parser;
 

@@ -1,4 +1,4 @@
-//! What was measured, as a page: medians, and ratios within a round, because the machine is not the same from round to round.
+//! The results as a page: medians, and ratios within a round, because the machine's speed changes between rounds.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use crate::contenders::{NAMES, Outcome};
 use crate::ground::Ground;
 use crate::options::Options;
 
-/// How many times as fast the first should be as the second.
+/// The goals: how many times as fast the first should be as the second.
 const GOALS: [(&str, &str, f64); 6] = [
     ("lifeboat backup", "pg_dump -Fd -j2 -Z1", 1.8),
     ("lifeboat backup", "limit", 0.6),
@@ -19,7 +19,7 @@ const GOALS: [(&str, &str, f64); 6] = [
     ("lifeboat backup, 1 % changed", "pgbackrest backup, 1 % changed", 1.0),
 ];
 
-/// Largest package and longest cold start that are wanted.
+/// The goals for the largest package and the longest cold start.
 const PACKAGE_GOAL_BYTES: f64 = 12e6;
 const COLD_START_GOAL_MS: f64 = 150.0;
 

@@ -1,8 +1,8 @@
-//! Kinds of objects that few databases have, each as its identity and its definition.
+//! The identity and definition of rare kinds of objects.
 
 use lifeboat_model::ObjectKind;
 
-/// Grants of an explicit ACL, the owner's among them; MAINTAIN is unknown to servers before 17.
+/// The grants of an explicit ACL, including the owner's. Servers before version 17 lack MAINTAIN.
 macro_rules! listed_grants {
     ($acl:literal) => {
         concat!(
@@ -14,14 +14,14 @@ macro_rules! listed_grants {
     };
 }
 
-/// The object (class, oid) is a user's: neither PostgreSQL's own nor a member of an extension.
+/// The object (class, oid) belongs to a user, not to PostgreSQL or to an extension.
 macro_rules! of_a_user {
     ($class:literal, $oid:literal) => {
         concat!($oid, " >= 16384 AND ", no_member!($class, $oid))
     };
 }
 
-/// Kind, the first major version that has it, and the query of identity and definition. `$1` lists relations to pass over.
+/// The kind, the first major version that has it, and the query of identity and definition. `$1` lists relations to skip.
 pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
     (
         ObjectKind::Rule,
@@ -61,7 +61,7 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         ),
     ),
     (
-        // Columns and conditions exist from 15 on: older servers' rows do not have the fields.
+        // Columns and conditions exist from version 15 on. The rows of older servers lack these fields.
         ObjectKind::Publication,
         0,
         "SELECT pg_catalog.format('%I of %s', p.pubname, t.prrelid::pg_catalog.regclass), pg_catalog.concat_ws('; ',
@@ -113,7 +113,7 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         ),
     ),
     (
-        // The comment on an extension may be the user's. Comments on its members never are.
+        // A user may have written the comment on an extension, but not the comments on its members.
         ObjectKind::Comment,
         0,
         "SELECT o.type || ' ' || o.identity, d.description
@@ -172,7 +172,7 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         ),
     ),
     (
-        // The fields for the locale have other names from version to version.
+        // The names of the locale fields differ between versions.
         ObjectKind::Collation,
         0,
         concat!(
@@ -234,7 +234,7 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         ),
     ),
     (
-        // Its options hold a password and are for few to see.
+        // The options are left out, because they hold a password that few roles may see.
         ObjectKind::ForeignData,
         0,
         "SELECT pg_catalog.format('user mapping for %I on %I', m.usename, m.srvname), '' FROM pg_catalog.pg_user_mappings m

@@ -46,8 +46,8 @@ impl PolicyParameter {
         })
     }
 
-    /// The document, with all versions that the parameter still has and who put each there and why. That these cannot be had keeps no
-    /// policy from being in force.
+    /// The document, with all versions that the parameter still has and who put each there and why. A document whose
+    /// history is unavailable can be in force all the same.
     ///
     /// # Errors
     /// [`AwsError`], for the document itself.

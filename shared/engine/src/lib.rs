@@ -1,7 +1,7 @@
 //! The verbs of Lifeboat, one folder each: `backup`, `verify`, `restore`, `drill`, `health`.
 //!
-//! This crate decides what happens in which order, what counts as complete, and how the end of a run is announced. It never names S3, KMS,
-//! SNS or SQL. It reaches the repository through `lifeboat-vault`, servers through `lifeboat-postgres`, and people through
+//! This crate owns what happens in which order, what counts as complete, and how the end of a run is announced. It must never know S3,
+//! KMS, SNS or SQL by name. It reaches the repository through `lifeboat-vault`, servers through `lifeboat-postgres`, and people through
 //! `lifeboat-notify`.
 
 mod announcement;

@@ -9,7 +9,7 @@ use lifeboat_model::LeftOut;
 
 use self::check::{Check, Checked};
 use self::provider::provider;
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::settings::ConnectionSettings;

@@ -241,4 +241,4 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
 }
 
 /// The result of a request to a server or of a client tool.
-pub type Result<T, E = PostgresError> = std::result::Result<T, E>;
+pub type PostgresResult<T, E = PostgresError> = std::result::Result<T, E>;

@@ -14,7 +14,7 @@ mod snapshot;
 pub use doctor::check::{Check, Checked};
 pub use doctor::doctor;
 pub use error::server_error::ServerError;
-pub use error::{PostgresError, Result};
+pub use error::{PostgresError, PostgresResult};
 pub use restore::loader::{Loader, TableTarget};
 pub use restore::proof::Prover;
 pub use restore::scratch::{ScratchDatabase, ScratchServer};

@@ -20,7 +20,7 @@ use self::settings::ConnectionSettings;
 use self::tap::Intake;
 use self::wire::{WireError, Wiring};
 use crate::error::server_error::ServerError;
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 
 /// The time limit for TCP, TLS and authentication together. A failover takes less; a wrong security group never answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

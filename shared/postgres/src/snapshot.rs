@@ -21,7 +21,7 @@ use self::reader::SliceReader;
 use self::relation::{Disposition, Relation};
 use self::sequence::SequenceValues;
 use self::watch::{Backend, Backends, LOCK_WAIT_LIMIT, SNAPSHOT_AGE_LIMIT, Watch};
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::archive;
 use crate::schema::globals;
 use crate::schema::inventory;

@@ -52,6 +52,20 @@ async fn event(stage: &Stage, kind: &str) -> TappedEvent {
     event
 }
 
+/// Fields of the event `Backup Completed`.
+const COMPLETED_FIELDS: [&str; 10] = [
+    "backup_id",
+    "database",
+    "new_chunks",
+    "raw_bytes",
+    "relations",
+    "reused_chunks",
+    "rows",
+    "seconds",
+    "sites",
+    "stored_bytes",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_and_what_to_do() {
     let stage = small_stage(&[]).await;
@@ -66,21 +80,7 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     assert!(!taken.failed, "{}", taken.payload);
     let backup_id = taken.payload["backup_id"].as_str().unwrap();
     let completed = event(&stage, "Backup Completed").await;
-    assert_eq!(
-        fields(&completed),
-        [
-            "backup_id",
-            "database",
-            "new_chunks",
-            "raw_bytes",
-            "relations",
-            "reused_chunks",
-            "rows",
-            "seconds",
-            "sites",
-            "stored_bytes"
-        ]
-    );
+    assert_eq!(fields(&completed), COMPLETED_FIELDS);
     assert_eq!(completed.detail["backup_id"], backup_id);
     assert_eq!(
         (&completed.detail["rows"], &completed.detail["sites"]),

@@ -3,7 +3,7 @@
 
 use lifeboat_bench::{Fault, Moment, Operation, Rule, Script};
 use lifeboat_engine::EngineError;
-use lifeboat_model::{Origin, Site, Stream};
+use lifeboat_model::{BackupId, Manifest, Origin, Site, Stream};
 use lifeboat_vault::VaultError;
 
 use crate::bench::{Bench, database};
@@ -89,30 +89,7 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
             assert!(matches!(error, EngineError::Vault(VaultError::LeaseHeld { .. })), "{at}: {error:?}");
             stores.let_the_lease_expire();
         }
-        let again = Script::new();
-        let next = bench.process_on(stores.behind(&again, &again));
-        let manifest = next.back_up(&bench.request()).await.unwrap_or_else(|error| panic!("{at}: {error}"));
-        assert_eq!(next.said(), ["Backup Completed"], "{at}");
-        for site in BOTH {
-            stores.assert_whole(&manifest.backup_id, site).await;
-            stores.assert_whole(&old, site).await;
-        }
-        // Nothing that the dead run had stored is stored again, and the manifest says what was found.
-        let sent: Vec<String> =
-            again.log().into_iter().filter(|(operation, _)| *operation == Operation::Put).map(|(_, key)| key).collect();
-        assert!(stored_by_the_dead.iter().all(|key| !sent.contains(key)), "{at}: a stored chunk was sent again");
-        let entries = stores.chunk_entries(&manifest, Site::Primary).await;
-        let found = entries.iter().flat_map(|entry| &entry.chunk).filter(|chunk| chunk.origin == Origin::Found).count();
-        let published_all_the_same = stores.backups(Site::Primary).await.len() == 3;
-        if published_all_the_same {
-            assert_eq!(manifest.totals.new_chunks, 0, "{at}: the dead run's backup lists everything");
-        } else {
-            assert_eq!(found, stored_by_the_dead.len(), "{at}");
-            assert_eq!(manifest.totals.new_chunks + found as u64, whole.totals.new_chunks, "{at}");
-        }
-        found_again += found;
-        assert_eq!(stores.primary.keys("chunks/"), stores.offsite.keys("chunks/"), "{at}");
-        assert_eq!(manifest.totals.rows, whole.totals.rows, "{at}");
+        found_again += assert_next_completes(&bench, &stores, &old, &whole, &stored_by_the_dead, &at).await;
     }
     assert_eq!(listed_early, 0, "no manifest before its time");
     assert!(killed_while_leased > 10, "{killed_while_leased}");
@@ -122,6 +99,41 @@ async fn a_backup_killed_at_any_request_leaves_no_false_backup_and_the_next_run_
         log.len(),
         deaths.len()
     );
+}
+
+/// The next run completes, and stores nothing again that the dead run had stored. Returns how many chunks it found.
+async fn assert_next_completes(
+    bench: &Bench,
+    stores: &Stores,
+    old: &BackupId,
+    whole: &Manifest,
+    stored_by_the_dead: &[String],
+    at: &str,
+) -> usize {
+    let again = Script::new();
+    let next = bench.process_on(stores.behind(&again, &again));
+    let manifest = next.back_up(&bench.request()).await.unwrap_or_else(|error| panic!("{at}: {error}"));
+    assert_eq!(next.said(), ["Backup Completed"], "{at}");
+    for site in BOTH {
+        stores.assert_whole(&manifest.backup_id, site).await;
+        stores.assert_whole(old, site).await;
+    }
+    // Nothing that the dead run had stored is stored again, and the manifest says what was found.
+    let sent: Vec<String> =
+        again.log().into_iter().filter(|(operation, _)| *operation == Operation::Put).map(|(_, key)| key).collect();
+    assert!(stored_by_the_dead.iter().all(|key| !sent.contains(key)), "{at}: a stored chunk was sent again");
+    let entries = stores.chunk_entries(&manifest, Site::Primary).await;
+    let found = entries.iter().flat_map(|entry| &entry.chunk).filter(|chunk| chunk.origin == Origin::Found).count();
+    let published_all_the_same = stores.backups(Site::Primary).await.len() == 3;
+    if published_all_the_same {
+        assert_eq!(manifest.totals.new_chunks, 0, "{at}: the dead run's backup lists everything");
+    } else {
+        assert_eq!(found, stored_by_the_dead.len(), "{at}");
+        assert_eq!(manifest.totals.new_chunks + found as u64, whole.totals.new_chunks, "{at}");
+    }
+    assert_eq!(stores.primary.keys("chunks/"), stores.offsite.keys("chunks/"), "{at}");
+    assert_eq!(manifest.totals.rows, whole.totals.rows, "{at}");
+    found
 }
 
 /// The chunks on the primary of `after` that `before` had not.

@@ -8,7 +8,7 @@ use lifeboat_model::{
 };
 use lifeboat_vault::Sites;
 
-use crate::bench::{Bench, database};
+use crate::bench::{Bench, Process, database};
 use crate::sample::{CLINIC, LARGE_OBJECTS, RELATIONS, ROWS};
 use crate::stores::{BOTH, keys_of, stranger_s_key};
 
@@ -27,6 +27,44 @@ fn relation_lines(manifest: &Manifest) -> String {
 
 fn status<'a>(manifest: &'a Manifest, name: &str) -> &'a RelationStatus {
     &manifest.relations.iter().find(|relation| relation.name == name).unwrap().status
+}
+
+async fn assert_equal_from_each_site(bench: &Bench, process: &Process, manifest: &Manifest) {
+    for site in BOTH {
+        let report = process.drill(&bench.drill_request(site)).await.unwrap();
+        assert!(report.equal && report.findings.is_empty(), "{:?}", report.findings);
+        assert_eq!((report.site, &report.backup_id), (site, &manifest.backup_id));
+        assert_eq!((report.rows, report.large_objects), (ROWS, LARGE_OBJECTS));
+        assert_eq!(report.tables.len(), manifest.tables().count());
+        assert!(report.tables.iter().all(|table| table.equal));
+        assert!(report.schema_objects > 30, "{}", report.schema_objects);
+        let phases: Vec<&str> = report.seconds.iter().map(|(phase, _)| phase).collect();
+        assert_eq!(phases, ["choose", "create", "schema", "data", "indexes", "prove", "drop"]);
+        assert!(report.seconds.total() > 0.0);
+    }
+}
+
+/// Five good ends, each one event and one notice.
+fn assert_announced(process: &Process, manifest: &Manifest, chunks: u64) {
+    assert_eq!(
+        process.said(),
+        [
+            "Backup Completed",
+            "Verification Completed",
+            "Verification Completed",
+            "Restore Test Completed",
+            "Restore Test Completed",
+        ]
+    );
+    assert_eq!(process.alerted(), [Severity::Info; 5]);
+    let kinds: Vec<AlertKind> = process.outbox.alerts().iter().map(|alert| alert.kind).collect();
+    assert_eq!(kinds[0], AlertKind::BackupCompleted);
+    assert!(process.outbox.alerts().iter().all(|alert| alert.state == AlertState::Notice && alert.incident.is_none()));
+    let Event::BackupCompleted { rows, new_chunks, sites, backup_id, .. } = &process.outbox.events()[0] else {
+        panic!("the first event is of the backup");
+    };
+    assert_eq!((*rows, *new_chunks, backup_id), (ROWS, chunks, &manifest.backup_id));
+    assert_eq!(sites, &BOTH);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,43 +113,13 @@ async fn a_backup_is_verified_and_proved_from_each_site_and_each_act_is_on_recor
         "the first backup is everything that there is, and now the verification's entry"
     );
 
-    for site in BOTH {
-        let report = process.drill(&bench.drill_request(site)).await.unwrap();
-        assert!(report.equal && report.findings.is_empty(), "{:?}", report.findings);
-        assert_eq!((report.site, &report.backup_id), (site, &manifest.backup_id));
-        assert_eq!((report.rows, report.large_objects), (ROWS, LARGE_OBJECTS));
-        assert_eq!(report.tables.len(), manifest.tables().count());
-        assert!(report.tables.iter().all(|table| table.equal));
-        assert!(report.schema_objects > 30, "{}", report.schema_objects);
-        let phases: Vec<&str> = report.seconds.iter().map(|(phase, _)| phase).collect();
-        assert_eq!(phases, ["choose", "create", "schema", "data", "indexes", "prove", "drop"]);
-        assert!(report.seconds.total() > 0.0);
-    }
+    assert_equal_from_each_site(&bench, &process, &manifest).await;
     assert_eq!(bench.scratch_databases(), Vec::<String>::new());
     assert_eq!(bench.stores.primary.keys("drills/clinic/").len(), 2);
     assert_eq!(bench.stores.offsite.keys("drills/clinic/").len(), 2);
     assert_eq!(bench.stores.primary.keys("findings/"), Vec::<String>::new());
 
-    assert_eq!(
-        process.said(),
-        [
-            "Backup Completed",
-            "Verification Completed",
-            "Verification Completed",
-            "Restore Test Completed",
-            "Restore Test Completed",
-        ]
-    );
-    assert_eq!(process.alerted(), [Severity::Info; 5]);
-    let kinds: Vec<AlertKind> = process.outbox.alerts().iter().map(|alert| alert.kind).collect();
-    assert_eq!(kinds[0], AlertKind::BackupCompleted);
-    assert!(process.outbox.alerts().iter().all(|alert| alert.state == AlertState::Notice && alert.incident.is_none()));
-    let Event::BackupCompleted { rows, new_chunks, sites, backup_id, .. } = &process.outbox.events()[0] else {
-        panic!("the first event is of the backup");
-    };
-    assert_eq!((*rows, *new_chunks, backup_id), (ROWS, chunks, &manifest.backup_id));
-    assert_eq!(sites, &BOTH);
-
+    assert_announced(&process, &manifest, chunks);
     let acts = bench.stores.acts().await;
     let done = |action: &str| (action.to_owned(), Outcome::Completed);
     assert_eq!(acts, [done("backup"), done("verify"), done("verify"), done("test-restore"), done("test-restore")]);

@@ -9,7 +9,6 @@ mod doubles;
 mod layers;
 mod modules;
 mod names;
-mod not_yet;
 mod paths;
 mod prose;
 mod sdk;

@@ -21,6 +21,12 @@ pub struct Breach {
     pub what: String,
 }
 
+/// Fails when a file breaks the rule.
+pub fn hold(rule: &str, breaches: &[Breach]) {
+    let complaints: Vec<String> = breaches.iter().map(|breach| format!("  {}: {}", breach.path, breach.what)).collect();
+    assert!(complaints.is_empty(), "{rule}\n{}", complaints.join("\n"));
+}
+
 impl Source {
     pub fn new(path: &str, text: &str) -> Self {
         Self { path: path.to_owned(), text: text.to_owned(), syntax: OnceCell::new() }

@@ -1,6 +1,6 @@
 //! One check of the doctor and how it ended.
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 
 /// The result of checking one condition.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use lifeboat_model::{CopyFormat, RelationEntry, TableData};
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::refusal::Refusals;
 use crate::session::Session;
 use crate::session::identifier::{RelationName, column_list};

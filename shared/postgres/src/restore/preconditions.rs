@@ -2,7 +2,7 @@
 
 use lifeboat_model::{Inventory, InventoryObject, ObjectKind};
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::target::RestoreTarget;
 
 impl RestoreTarget {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use lifeboat_model::{CopyFormat, Globals, Inventory, RowHasher};
 
-use crate::error::Result;
+use crate::error::PostgresResult as Result;
 use crate::restore::loader::TableTarget;
 use crate::schema::globals;
 use crate::schema::inventory;

@@ -1,6 +1,6 @@
 //! Objects that a server refused to restore. They are reported, and the restore continues.
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 
 /// Refusals that are listed. A role that lacks a privilege may be refused the same thing a thousand times.

@@ -2,7 +2,7 @@
 
 use lifeboat_model::{Globals, Membership, Role};
 
-use crate::error::Result;
+use crate::error::PostgresResult as Result;
 use crate::restore::refusal::Refusals;
 use crate::restore::statement::{assignment, is_word};
 use crate::restore::target::RestoreTarget;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::Source;
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::locale::{self, Locale};
 use crate::restore::target::RestoreTarget;
 use crate::session::Session;

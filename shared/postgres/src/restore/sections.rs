@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::refusal::Refusals;
 use crate::restore::target::RestoreTarget;
 use crate::schema::tools::ClientTools;

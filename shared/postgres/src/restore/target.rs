@@ -1,6 +1,6 @@
 //! A database to restore into.
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::loader::Loader;
 use crate::restore::proof::Prover;
 use crate::session::Session;

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::fs::OpenOptions;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::LOCK_TIMEOUT;
 use crate::session::identifier::RelationName;

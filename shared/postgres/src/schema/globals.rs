@@ -2,7 +2,7 @@
 
 use lifeboat_model::{DatabaseGrant, DatabaseProperties, Globals, Membership, Role, Setting};
 
-use crate::error::Result;
+use crate::error::PostgresResult as Result;
 use crate::session::Session;
 use crate::session::server_text::ServerText;
 

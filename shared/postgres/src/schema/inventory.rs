@@ -3,7 +3,7 @@
 
 use lifeboat_model::{Inventory, InventoryObject, ObjectKind};
 
-use crate::error::Result;
+use crate::error::PostgresResult as Result;
 use crate::session::Session;
 use crate::session::server_text::ServerText;
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::stderr::StandardError;
 use crate::session::libpq_environment::LibpqEnvironment;
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::PostgresResult as Result;
 use crate::session::settings::ConnectionSettings;
 
 /// libpq's variables for one database. Passwords are passed in the environment, because every user can see arguments.

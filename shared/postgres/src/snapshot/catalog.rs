@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use lifeboat_model::{CopyFormat, LeftOut, RelationKind};
 use tokio_postgres::Row;
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 use crate::session::identifier::RelationName;
 use crate::snapshot::copy_format::TypeCatalog;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::Result;
+use crate::error::PostgresResult as Result;
 use crate::session::Session;
 
 /// OIDs below this are assigned by PostgreSQL itself and are the same everywhere (`FirstNormalObjectId`).

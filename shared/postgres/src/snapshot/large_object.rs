@@ -2,7 +2,7 @@
 //!
 //! Plain roles may not read `pg_largeobject`; the functions on large objects check each object's own privileges.
 
-use crate::error::Result;
+use crate::error::PostgresResult as Result;
 use crate::session::Session;
 
 /// Whether the role may read the object: owner, granted, or a server that does not check (`lo_compat_privileges`).

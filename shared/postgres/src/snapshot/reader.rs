@@ -2,7 +2,7 @@
 
 use lifeboat_model::{CopyFormat, Slice};
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 use crate::session::identifier::quote_literal;
 use crate::session::settings::ConnectionSettings;

@@ -8,7 +8,7 @@ use futures_util::Stream;
 use lifeboat_model::{CopyFormat, RowDigest, RowHasher};
 use tokio_postgres::CopyOutStream;
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 use crate::session::partial_chunk::{BINARY_HEADER, BINARY_TRAILER, ChunkRows, CopyStage, PartialChunk};
 

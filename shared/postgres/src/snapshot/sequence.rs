@@ -1,6 +1,6 @@
 //! Where sequences stand, as `setval` calls.
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 use crate::session::identifier::{RelationName, quote_literal};
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use lifeboat_model::Source;
 use serde::Deserialize;
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 
 /// The columns of `pg_database` that not every version has, or has under this name.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lifeboat_model::{Backoff, RelationKind};
 
-use crate::error::{PostgresError, Result};
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 use crate::session::identifier::RelationName;
 use crate::snapshot::catalog;

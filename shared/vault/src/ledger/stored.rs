@@ -35,7 +35,7 @@ pub(super) struct Stored {
     pub(super) entry: LedgerEntry,
     /// Its exact bytes.
     pub(super) text: String,
-    /// Of these, which the next entry names.
+    /// The sum of these bytes, which the next entry names.
     pub(super) sha256: Sha256,
     /// The text that its MACs cover.
     pub(super) message: Vec<u8>,

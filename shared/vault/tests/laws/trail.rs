@@ -117,7 +117,7 @@ async fn a_mac_that_was_swapped_or_altered_or_taken_away_is_named() {
     }
 }
 
-/// Whoever writes the next entry must not vouch for what somebody made without the keys.
+/// The writer of the next entry must not vouch for what somebody made without the keys.
 #[tokio::test]
 async fn on_a_trail_that_was_made_anew_without_the_keys_nothing_is_built() {
     for place in 0..5 {
@@ -318,8 +318,8 @@ async fn what_the_primary_lost_is_not_written_anew_and_comes_back_from_the_off_s
     assert!(bench.primary.keys("ledger/").is_empty());
 }
 
-/// Whoever may write to a bucket can stop the trail, and not for ever: what is in the way is named, and once it is gone the trail
-/// goes on.
+/// An intruder who may write to a bucket can stop the trail, but not for ever: the object in the way is named, and once it is gone the
+/// trail goes on.
 #[tokio::test]
 async fn what_stands_in_the_way_of_the_next_entry_is_named_and_nothing_is_built_on_it() {
     let garbage: [(&str, Vec<u8>); 6] = [

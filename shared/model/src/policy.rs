@@ -12,6 +12,7 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::act::Act;
 use crate::alert::{AlertKind, AlertRule};
 
 pub use document::{PolicyAge, PolicyDocument, PolicyVersions};
@@ -70,6 +71,18 @@ pub struct Freshness {
     pub drill: SignedDuration,
     /// A backup that is on the primary and not on the off-site.
     pub offsite: SignedDuration,
+}
+
+impl Freshness {
+    /// As old as the newest good end of an act may be; absent for an act without a schedule.
+    pub fn limit(&self, act: Act) -> Option<SignedDuration> {
+        match act {
+            Act::Backup => Some(self.backup),
+            Act::Verify => Some(self.verification),
+            Act::TestRestore => Some(self.drill),
+            _ => None,
+        }
+    }
 }
 
 /// When people work.

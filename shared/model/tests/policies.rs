@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{AlertKind, AlertRule, Channel, Escalation, POLICY_LIMIT_BYTES, Policy, PolicyFault, Severity};
+use lifeboat_model::{
+    Act, AlertKind, AlertRule, Channel, Escalation, POLICY_LIMIT_BYTES, Policy, PolicyFault, Severity,
+};
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies"))
@@ -113,4 +115,12 @@ channels = ["chat"]
     let rule = policy.rule(AlertKind::DrillFailed);
     assert_eq!((rule.severity, rule.channels), (Severity::Warning, vec![Channel::Chat]));
     assert_eq!(policy.rule(AlertKind::BackupFailed), AlertRule::of(AlertKind::BackupFailed));
+}
+
+#[test]
+fn every_act_that_can_be_overdue_has_a_limit_and_no_other_act_has_one() {
+    let freshness = Policy::default().freshness;
+    for act in Act::ALL {
+        assert_eq!(freshness.limit(*act).is_some(), act.profile().overdue.is_some(), "{act}");
+    }
 }

@@ -134,15 +134,9 @@ pub(crate) fn ages(
     let newest = here.last().and_then(BackupId::began_at);
     let is_looked_for = |id: &BackupId| id.began_at().is_some_and(|began| began > too_old(at, LATEST));
     let gone = recorded(history, database).find(|id| !here.contains(id) && is_looked_for(id));
-    let limits = run.policy.freshness;
     let ages = request.scheduled_acts().filter_map(|act| {
-        let (stored, gone, limit) = match act {
-            Act::Backup => (newest, gone.clone(), limits.backup),
-            Act::Verify => (None, None, limits.verification),
-            Act::TestRestore => (None, None, limits.drill),
-            // No schedule, no limit.
-            Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy => return None,
-        };
+        let limit = run.policy.freshness.limit(act)?;
+        let (stored, gone) = if act == Act::Backup { (newest, gone.clone()) } else { (None, None) };
         let last = stored.or_else(|| history.last(database, act));
         let since = last.or_else(|| history.awaited(database, act)).unwrap_or(at);
         Some(Age { act, last, age: at.duration_since(since), limit, gone })

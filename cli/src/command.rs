@@ -1,21 +1,28 @@
-//! The commands, the mandate of their runs, and the acts that they record.
+//! The commands: which there are, which act each puts on record, and what each asks of the engine and shows.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
-use lifeboat_engine::{BackupChoice, Deadline, Progress, Run};
-use lifeboat_model::{Act, BackupId, DatabaseName, Mandate, Site};
-use lifeboat_runtime::{Call, RuntimeError, Services, by_order};
+use lifeboat_engine::{
+    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, HealthRequest, Progress, Run, Several,
+    VerifyRequest, backup, backups, doctor, drill, look_at_health, show, status, verify,
+};
+use lifeboat_model::{
+    Act, BackupId, DatabaseName, Mandate, Site, Standing, Status, Verdict, VerificationReport, VerificationScope,
+};
+use lifeboat_postgres::ConnectionSettings;
+use lifeboat_runtime::{Call, ConnectionOrigin, RuntimeError, Services, by_order};
 
+use crate::answer::{exit, print};
 use crate::incident::{self, IncidentCommand};
 use crate::ledger::{self, LedgerCommand};
 use crate::policy::{self, PolicyCommand};
 use crate::progress_bar::ProgressBar;
-use crate::verb::{DrillOptions, Terminal};
+use crate::table;
 
 /// Time limit of a run from a terminal: its snapshot holds back the server's vacuum.
 const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
@@ -166,4 +173,162 @@ async fn begin(services: &Services, command: &Command, json: bool, reason: Optio
         run.progress = progress;
     }
     Ok(run)
+}
+
+/// The terminal of a person who runs one verb.
+struct Terminal<'a> {
+    services: &'a Services,
+    run: &'a Run,
+    /// Whether the answer is a JSON document.
+    json: bool,
+}
+
+/// The options of `drill`.
+struct DrillOptions {
+    database: Option<DatabaseName>,
+    backup: BackupChoice,
+    site: Site,
+    scratch: Option<String>,
+    into: Option<String>,
+}
+
+impl Terminal<'_> {
+    async fn backups(&self, database: Option<&DatabaseName>, site: Site) -> Result<ExitCode, RuntimeError> {
+        let mut listed = Several::default();
+        for database in self.services.databases(database)? {
+            let of_one = backups(self.run, &database, site).await;
+            listed.push(database, of_one);
+        }
+        let (listed, failed) = listed.end();
+        // No database could be listed: an empty list would say that there is no backup.
+        if failed.is_ok() || !listed.is_empty() {
+            let listed = listed.concat();
+            print(self.json, &listed, || table::of_backups(&listed, site))?;
+        }
+        failed?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn show(&self, id: &BackupId, site: Site) -> Result<ExitCode, RuntimeError> {
+        let names = self.services.databases(None)?;
+        let listed = show(self.run, &names, id, site).await?;
+        print(self.json, &listed, || table::of_listed(&listed))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn doctor(&self, database: Option<DatabaseName>, source: Option<String>) -> Result<ExitCode, RuntimeError> {
+        let database = self.services.one_database(database)?;
+        let source = self.source(&database, source).await?;
+        let checks = doctor(self.run, &source).await;
+        print(self.json, &checks, || table::of_checks(&checks))?;
+        Ok(exit(checks.iter().all(|check| check.verdict != Verdict::Failed)))
+    }
+
+    async fn backup(&self, database: Option<DatabaseName>, source: Option<String>) -> Result<ExitCode, RuntimeError> {
+        let database = self.services.one_database(database)?;
+        let source = self.source(&database, source).await?;
+        let manifest = backup(self.run, &BackupRequest { database, source, asked: Asked::Now }).await?;
+        print(self.json, &manifest, || table::of_manifest(&manifest))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn verify(
+        &self,
+        database: Option<&DatabaseName>,
+        backup: Option<&BackupId>,
+    ) -> Result<ExitCode, RuntimeError> {
+        let (databases, scope) = match backup {
+            Some(id) => {
+                let scope = VerificationScope::Backup { backup_id: id.clone() };
+                (vec![self.owner_of(database, id).await?], scope)
+            }
+            None => (self.services.databases(database)?, VerificationScope::All),
+        };
+        let mut verifications = Several::default();
+        for database in databases {
+            let request = VerifyRequest { database: database.clone(), scope: scope.clone() };
+            verifications.push(database, verify(self.run, &request).await);
+        }
+        let (reports, failed) = verifications.end();
+        if failed.is_ok() || !reports.is_empty() {
+            print(self.json, &reports, || table::of_verifications(&reports))?;
+        }
+        failed?;
+        Ok(exit(reports.iter().all(VerificationReport::is_sound)))
+    }
+
+    async fn health(&self) -> Result<ExitCode, RuntimeError> {
+        let report = look_at_health(self.run, &self.health_request()?).await;
+        print(self.json, &report, || table::of_health(&report))?;
+        Ok(exit(report.is_well()))
+    }
+
+    async fn status(&self, page: Option<&Path>) -> Result<ExitCode, RuntimeError> {
+        let status = status(self.run, &self.health_request()?).await;
+        match page {
+            Some(file) => write_page(&status, file)?,
+            None => print(self.json, &status, || table::of_status(&status))?,
+        }
+        Ok(exit(status.status < Standing::Warning))
+    }
+
+    async fn drill(&self, options: DrillOptions) -> Result<ExitCode, RuntimeError> {
+        let DrillOptions { database, backup, site, scratch, into } = options;
+        let is_kept = into.is_some();
+        let into = match (into, scratch) {
+            (Some(url), _) => DrillTarget::Keep(connection("--into", &url)?),
+            (None, Some(url)) => DrillTarget::Scratch(connection("--scratch", &url)?),
+            (None, None) => {
+                let scratch = self.services.scratch().await.map_err(|error| or_as_url(error, "--scratch"))?;
+                DrillTarget::Scratch(scratch)
+            }
+        };
+        let request = DrillRequest { database: self.services.one_database(database)?, backup, site, into };
+        let report = drill(self.run, &request).await?;
+        print(self.json, &report, || table::of_drill(&report, is_kept))?;
+        Ok(exit(report.equal))
+    }
+
+    fn health_request(&self) -> Result<HealthRequest, RuntimeError> {
+        Ok(HealthRequest { databases: self.services.databases(None)?, drills: self.services.settings.drills })
+    }
+
+    async fn source(&self, database: &DatabaseName, url: Option<String>) -> Result<ConnectionSettings, RuntimeError> {
+        match url {
+            Some(url) => connection("--source", &url),
+            None => self.services.source(database).await.map_err(|error| or_as_url(error, "--source")),
+        }
+    }
+
+    /// The database of a backup. The backup is searched before anything is verified, because a mistyped id must not be reported as
+    /// damage. One site that lists it is enough.
+    async fn owner_of(&self, named: Option<&DatabaseName>, id: &BackupId) -> Result<DatabaseName, RuntimeError> {
+        let databases = self.services.databases(named)?;
+        let mut found = show(self.run, &databases, id, Site::Primary).await;
+        if found.is_err() && self.services.settings.offsite.is_some() {
+            found = show(self.run, &databases, id, Site::Offsite).await.or(found);
+        }
+        Ok(found?.manifest.database)
+    }
+}
+
+fn write_page(status: &Status, file: &Path) -> Result<(), RuntimeError> {
+    let page = lifeboat_report::page(status).map_err(|error| RuntimeError::Input(error.to_string()))?;
+    std::fs::write(file, page)
+        .map_err(|error| RuntimeError::Input(format!("the page `{}` cannot be written: {error}", file.display())))
+}
+
+/// A terminal accepts a connection in two ways, so the error names both.
+fn or_as_url(error: RuntimeError, option: &str) -> RuntimeError {
+    match error {
+        RuntimeError::Settings(missing) => {
+            RuntimeError::Settings(missing.into_iter().map(|one| format!("{one}, and so is `{option}`")).collect())
+        }
+        other => other,
+    }
+}
+
+fn connection(option: &'static str, url: &str) -> Result<ConnectionSettings, RuntimeError> {
+    ConnectionSettings::from_secret(url)
+        .map_err(|source| RuntimeError::Connection { origin: ConnectionOrigin::Option(option), source })
 }

@@ -12,7 +12,6 @@ mod ledger;
 mod policy;
 mod progress_bar;
 mod table;
-mod verb;
 
 use arguments::Arguments;
 use clap::Parser;

@@ -63,7 +63,7 @@ pub(crate) async fn announce(run: &Run, ending: &impl Ending) -> Result<(), Engi
 }
 
 impl Announcement {
-    /// Tries every channel, even after another one failed.
+    /// Tries incidents, ledger, event and alerts each, also after another one failed.
     pub(crate) async fn announce(self, run: &Run) -> Result<(), EngineError> {
         self.metrics.emit();
         self.log();

@@ -39,7 +39,8 @@ impl Ports {
     }
 }
 
-/// A work folder that is removed when the returned value is dropped. A warm Lambda environment keeps its /tmp otherwise.
+/// A work folder that is removed when the returned value is dropped. A warm Lambda environment keeps its /tmp
+/// otherwise, and a killed process leaves the folder until the environment ends.
 pub(crate) fn work_folder() -> Result<tempfile::TempDir, EngineError> {
     let path = || std::env::temp_dir().display().to_string();
     let folder = tempfile::Builder::new().prefix("lifeboat-").tempdir();

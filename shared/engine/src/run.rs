@@ -109,7 +109,7 @@ impl Run {
     }
 
     /// Records an act in the ledger, with the run's id and its usage since the previous entry. It stops early enough to leave time for
-    /// alerts. No other code appends to the ledger.
+    /// alerts. No other code appends to the ledger, and `tidy` holds that.
     ///
     /// # Errors
     /// Why the ledger cannot be written; [`EngineError::OutOfTime`].
@@ -142,7 +142,7 @@ impl Run {
     }
 }
 
-/// A request for a run.
+/// What a run begins with.
 pub struct Order {
     /// As in [`Run`].
     pub id: String,

@@ -1,4 +1,4 @@
-//! The verbs of Lifeboat, each described in one place.
+//! The acts that the ledger records, each described in one place.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub enum Act {
     Backup,
     /// Re-reads stored objects and heals what one site lost.
     Verify,
-    /// Restores a backup, proves it equal and drops it: the drill.
+    /// Restores a backup into a scratch database, proves it equal, and drops that database: the drill.
     TestRestore,
     /// Looks for what should have happened and did not.
     Health,

@@ -140,6 +140,36 @@ pub struct ChunkEntry {
     pub chunk: Option<StoredChunk>,
 }
 
+/// Where a chunk is stored on each site: `chunks/0001/ab/abcd…`. Two digits of fan-out keep the listings of a bucket readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChunkAddress {
+    /// Its epoch.
+    pub epoch: EpochNumber,
+    /// Its id.
+    pub id: ChunkId,
+}
+
+impl fmt::Display for ChunkAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id.to_string();
+        write!(f, "chunks/{}/{}/{id}", self.epoch, id.get(..2).unwrap_or_default())
+    }
+}
+
+impl FromStr for ChunkAddress {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let read = || {
+            let (epoch, rest) = text.strip_prefix("chunks/")?.split_once('/')?;
+            let (_, id) = rest.split_once('/')?;
+            Some(Self { epoch: EpochNumber(epoch.parse().ok()?), id: id.parse().ok()? })
+        };
+        let address = read().filter(|address| address.to_string() == text);
+        address.ok_or_else(|| NameError::Word { what: "the key of a chunk", text: text.to_owned() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

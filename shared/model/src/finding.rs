@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Site;
 use crate::names::names;
 
-pub use subject::{ChunkAddress, FindingSubject};
+pub use subject::FindingSubject;
 
 /// One thing that is not as it should be, named so that a person can act on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,7 @@ impl fmt::Display for Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::ChunkAddress;
     use crate::digest::ChunkId;
     use crate::identity::EpochNumber;
 

@@ -74,7 +74,7 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// As old as the newest good end of an act may be; absent for an act without a schedule.
+    /// The longest time since an act last succeeded; absent for an act without a schedule.
     pub fn limit(&self, act: Act) -> Option<SignedDuration> {
         match act {
             Act::Backup => Some(self.backup),

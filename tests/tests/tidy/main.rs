@@ -7,6 +7,7 @@
 mod circles;
 mod doubles;
 mod layers;
+mod ledger;
 mod modules;
 mod names;
 mod paths;

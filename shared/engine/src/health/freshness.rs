@@ -107,7 +107,7 @@ impl Age {
     }
 
     /// The kind of the incident when the act is overdue. Only acts with a schedule have an age.
-    pub(crate) fn overdue(&self) -> AlertKind {
+    pub(crate) fn overdue_kind(&self) -> AlertKind {
         self.act.profile().overdue.unwrap_or(AlertKind::BackupOverdue)
     }
 }

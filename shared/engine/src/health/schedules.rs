@@ -31,7 +31,7 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
             ),
         },
     });
-    of_database(age.overdue(), database, wrong)
+    of_database(age.overdue_kind(), database, wrong)
 }
 
 /// Whether the off-site has every backup that should be there by now.
@@ -66,7 +66,7 @@ fn of_database(kind: AlertKind, database: &DatabaseName, wrong: Option<Wrong>) -
     Probe { name, database: Some(database.clone()), elapsed_ms: None, wrong }
 }
 
-/// When the first site is unreachable, its backups count as missing.
+/// When the primary cannot be listed, `backup-overdue` opens: nobody knows whether there is a new backup.
 pub(super) fn unknown(database: &DatabaseName, error: &EngineError) -> Probe {
     let what = format!("the backups cannot be listed, so it is unknown whether there is a new one: {}", error.story());
     of_database(AlertKind::BackupOverdue, database, Some(Wrong { what, hint: error.hint() }))

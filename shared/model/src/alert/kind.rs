@@ -165,7 +165,7 @@ impl AlertKind {
 }
 
 impl AlertKind {
-    /// The command that shows more.
+    /// The command to run first.
     pub fn command(self, database: Option<&str>) -> String {
         let database = |option: &str| database.map(|name| format!(" {option}{name}")).unwrap_or_default();
         match self {

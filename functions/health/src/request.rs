@@ -25,7 +25,7 @@ impl Input for Request {
     fn read(trigger: Trigger, _: &Settings) -> Result<Self, RuntimeError> {
         match trigger {
             Trigger::Event(event) => Ok(Self { mandate: by_event(event.detail_type()) }),
-            Trigger::OtherEvent { detail_type } => Ok(Self { mandate: by_event(&detail_type) }),
+            Trigger::OtherEvent { detail_type, .. } => Ok(Self { mandate: by_event(&detail_type) }),
             Trigger::Order(value) => {
                 let Order { scheduled_time, requested_by, reason, .. } = order(value)?;
                 Ok(Self { mandate: by_order(scheduled_time, requested_by.as_deref(), reason.as_deref())? })

@@ -11,6 +11,7 @@ mod rows;
 mod streams;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, ChunkKey, Manifest, Site};
@@ -82,6 +83,7 @@ async fn answer_under_lease(
     }
     // This precedes the snapshot, which holds locks and holds back the database's vacuum.
     stopwatch.begin("remember", None);
+    let began = Instant::now();
     let writer = Arc::new(repository.begin_writing(started).await?);
     let named_before = remember_previous(repository, &writer, &request.database).await?;
 
@@ -89,7 +91,8 @@ async fn answer_under_lease(
     let options = SnapshotOptions { left_out: run.policy.left_out.clone(), ..SnapshotOptions::default() };
     let snapshot = Snapshot::take(&request.source, &options).await?;
     let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
-    let new = NewBackup { run, repository, id: BackupId::new(started, fastrand::u32(..)), started, tools, writer };
+    let new =
+        NewBackup { run, repository, id: BackupId::new(started, fastrand::u32(..)), started, began, tools, writer };
 
     let stored = tokio::select! {
         stored = execute_backup(&new, plan, &snapshot, request, stopwatch) => stored,

@@ -169,7 +169,8 @@ impl EngineError {
             Self::Vault(error) => error.advice(),
             Self::Unrequested { source, .. } | Self::Unannounced(source) => source.advice(),
             Self::SomeFailed { failures, .. } => {
-                failures.first().map_or_else(Advice::defect, |(_, error)| error.advice())
+                let advice = failures.iter().map(|(_, error)| error.advice());
+                advice.max_by_key(|advice| advice.response).unwrap_or_else(Advice::defect)
             }
             Self::NotBegun { hint, .. } => Advice::fail(hint.clone()),
             Self::NoAnswer { .. } | Self::DeadlineNear { .. } | Self::OffsiteBehind { .. } => {
@@ -228,8 +229,13 @@ impl EngineError {
     }
 }
 
+/// Databases that an error names with their failures; the others are counted.
+const NAMED_FAILURES: usize = 3;
+
 fn stories(failures: &[(DatabaseName, EngineError)]) -> String {
-    let stories: Vec<String> =
-        failures.iter().map(|(database, error)| format!("`{database}`: {}", error.story())).collect();
+    let named = failures.iter().take(NAMED_FAILURES);
+    let mut stories: Vec<String> = named.map(|(database, error)| format!("`{database}`: {}", error.story())).collect();
+    let more = failures.len().saturating_sub(NAMED_FAILURES);
+    stories.extend((more > 0).then(|| format!("and {more} more")));
     stories.join("; ")
 }

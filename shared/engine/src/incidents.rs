@@ -133,7 +133,7 @@ async fn send_one(run: &Run, Change { name, transition, alert }: &Change) -> Res
     if *transition == Transition::Unstored {
         return Ok(());
     }
-    let sent = |before: Option<&Incident>| before?.told(alert.state, Timestamp::now());
+    let sent = |before: Option<&Incident>| before?.delivered(alert.state, Timestamp::now());
     if let Err(error) = store(run).change(name, sent).await {
         let error = EngineError::from(error).story();
         tracing::error!(incident = %name, error, "an alert was sent, but could not be marked as sent");
@@ -193,7 +193,7 @@ pub async fn acknowledge(run: &Run, name: &IncidentName) -> Result<Incident, Eng
     let Mandate { actor, reason } = &run.mandate;
     let taken_up = |before: Option<&Incident>| {
         let (by, reason) = (actor.clone(), reason.clone());
-        before?.taken_up(Acknowledgement { by, at: Timestamp::now(), reason })
+        before?.acknowledged_by(Acknowledgement { by, at: Timestamp::now(), reason })
     };
     let changed = store(run).change(name, taken_up).await?;
     let (_, incident) = changed.ok_or_else(|| EngineError::NoIncident { name: name.clone() })?;

@@ -1,6 +1,6 @@
 //! One run of a verb: who asked for it and why, its deadline, and its usage.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -50,7 +50,7 @@ pub struct Run {
 impl Run {
     /// A run that begins now.
     pub fn begin(order: Order, ports: Ports, policy: Arc<Policy>) -> Self {
-        let Order { id, act, mandate, deadline, meter, memory_mb } = order;
+        let Order { id, act, mandate, deadline, tally } = order;
         Self {
             ports,
             id,
@@ -61,7 +61,7 @@ impl Run {
             began: Instant::now(),
             progress: Unwatched::shared(),
             must_notify: true,
-            tally: Tally::begin(meter, memory_mb),
+            tally,
             repository: OnceCell::new(),
         }
     }
@@ -79,11 +79,13 @@ impl Run {
         Ok(self.repository.get_or_try_init(open).await?)
     }
 
-    /// The repository on both sites. Sites that contradict each other are a finding, not an error.
-    pub(crate) async fn repository_to_verify(&self) -> Result<&Repository, EngineError> {
-        let open =
-            || async { Repository::open_to_verify(self.ports.sites.clone(), Arc::clone(&self.ports.keys)).await };
-        Ok(self.repository.get_or_try_init(open).await?)
+    /// The repository as it is now, for one verification. Two sites that contradict each other are no error, but a finding. It is opened anew
+    /// for each database: a site that did not answer for the first may answer for the next.
+    pub(crate) async fn repository_to_verify(&self) -> Result<Repository, EngineError> {
+        let (sites, keys) = (self.ports.sites.clone(), Arc::clone(&self.ports.keys));
+        let repository = Repository::open_to_verify(sites, keys).await?;
+        let _ = self.repository.set(repository.clone());
+        Ok(repository)
     }
 
     /// The repository on one site alone, as if the other one were lost.
@@ -113,9 +115,25 @@ impl Run {
     ///
     /// # Errors
     /// Why the ledger cannot be written; [`EngineError::OutOfTime`].
-    pub(crate) async fn record(&self, mut act: LedgerAct) -> Result<(), EngineError> {
-        let own = self.tally.take().facts().with(Fact::RunId, &self.id);
-        act.detail.extend(own.into_detail());
+    pub(crate) async fn record(&self, act: LedgerAct) -> Result<(), EngineError> {
+        self.append(act, self.tally.take_all()).await
+    }
+
+    /// Begins a part of the run that has entries of its own. What the run has used until now is in the entry of its end.
+    pub(crate) fn begin_part(&self) {
+        self.tally.set_aside();
+    }
+
+    /// Records an act of such a part, with what was used since the previous entry or since the part began.
+    ///
+    /// # Errors
+    /// As [`Run::record`].
+    pub(crate) async fn record_part(&self, act: LedgerAct) -> Result<(), EngineError> {
+        self.append(act, self.tally.take()).await
+    }
+
+    async fn append(&self, mut act: LedgerAct, usage: Usage) -> Result<(), EngineError> {
+        act.detail.extend(usage.facts().with(Fact::RunId, &self.id).into_detail());
         let recording = async {
             let ledger = self.ledger(self.repository().await?);
             ledger.append(act, Timestamp::now()).await?;
@@ -142,46 +160,81 @@ impl Run {
     }
 }
 
-/// What a run begins with.
+/// What a run begins with. Its usage counts from when this is made.
 pub struct Order {
-    /// As in [`Run`].
-    pub id: String,
-    /// As in [`Run`].
-    pub act: Option<Act>,
-    /// As in [`Run`].
-    pub mandate: Mandate,
-    /// As in [`Run`].
-    pub deadline: Deadline,
-    /// Counts the process's requests to AWS.
-    pub meter: Meter,
-    /// The function's memory; 0 where nobody is billed for it.
-    pub memory_mb: u32,
+    id: String,
+    act: Option<Act>,
+    mandate: Mandate,
+    deadline: Deadline,
+    tally: Tally,
 }
 
-/// The run's requests to AWS from one ledger entry to the next, so that none is counted twice.
+impl Order {
+    /// The fields are those of [`Run`]. `meter` counts what the process asks of AWS; `memory_mb` is the function's memory, 0 where nobody
+    /// is billed for it.
+    pub fn new(
+        id: String,
+        act: Option<Act>,
+        mandate: Mandate,
+        deadline: Deadline,
+        meter: &Meter,
+        memory_mb: u32,
+    ) -> Self {
+        Self { id, act, mandate, deadline, tally: Tally::begin(meter, memory_mb) }
+    }
+}
+
+/// What a run has asked of AWS: from one entry of the ledger to the next, so that nothing is counted twice.
 struct Tally {
     meter: Meter,
     memory_mb: u32,
-    since: Mutex<(Usage, Instant)>,
+    counted: Mutex<Counted>,
+}
+
+struct Counted {
+    /// The meter and the clock at the previous entry.
+    since: (Usage, Instant),
+    /// Usage before a part that has entries of its own.
+    aside: Usage,
 }
 
 impl Tally {
-    fn begin(meter: Meter, memory_mb: u32) -> Self {
-        let since = (meter.requests(), Instant::now());
-        Self { meter, memory_mb, since: Mutex::new(since) }
+    fn begin(meter: &Meter, memory_mb: u32) -> Self {
+        let counted = Counted { since: (meter.requests(), Instant::now()), aside: Usage::default() };
+        Self { meter: meter.clone(), memory_mb, counted: Mutex::new(counted) }
     }
 
     /// The usage since the previous call.
     fn take(&self) -> Usage {
+        self.advance(&mut self.counted())
+    }
+
+    /// The same, and what was set aside.
+    fn take_all(&self) -> Usage {
+        let mut counted = self.counted();
+        let usage = self.advance(&mut counted);
+        usage + std::mem::take(&mut counted.aside)
+    }
+
+    fn set_aside(&self) {
+        let mut counted = self.counted();
+        let usage = self.advance(&mut counted);
+        counted.aside += usage;
+    }
+
+    fn advance(&self, counted: &mut Counted) -> Usage {
         let (now, at) = (self.meter.requests(), Instant::now());
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, began) = std::mem::replace(&mut *since, (now, at));
+        let (before, began) = std::mem::replace(&mut counted.since, (now, at));
         Usage {
             writes: now.writes.saturating_sub(before.writes),
             reads: now.reads.saturating_sub(before.reads),
             key_requests: now.key_requests.saturating_sub(before.key_requests),
             gb_seconds: f64::from(self.memory_mb) / MB_PER_GB * at.duration_since(began).as_secs_f64(),
         }
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,4 +245,23 @@ pub(crate) async fn newest_backup(
     site: Site,
 ) -> Result<Option<BackupId>, EngineError> {
     Ok(repository.manifests(database, site).await?.pop())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_has_its_own_usage_and_the_end_of_the_run_has_the_rest() {
+        let meter = Meter::default();
+        let tally = Tally::begin(&meter, 1024);
+        (0..7).for_each(|_| meter.count_write());
+        tally.set_aside();
+        meter.count_write();
+        assert_eq!(tally.take().writes, 1, "the part");
+        meter.count_read();
+        let rest = tally.take_all();
+        assert_eq!((rest.writes, rest.reads), (7, 1), "before and after the part");
+        assert_eq!(tally.take_all().writes, 0, "nothing is counted twice");
+    }
 }

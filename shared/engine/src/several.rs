@@ -22,10 +22,8 @@ impl<T> Several<T> {
     pub fn push(&mut self, database: DatabaseName, result: Result<T, EngineError>) {
         match result {
             Ok(report) => self.reports.push(report),
-            Err(error) => {
-                tracing::warn!(%database, error = error.story(), "this database failed; the others continue");
-                self.failures.push((database, error));
-            }
+            // The verb has announced it.
+            Err(error) => self.failures.push((database, error)),
         }
     }
 
@@ -53,6 +51,8 @@ impl<T> Several<T> {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_model::Response;
+
     use super::*;
 
     fn several(results: &[(&str, bool)]) -> Several<String> {
@@ -71,6 +71,18 @@ mod tests {
         let story = failed.unwrap_err().story();
         assert!(story.contains("2 of 4") && story.contains("`b`") && story.contains("`d`"), "{story}");
         assert!(!story.contains("`a`") && story.contains("no answer within 7 s"), "{story}");
+    }
+
+    #[test]
+    fn a_long_list_of_failures_is_cut_and_the_worst_of_them_decides_the_advice() {
+        let mut many = several(&[("a", false), ("b", false), ("c", false), ("d", false)]);
+        let backup_id = "2026-11-21T20-49-33Z-aaaa".parse().unwrap();
+        let damage = EngineError::Inconsistent { backup_id, what: "its totals".to_owned() };
+        many.push("e".parse().unwrap(), Err(damage));
+        let (_, failed) = many.end();
+        let error = failed.unwrap_err();
+        assert!(error.story().ends_with("and 2 more"), "{}", error.story());
+        assert_eq!(error.advice().response, Response::Page);
     }
 
     #[test]

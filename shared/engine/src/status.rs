@@ -151,7 +151,7 @@ fn site_status(run: &Run, listed: &[SiteBackups], one: &SiteBackups, at: Timesta
 
 fn schedule(run: &Run, age: &Age) -> ScheduleStatus {
     let status = match age.last {
-        _ if age.is_overdue() => Standing::from(run.policy.rule(age.overdue_kind()).severity),
+        _ if age.is_overdue() => Standing::from(run.policy.rule(age.overdue_kind).severity),
         None => Standing::Empty,
         Some(_) => Standing::Ok,
     };

@@ -43,7 +43,7 @@ async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<Verificatio
     let repository = run.repository_to_verify().await?;
     let mut inspection = Inspection::new(run, repository.clone());
     // The deadline applies only to this part, so that findings are kept when time runs out.
-    let following = Box::pin(follow(&mut inspection, repository, request, &mut stopwatch));
+    let following = Box::pin(follow(&mut inspection, &repository, request, &mut stopwatch));
     let mut followed = run.deadline.bound(following).await;
     if let Err(error) = &followed
         && inspection.found_damage()
@@ -56,7 +56,7 @@ async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<Verificatio
     // The findings are kept even when the rest could not be read.
     stopwatch.begin("report", None);
     let report = inspection.report(request, started_at, *followed.as_ref().unwrap_or(&0));
-    let keeping = Box::pin(keep_findings(repository, &request.database, &report.findings));
+    let keeping = Box::pin(keep_findings(&repository, &request.database, &report.findings));
     let kept = run.deadline.bound(keeping).await;
     followed?;
     kept.map(|()| report)

@@ -12,7 +12,7 @@ pub struct Advice {
 }
 
 /// How the program responds to a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Response {
     /// The cause may pass by itself: the same call, or the next run, may succeed.
     Retry,

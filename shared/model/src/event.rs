@@ -77,7 +77,8 @@ pub enum Event {
         /// The database.
         database: DatabaseName,
         /// `backup`, `all` or `rotation`.
-        scope: ScopeKind,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<ScopeKind>,
         /// The backup, for scope `backup`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backup_id: Option<BackupId>,

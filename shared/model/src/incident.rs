@@ -232,7 +232,7 @@ impl Incident {
     }
 
     /// The incident after it was acknowledged; `None` when it is not open. Its reminders stop.
-    pub fn taken_up(&self, acknowledgement: Acknowledgement) -> Option<Self> {
+    pub fn acknowledged_by(&self, acknowledgement: Acknowledgement) -> Option<Self> {
         if !self.is_open() {
             return None;
         }
@@ -269,7 +269,7 @@ impl Incident {
     }
 
     /// The incident after the message of `state` was sent; `None` when that message is not owed.
-    pub fn told(&self, state: AlertState, now: Timestamp) -> Option<Self> {
+    pub fn delivered(&self, state: AlertState, now: Timestamp) -> Option<Self> {
         self.owed.as_ref().filter(|owed| owed.state == state)?;
         Some(Self { owed: None, sent: self.sent.saturating_add(1), sent_at: Some(now), ..self.clone() })
     }

@@ -31,7 +31,7 @@ fn seen(before: Option<&Incident>, kind: AlertKind, policy: &Policy, now: Timest
 /// The message that is sent now, if any, and the incident after it.
 fn told(incident: &Incident, policy: &Policy, now: Timestamp) -> (Option<AlertState>, Incident) {
     match incident.claimed(policy, "run", now) {
-        Some((claimed, alert)) => (Some(alert.state), claimed.told(alert.state, now).unwrap()),
+        Some((claimed, alert)) => (Some(alert.state), claimed.delivered(alert.state, now).unwrap()),
         None => (None, incident.clone()),
     }
 }
@@ -130,7 +130,7 @@ fn an_acknowledged_incident_stays_so_without_reminders_until_it_is_resolved() {
     let later = now.checked_add(SignedDuration::from_hours(3)).unwrap();
     assert!(open.reminded(&policy, later).is_some());
     let by = Acknowledgement { by: "anna".to_owned(), at: now, reason: "ticket 4711".to_owned() };
-    let taken = open.taken_up(by).unwrap();
+    let taken = open.acknowledged_by(by).unwrap();
     assert!(taken.reminded(&policy, later).is_none());
     let again = seen(Some(&taken), AlertKind::BackupFailed, &policy, later);
     assert_eq!((again.state, told(&again, &policy, later).0), (IncidentState::Acknowledged, None));

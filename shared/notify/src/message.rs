@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use lifeboat_model::{Alert, AlertState, DatabaseName, IncidentName};
+use lifeboat_model::{Alert, AlertState, DatabaseName, IncidentName, IncidentSubject};
 use serde_json::{Map, Value, json};
 
 /// Longest subject that SNS takes, in characters; longer ones are cut.
@@ -52,8 +52,14 @@ impl From<&Alert> for Message {
 }
 
 fn title(alert: &Alert) -> String {
-    let subject = alert.incident.as_ref().map(|incident| incident.subject.to_string());
-    match subject.or(alert.database.as_ref().map(ToString::to_string)) {
+    // The name of a database as people know it, also where its incidents have an escaped one.
+    let incident = alert.incident.as_ref().map(|incident| &incident.subject);
+    let subject = match (incident, &alert.database) {
+        (Some(IncidentSubject::Database(name)), _) => Some(name.to_string()),
+        (Some(subject), _) => Some(subject.to_string()),
+        (None, database) => database.as_ref().map(ToString::to_string),
+    };
+    match subject {
         Some(subject) => format!("{}: {subject}", alert.kind.title()),
         None => alert.kind.title().to_owned(),
     }

@@ -106,10 +106,7 @@ impl RuntimeError {
             Self::UnknownDatabase(_) => "UnknownDatabase",
             Self::Secret { .. } | Self::Connection { .. } => "Secret",
             Self::Policy { .. } => "Policy",
-            Self::Engine(EngineError::Postgres(_)) => "Postgres",
-            Self::Engine(EngineError::Vault(_)) => "Vault",
-            Self::Engine(EngineError::DeadlineNear { .. }) => "DeadlineNear",
-            Self::Engine(_) => "Engine",
+            Self::Engine(error) => engine_name(error),
         }
     }
 
@@ -122,5 +119,20 @@ impl RuntimeError {
 impl From<&RuntimeError> for Diagnostic {
     fn from(error: &RuntimeError) -> Self {
         Self { error_type: error.name().to_owned(), error_message: format!("{}. {}.", error.story(), error.hint()) }
+    }
+}
+
+/// Several databases that failed alike fail as one of them does.
+fn engine_name(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::Postgres(_) => "Postgres",
+        EngineError::Vault(_) => "Vault",
+        EngineError::DeadlineNear { .. } => "DeadlineNear",
+        EngineError::SomeFailed { failures, .. } => {
+            let mut names = failures.iter().map(|(_, error)| engine_name(error));
+            let first = names.next().unwrap_or("Engine");
+            if names.all(|name| name == first) { first } else { "Engine" }
+        }
+        _ => "Engine",
     }
 }

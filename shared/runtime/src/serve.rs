@@ -84,7 +84,7 @@ where
 {
     let unknown = || Mandate { actor: "unknown".to_owned(), reason: "an order that cannot be read".to_owned() };
     let (mut database, mut mandate) = (None, unknown());
-    let answer = match Trigger::read(payload).and_then(|trigger| I::read(trigger, &services.settings)) {
+    let answer = match I::read(Trigger::read(payload), &services.settings) {
         Ok(input) => {
             (database, mandate) = (input.database().cloned(), input.mandate().clone());
             Box::pin(handle(Invocation { input, call: call.clone(), services: Arc::clone(&services) })).await

@@ -80,8 +80,7 @@ impl Services {
         document: Option<&PolicyDocument>,
     ) -> Run {
         let Call { id, deadline } = call;
-        let (meter, memory_mb) = (self.meter.clone(), self.settings.memory_mb);
-        let order = Order { id, act, mandate: mandate.clone(), deadline, meter, memory_mb };
+        let order = Order::new(id, act, mandate.clone(), deadline, &self.meter, self.settings.memory_mb);
         // A site or key that one run set aside is tried again in the next run.
         let (sites, macs) = (self.ports.sites.for_run(), self.ports.macs.for_run());
         let policy = Box::pin(policy_in_force(&sites, document)).await;

@@ -13,26 +13,31 @@ use crate::error::RuntimeError;
 pub enum Trigger {
     /// One of our events, from the bus.
     Event(Box<Event>),
-    /// Any other event from EventBridge.
+    /// Any other event from EventBridge, or one of ours that cannot be read.
     OtherEvent {
         /// Its `detail-type`.
         detail_type: String,
+        /// Why it cannot be read, if it is one of ours.
+        fault: Option<String>,
     },
     /// JSON from a schedule, the console or the CLI.
     Order(Value),
 }
 
 impl Trigger {
-    /// Reads the payload of an invocation.
-    ///
-    /// # Errors
-    /// [`RuntimeError::Input`] for one of our events that cannot be read; it repeats nothing that is not [`quotable`].
-    pub fn read(payload: Value) -> Result<Self, RuntimeError> {
-        let detail_type = payload.get("detail-type").and_then(Value::as_str);
-        match detail_type.filter(|_| payload.get("detail").is_some()) {
-            Some(ours) if Event::is_ours(ours) => Ok(Self::Event(Box::new(order(payload)?))),
-            Some(other) => Ok(Self::OtherEvent { detail_type: other.to_owned() }),
-            None => Ok(Self::Order(payload)),
+    /// Reads the payload of an invocation. A fault repeats nothing that is not [`quotable`].
+    pub fn read(payload: Value) -> Self {
+        let detail_type = payload.get("detail-type").and_then(Value::as_str).map(str::to_owned);
+        let Some(detail_type) = detail_type.filter(|_| payload.get("detail").is_some()) else {
+            return Self::Order(payload);
+        };
+        if !Event::is_ours(&detail_type) {
+            return Self::OtherEvent { detail_type, fault: None };
+        }
+        match order(payload) {
+            Ok(event) => Self::Event(Box::new(event)),
+            Err(RuntimeError::Input(fault)) => Self::OtherEvent { detail_type, fault: Some(fault) },
+            Err(error) => Self::OtherEvent { detail_type, fault: Some(error.story()) },
         }
     }
 
@@ -40,7 +45,10 @@ impl Trigger {
     pub fn starts_no(&self, act: Act) -> RuntimeError {
         let detail_type = match self {
             Self::Event(event) => event.detail_type(),
-            Self::OtherEvent { detail_type } => detail_type,
+            Self::OtherEvent { detail_type, fault: Some(fault) } => {
+                return RuntimeError::Input(format!("the event `{detail_type}` cannot be read: {fault}"));
+            }
+            Self::OtherEvent { detail_type, fault: None } => detail_type,
             Self::Order(_) => "",
         };
         let noun = act.profile().noun;
@@ -158,15 +166,16 @@ mod tests {
     #[test]
     fn an_envelope_with_detail_is_an_event_and_anything_else_is_an_order() {
         let event = json!({"source": "lifeboat", "detail-type": "Backup Requested", "detail": {"database": "a"}});
-        assert!(matches!(Trigger::read(event.clone()), Err(RuntimeError::Input(_))), "it misses fields");
+        let refused = Trigger::read(event.clone()).starts_no(Act::Backup).story();
+        assert!(refused.contains("the event `Backup Requested` cannot be read: missing field"), "{refused}");
         let mut whole = event;
         whole["detail"] = json!({"database": "a", "requested_at": "2026-11-21T20:00:00Z", "trigger": "schedule"});
-        let Ok(Trigger::Event(event)) = Trigger::read(whole) else { panic!("it is one of ours") };
+        let Trigger::Event(event) = Trigger::read(whole) else { panic!("it is one of ours") };
         assert!(matches!(*event, Event::BackupRequested { .. }));
-        let other = Trigger::read(json!({"detail-type": "Parameter Store Change", "detail": {}})).unwrap();
+        let other = Trigger::read(json!({"detail-type": "Parameter Store Change", "detail": {}}));
         assert!(other.starts_no(Act::Backup).story().contains("`Parameter Store Change` does not start a backup"));
         for order in [json!({"database": "a"}), json!([1]), json!({"detail-type": "Backup Requested"})] {
-            assert!(matches!(Trigger::read(order), Ok(Trigger::Order(_))));
+            assert!(matches!(Trigger::read(order), Trigger::Order(_)));
         }
     }
 

@@ -232,15 +232,17 @@ impl Journal {
 
     /// Brings to each site what it lacks, in order. A site that does not answer is not asked again; the next journal mends that.
     async fn bring_over(&mut self) -> Result<(), VaultError> {
-        for ((number, site), damaged) in std::mem::take(&mut self.lacking) {
+        let lacking: Vec<_> = self.lacking.iter().map(|(at, damaged)| (*at, damaged.clone())).collect();
+        for ((number, site), damaged) in lacking {
+            // It stays lacking until the site has it: a later entry must not be there without it.
             let Some(store) = self.answering().into_iter().find(|store| store.site() == site) else { continue };
             let Some(entry) = self.entries.iter().find(|entry| entry.number == number).cloned() else { continue };
             let key = journal_key(&self.run, number);
             let condition = damaged.map_or(PutCondition::CreateOnly, PutCondition::IfMatch);
             match store.store().put(&key, entry.object(&key)?, condition).await {
-                Ok(_) => {}
+                Ok(_) => drop(self.lacking.remove(&(number, site))),
                 Err(error) if error.is_lost_race() => match self.read_entry(&store, number).await? {
-                    Some(Found::Sound(other)) if other.is_same(&entry) => {}
+                    Some(Found::Sound(other)) if other.is_same(&entry) => drop(self.lacking.remove(&(number, site))),
                     _ => return Err(VaultError::JournalForked { key }),
                 },
                 Err(error) if error.is_outage() => self.silence(&store, error)?,

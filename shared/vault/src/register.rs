@@ -274,7 +274,10 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
             Ok(Fetched { body, version, .. }) => {
                 let (document, fault) = match (Place { site: store.site(), key: &self.key }).parse(&body) {
                     Ok(document) => (Some(document), None),
-                    Err(fault) => (None, Some(fault)),
+                    Err(fault) => {
+                        tracing::warn!(key = self.key, site = %store.site(), error = %fault, "a document cannot be read");
+                        (None, Some(fault))
+                    }
                 };
                 Ok(StoredCopy { store, version: Some(version), body, document, fault })
             }

@@ -126,7 +126,7 @@ pub fn process_with(sites: Sites, tools_dir: PathBuf) -> Process {
 fn begin(id: String, ports: Ports, policy: Arc<Policy>) -> Run {
     let mandate = Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() };
     let (act, deadline, meter) = (None, Deadline::none(), Meter::default());
-    Run::begin(Order { id, act, mandate, deadline, meter, memory_mb: 0 }, ports, policy)
+    Run::begin(Order::new(id, act, mandate, deadline, &meter, 0), ports, policy)
 }
 
 /// One invocation: it has an id, and what it said is kept.

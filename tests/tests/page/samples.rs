@@ -122,7 +122,7 @@ pub fn trouble() -> Status {
     };
     let over = seen(AlertKind::DrillFailed, "clinic", "the scratch server did not answer", "look at it", 50);
     let over = over.cleared(&lifeboat_model::Cleared::All, &Policy::default(), before(SignedDuration::from_hours(48)));
-    status.incidents = vec![failed, lag.taken_up(by).unwrap(), over.unwrap()];
+    status.incidents = vec![failed, lag.acknowledged_by(by).unwrap(), over.unwrap()];
     status.status = Standing::Critical;
     status.unread = vec!["the last health report cannot be read: offsite: there was no answer within 8 s".to_owned()];
     status.backups.status = Standing::Critical;

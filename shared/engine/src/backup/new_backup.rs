@@ -1,6 +1,7 @@
 //! A backup that is being taken, and its manifest.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, BackupState, LedgerLink, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Source};
@@ -18,6 +19,8 @@ pub(super) struct NewBackup<'a> {
     pub(super) repository: &'a Repository,
     pub(super) id: BackupId,
     pub(super) started: Timestamp,
+    /// When its work began, under the lease.
+    pub(super) began: Instant,
     pub(super) tools: ClientTools,
     pub(super) writer: Arc<Writer>,
 }

@@ -19,8 +19,9 @@ const MOST_BACKUPS: usize = 24;
 /// Copies older backups of a database to the off-site, newest first. A failure is only logged, because the run's own backup is complete. The
 /// next run tries again.
 pub(super) async fn bring_over(new: &NewBackup<'_>, database: &DatabaseName) {
+    new.run.begin_part();
     let work = Box::pin(bring_each_over(new, database));
-    match new.run.deadline.spare(new.run.began, work).await {
+    match new.run.deadline.spare(new.began, work).await {
         Some(Ok(())) => {}
         Some(Err(error)) => {
             let (error, hint) = (error.story(), error.hint());
@@ -100,7 +101,7 @@ async fn record(new: &NewBackup<'_>, manifest: &Manifest) {
     tracing::info!(%database, %backup_id, "an older backup was copied to the off-site");
     let facts = Facts::new().with(Fact::Database, database);
     let act = new.run.act_of(Act::BringOver, backup_id.to_string(), Outcome::Completed, facts);
-    if let Err(error) = new.run.record(act).await {
+    if let Err(error) = new.run.record_part(act).await {
         let error = error.story();
         tracing::error!(%database, %backup_id, error, "the ledger has no entry of this copy to the off-site");
     }

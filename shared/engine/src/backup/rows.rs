@@ -50,7 +50,7 @@ pub(super) async fn store_rows(
             chunks: Chunks::new(Arc::clone(&new.writer), entries.clone(), Arc::clone(&long_chunk))?,
             progress: Arc::clone(&new.run.progress),
             deadline: new.run.deadline,
-            began: new.run.began,
+            began: new.began,
         };
         sessions.spawn(session.copy(Arc::clone(&work)));
     }

@@ -91,6 +91,8 @@ pub(crate) fn lacks(listed: &[SiteBackups], site: Site, due: Timestamp) -> Optio
 pub(crate) struct Age {
     /// The act, which has a schedule.
     pub(crate) act: Act,
+    /// The kind of incident when it is overdue.
+    pub(crate) overdue_kind: AlertKind,
     /// When it last succeeded.
     pub(crate) last: Option<Timestamp>,
     /// The time since then, or since the act is expected.
@@ -104,11 +106,6 @@ pub(crate) struct Age {
 impl Age {
     pub(crate) fn is_overdue(&self) -> bool {
         self.age > self.limit || self.gone.is_some()
-    }
-
-    /// The kind of the incident when the act is overdue. Only acts with a schedule have an age.
-    pub(crate) fn overdue_kind(&self) -> AlertKind {
-        self.act.profile().overdue.unwrap_or(AlertKind::BackupOverdue)
     }
 }
 
@@ -134,12 +131,12 @@ pub(crate) fn ages(
     let newest = here.last().and_then(BackupId::began_at);
     let is_looked_for = |id: &BackupId| id.began_at().is_some_and(|began| began > too_old(at, LATEST));
     let gone = recorded(history, database).find(|id| !here.contains(id) && is_looked_for(id));
-    let ages = request.scheduled_acts().filter_map(|act| {
+    let ages = request.scheduled_acts().filter_map(|(act, overdue_kind)| {
         let limit = run.policy.freshness.limit(act)?;
         let (stored, gone) = if act == Act::Backup { (newest, gone.clone()) } else { (None, None) };
         let last = stored.or_else(|| history.last(database, act));
         let since = last.or_else(|| history.awaited(database, act)).unwrap_or(at);
-        Some(Age { act, last, age: at.duration_since(since), limit, gone })
+        Some(Age { act, overdue_kind, last, age: at.duration_since(since), limit, gone })
     });
     Ok(ages.collect())
 }

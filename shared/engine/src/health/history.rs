@@ -24,7 +24,7 @@ pub(crate) async fn keep_history(
 ) -> Result<History, EngineError> {
     let (state, mut history) = read(run, repository).await?;
     for database in &request.databases {
-        request.scheduled_acts().for_each(|act| history.wait_for(database, act, now));
+        request.scheduled_acts().for_each(|(act, _)| history.wait_for(database, act, now));
     }
     if state.value.as_ref() != Some(&history) {
         States::new(&run.ports.sites).replace(HISTORY, state, &history).await?;

@@ -31,7 +31,7 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
             ),
         },
     });
-    of_database(age.overdue_kind(), database, wrong)
+    of_database(age.overdue_kind, database, wrong)
 }
 
 /// Whether the off-site has every backup that should be there by now.

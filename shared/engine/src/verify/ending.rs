@@ -51,7 +51,7 @@ fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
         facts: facts(request, report),
         event: Event::VerificationCompleted {
             database: database.clone(),
-            scope: request.scope.kind(),
+            scope: Some(request.scope.kind()),
             backup_id: request.scope.backup_id().cloned(),
             objects: report.objects,
             read_bytes: report.read_bytes,

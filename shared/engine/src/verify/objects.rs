@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_model::{
@@ -27,6 +28,8 @@ pub(super) const BATCH: usize = 256;
 pub(super) struct Inspection<'a> {
     pub(super) run: &'a Run,
     pub(super) repository: Repository,
+    /// When this verification began. Each database of a run has its share of the time that is left.
+    began: Instant,
     objects: u64,
     read_bytes: u64,
     findings: Vec<Finding>,
@@ -87,6 +90,7 @@ impl<'a> Inspection<'a> {
         Self {
             run,
             repository,
+            began: Instant::now(),
             objects: 0,
             read_bytes: 0,
             findings: Vec::new(),
@@ -324,7 +328,7 @@ impl<'a> Inspection<'a> {
     }
 
     fn require_time(&self) -> Result<(), EngineError> {
-        if self.run.deadline.is_near(self.run.began) {
+        if self.run.deadline.is_near(self.began) {
             return Err(EngineError::VerificationUnfinished { objects: self.objects });
         }
         Ok(())
@@ -341,7 +345,7 @@ impl<'a> Inspection<'a> {
         self.found(Finding {
             kind: FindingKind::Unanswered,
             site: None,
-            subject: FindingSubject::stored("the rest of the scope"),
+            subject: FindingSubject::RestOfScope,
             detail: error.story(),
             healed: false,
         });

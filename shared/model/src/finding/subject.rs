@@ -11,14 +11,22 @@ pub enum FindingSubject {
     Chunk(ChunkAddress),
     /// Another stored object, or a folder of them, by its key.
     Object(String),
+    /// Objects that a verification had no time for, or could not reach.
+    RestOfScope,
     /// Something in a restored database, by its name there: a table, a schema object, a role.
     Restored(String),
 }
+
+/// The text of [`FindingSubject::RestOfScope`]; no key has spaces.
+const REST_OF_SCOPE: &str = "the rest of the scope";
 
 impl FindingSubject {
     /// The stored object of this key.
     pub fn stored(key: impl Into<String>) -> Self {
         let key = key.into();
+        if key == REST_OF_SCOPE {
+            return Self::RestOfScope;
+        }
         key.parse().map_or(Self::Object(key), Self::Chunk)
     }
 
@@ -32,6 +40,7 @@ impl fmt::Display for FindingSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chunk(address) => address.fmt(f),
+            Self::RestOfScope => f.write_str(REST_OF_SCOPE),
             Self::Object(text) | Self::Restored(text) => f.write_str(text),
         }
     }

@@ -213,6 +213,21 @@ async fn a_site_that_is_away_lacks_nothing_once_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_site_that_lacks_an_entry_gets_it_also_after_an_outage_of_both() {
+    let disks = Disks::default();
+    let (sites, [near, far]) = disks.scripted();
+    let mut journal = Journal::open(&sites, RUN).await.unwrap();
+    far.add(Rule::always(Fault::Reject(Refusal::Unavailable)));
+    record(&mut journal, "plan").await.unwrap();
+    near.add(Rule::always(Fault::Reject(Refusal::Unavailable)));
+    record(&mut journal, "schema").await.unwrap_err();
+    near.clear();
+    far.clear();
+    record(&mut journal, "schema").await.unwrap();
+    disks.assert_mirrored(&["plan", "schema"], "both are back").await;
+}
+
+#[tokio::test]
 async fn no_site_that_answers_is_an_error_and_not_an_empty_journal() {
     let disks = Disks::default();
     let (sites, scripts) = disks.scripted();

@@ -255,14 +255,9 @@ impl Field {
             tools_dir: Some(self.server.bin_dir().to_owned()),
             sessions: SESSIONS,
         };
-        let order = Order {
-            id: format!("campaign-{}", RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
-            act: None,
-            mandate: Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() },
-            deadline: Deadline::none(),
-            meter: Meter::default(),
-            memory_mb: 0,
-        };
+        let id = format!("campaign-{}", RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let mandate = Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() };
+        let order = Order::new(id, None, mandate, Deadline::none(), &Meter::default(), 0);
         Run::begin(order, ports, Arc::default())
     }
 

@@ -43,6 +43,10 @@ impl Input for Request {
                         let backup = BackupChoice::Id(backup_id);
                         Ok(Self { database: Some(database), backup, site: Site::Primary, mandate })
                     }
+                    Event::VerificationCompleted { backup_id: None, .. } => {
+                        let fault = "the event `Verification Completed` names no `backup_id`, and so starts no drill";
+                        Err(RuntimeError::Input(fault.to_owned()))
+                    }
                     other => Err(Trigger::Event(Box::new(other)).starts_no(Act::TestRestore)),
                 }
             }

@@ -139,7 +139,7 @@ async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_not
         assert_eq!(event.detail.get("database"), None, "{name} {input}: {}", event.detail);
         assert_eq!(answer.payload["errorType"], "Input", "{name} {input}: {}", answer.payload);
         let message = answer.payload["errorMessage"].as_str().unwrap();
-        assert!(message.ends_with(". see events/ for an input of each kind."), "{name} {input}: {message}");
+        assert!(message.ends_with(". see events/ for an example of each input."), "{name} {input}: {message}");
     }
     for (name, more) in [("backup", "requested_by"), ("verify", "requested_by"), ("test-restore", "backup")] {
         let mut order = json!({"database": "billing", "scope": "all", more: "newest"});

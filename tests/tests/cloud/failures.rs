@@ -140,7 +140,7 @@ async fn a_site_that_cannot_be_written_is_named_with_what_to_do() {
         let told = trouble.inbox.wait_for(alerts + 1, PATIENCE).await.unwrap();
         assert_eq!(told.len(), alerts + 1, "{told:?}");
         assert_eq!(told[alerts].attributes["type"], "backup-failed");
-        assert!(told[alerts].json()["facts"]["note"].as_str().unwrap().contains("may be told again"));
+        assert!(told[alerts].json()["facts"]["note"].as_str().unwrap().contains("may be reported again"));
     }
     trouble.assert_logs_are_clean().await;
 }

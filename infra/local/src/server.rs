@@ -207,9 +207,11 @@ impl PostgresServer {
         if self.options.tls {
             self.issue_certificate()?;
         }
+        // Statistics of the catalogs decide in which order pg_dump numbers objects. With autovacuum, whether two archives of
+        // one schema have the same bytes would be a matter of time.
         let mut configuration = String::from(
             "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nshared_buffers = '64MB'\nmax_wal_size = '256MB'\n\
-             min_wal_size = '32MB'\nmax_connections = 100\nlisten_addresses = '127.0.0.1'\nautovacuum_naptime = '10s'\n",
+             min_wal_size = '32MB'\nmax_connections = 100\nlisten_addresses = '127.0.0.1'\nautovacuum = off\n",
         );
         let directory = quote(&self.directory.path().display().to_string());
         configuration += &format!("unix_socket_directories = {directory}\n");

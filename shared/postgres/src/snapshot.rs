@@ -147,7 +147,8 @@ impl Snapshot {
         self.watch.clone().until_it_must_end()
     }
 
-    /// Writes `pg_dump`'s custom-format archive of the definitions to `into`. An unchanged schema gives the same bytes.
+    /// Writes `pg_dump`'s custom-format archive of the definitions to `into`. An unchanged schema gives the same bytes, as long
+    /// as the server plans `pg_dump`'s queries alike: objects are numbered in the order in which they are found.
     ///
     /// Relations that this role may not even lock are left out of it; they are [`Disposition::Unreadable`], or policy leaves
     /// out their rows.

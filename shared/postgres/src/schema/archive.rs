@@ -1,4 +1,4 @@
-//! The schema archive of `pg_dump` and the roles of `pg_dumpall`, made identical for an identical schema.
+//! The schema archive of `pg_dump` and the roles of `pg_dumpall`, without what changes from run to run.
 
 use std::ffi::OsString;
 use std::path::Path;

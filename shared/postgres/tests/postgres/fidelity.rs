@@ -164,11 +164,14 @@ async fn large_objects_keep_their_oids_and_bytes_whatever_their_size_and_whereve
 
 #[tokio::test]
 async fn an_unchanged_database_gives_the_same_bytes_twice() {
-    let fixture = Fixture::new(TYPES);
+    let fixture = Fixture::with_server_of_its_own(TYPES);
     let directory = tempfile::tempdir().unwrap();
     let tools = fixture.tools().await;
     let mut runs = Vec::new();
-    for run in ["one", "two"] {
+    for run in ["one", "two", "other plans"] {
+        if run == "other plans" {
+            fixture.sql("VACUUM ANALYZE");
+        }
         let snapshot = fixture.snapshot().await;
         let (archive, roles) = (directory.path().join(run), directory.path().join(format!("{run}.sql")));
         snapshot.schema_archive(&tools, &archive).await.unwrap();
@@ -180,16 +183,14 @@ async fn an_unchanged_database_gives_the_same_bytes_twice() {
         snapshot.close().await.unwrap();
         runs.push((
             std::fs::read(archive).unwrap(),
-            std::fs::read(roles).unwrap(),
-            chunks,
-            sequences,
-            inventory,
-            hashes,
+            (std::fs::read(roles).unwrap(), chunks, sequences, inventory, hashes),
         ));
         // The archive's own clock counts seconds.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     }
     assert!(runs[0] == runs[1]);
+    // The archive alone depends on how the server plans: pg_dump numbers objects as they are found.
+    assert!(runs[1].1 == runs[2].1);
 }
 
 #[tokio::test]

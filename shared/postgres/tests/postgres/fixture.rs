@@ -43,6 +43,15 @@ impl Fixture {
             })
         };
         let database = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::create(server, database, database_options, sql)
+    }
+
+    /// A server of its own, for what concerns the whole server: other tests create and drop roles on the shared one.
+    pub fn with_server_of_its_own(sql: &str) -> Self {
+        Self::create(Arc::new(PostgresServer::start(options()).unwrap()), "test".to_owned(), "", sql)
+    }
+
+    fn create(server: Arc<PostgresServer>, database: String, database_options: &str, sql: &str) -> Self {
         server.psql("postgres", &format!("CREATE DATABASE {database} TEMPLATE template0 {database_options}")).unwrap();
         let fixture = Self { server, database };
         fixture.sql(sql);

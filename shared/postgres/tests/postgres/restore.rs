@@ -79,7 +79,7 @@ async fn leftovers_of_killed_runs_are_dropped_and_nothing_else() {
 
 #[tokio::test]
 async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
-    let fixture = Fixture::new(
+    let fixture = Fixture::with_server_of_its_own(
         "CREATE ROLE lifeboat_driller LOGIN CREATEDB CREATEROLE PASSWORD 'lifeboat_driller';
          CREATE ROLE lifeboat_gone; CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO lifeboat_gone;",
     );
@@ -116,7 +116,7 @@ async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
 
 #[tokio::test]
 async fn a_run_killed_before_it_could_comment_on_its_database_leaves_a_leftover_too_and_nothing_else_looks_like_one() {
-    let fixture = Fixture::new("CREATE ROLE lifeboat_someone");
+    let fixture = Fixture::with_server_of_its_own("CREATE ROLE lifeboat_someone");
     let server = fixture.scratch_server();
     let prefix = "lifeboat_uncommented";
     let killed = ScratchServer::database_name(prefix, 0x0123_abcd);
@@ -175,7 +175,7 @@ async fn extensions_that_a_server_does_not_have_are_all_named_before_anything_is
 
 #[tokio::test]
 async fn a_role_from_which_forced_policies_would_hide_restored_rows_is_refused_before_anything_is_restored() {
-    let fixture = Fixture::new(
+    let fixture = Fixture::with_server_of_its_own(
         "CREATE ROLE lifeboat_bound LOGIN PASSWORD 'lifeboat_bound'; CREATE ROLE lifeboat_free LOGIN BYPASSRLS PASSWORD 'lifeboat_free';
          CREATE TABLE t (a int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE TABLE u (a int); ALTER TABLE u FORCE ROW LEVEL SECURITY",
     );

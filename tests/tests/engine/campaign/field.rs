@@ -9,7 +9,7 @@ use lifeboat_engine::{
     Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
     VerifyRequest, backup, drill, verify,
 };
-use lifeboat_local::{PostgresOptions, PostgresServer};
+use lifeboat_local::PostgresServer;
 use lifeboat_model::Meter;
 use lifeboat_model::{BackupId, Mandate, Outcome, Site, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
@@ -84,9 +84,7 @@ pub struct Field {
 
 impl Field {
     pub fn new(verb: Verb) -> Self {
-        // Autovacuum would hold locks of its own.
-        let options = PostgresOptions::named("campaign").with("autovacuum", "off");
-        let server = PostgresServer::start(options).unwrap();
+        let server = PostgresServer::start("campaign").unwrap();
         server.psql("postgres", "CREATE DATABASE source").unwrap();
         server.psql("source", SOURCE).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

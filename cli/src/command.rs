@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Subcommand, value_parser};
 use lifeboat_engine::{
-    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, HealthRequest, Progress, Run, Several,
-    VerifyRequest, backup, backups, doctor, drill, look_at_health, show, status, verify,
+    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, HealthRequest, ListRequest, Progress, Run,
+    Several, VerifyRequest, backup, backups, doctor, drill, look_at_health, show, status, verify,
 };
 use lifeboat_model::{
-    Act, BackupId, DatabaseName, Mandate, Site, Standing, Status, Verdict, VerificationReport, VerificationScope,
+    Act, BackupId, DatabaseName, ListedBackup, Mandate, PAGE_BACKUPS, Site, Standing, Status, Verdict,
+    VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_runtime::{Call, ConnectionOrigin, RuntimeError, Services, by_order};
@@ -27,6 +28,9 @@ use crate::table;
 /// Time limit of a run from a terminal: its snapshot holds back the server's vacuum.
 const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 
+/// The most backups on a page: their manifests are held until they are printed.
+const LONGEST_PAGE: i64 = 1000;
+
 /// The commands.
 #[derive(Subcommand)]
 pub enum Command {
@@ -38,6 +42,12 @@ pub enum Command {
         /// The site to read.
         #[arg(long, default_value = "primary")]
         site: Site,
+        /// Only backups older than this one.
+        #[arg(long, value_name = "BACKUP")]
+        before: Option<BackupId>,
+        /// The most backups of each database that are listed.
+        #[arg(long, default_value_t = PAGE_BACKUPS, value_parser = value_parser!(u32).range(1..=LONGEST_PAGE))]
+        limit: u32,
     },
     /// Show one backup and the status of every relation in it.
     Show {
@@ -140,7 +150,9 @@ pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Re
     let run = begin(&services, &command, json, reason.as_deref()).await?;
     let terminal = Terminal { services: &services, run: &run, json };
     match command {
-        Command::Backups { database, site } => terminal.backups(database.as_ref(), site).await,
+        Command::Backups { database, site, before, limit } => {
+            terminal.backups(database.as_ref(), site, before.as_ref(), limit).await
+        }
         Command::Show { id, site } => terminal.show(&id, site).await,
         Command::Doctor { database, source } => terminal.doctor(database, source).await,
         Command::Backup { database, source } => terminal.backup(database, source).await,
@@ -193,17 +205,23 @@ struct DrillOptions {
 }
 
 impl Terminal<'_> {
-    async fn backups(&self, database: Option<&DatabaseName>, site: Site) -> Result<ExitCode, RuntimeError> {
-        let mut listed = Several::default();
+    async fn backups(
+        &self,
+        database: Option<&DatabaseName>,
+        site: Site,
+        before: Option<&BackupId>,
+        limit: u32,
+    ) -> Result<ExitCode, RuntimeError> {
+        let mut pages = Several::default();
         for database in self.services.databases(database)? {
-            let of_one = backups(self.run, &database, site).await;
-            listed.push(database, of_one);
+            let request = ListRequest { database: database.clone(), site, before: before.cloned(), limit };
+            pages.push(database, backups(self.run, &request).await);
         }
-        let (listed, failed) = listed.end();
+        let (pages, failed) = pages.end();
         // No database could be listed: an empty list would say that there is no backup.
-        if failed.is_ok() || !listed.is_empty() {
-            let listed = listed.concat();
-            print(self.json, &listed, || table::of_backups(&listed, site))?;
+        if failed.is_ok() || !pages.is_empty() {
+            let listed: Vec<&ListedBackup> = pages.iter().flat_map(|page| &page.backups).collect();
+            print(self.json, &listed, || table::of_backups(&pages, site))?;
         }
         failed?;
         Ok(ExitCode::SUCCESS)

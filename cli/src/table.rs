@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use lifeboat_model::{
-    Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup, Manifest, Presence, Probe,
-    RelationKind, RelationStatus, ScheduleStatus, Site, SiteStatus, Status, VerificationReport, Wrong,
+    BackupPage, Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup, Manifest,
+    Presence, Probe, RelationKind, RelationStatus, ScheduleStatus, ShownBackup, Site, SiteStatus, Status,
+    UnusableBackup, VerificationReport, Wrong,
 };
 
-/// Backups, newest last, one a line.
-pub fn of_backups(backups: &[ListedBackup], site: Site) -> String {
+/// Backups, newest last, one a line; then those that are unusable, and how to see older ones.
+pub fn of_backups(pages: &[BackupPage], site: Site) -> String {
+    let backups: Vec<&ListedBackup> = pages.iter().flat_map(|page| &page.backups).collect();
     if backups.is_empty() {
         return format!("there is no complete backup on {site}\n");
     }
@@ -17,19 +19,43 @@ pub fn of_backups(backups: &[ListedBackup], site: Site) -> String {
         "{:<26} {:<16} {:>9} {:>12} {:>10} {:>10}  SITES\n",
         "BACKUP", "DATABASE", "RELATIONS", "ROWS", "STORED", "REUSED"
     );
-    for ListedBackup { manifest, sites } in backups {
-        let totals = &manifest.totals;
-        let _ = writeln!(
-            text,
-            "{:<26} {:<16} {:>9} {:>12} {:>10} {:>10}  {}",
-            manifest.backup_id.to_string(),
-            manifest.database.to_string(),
-            totals.relations,
-            totals.rows,
-            bytes(totals.stored_bytes),
-            bytes(totals.reused_bytes),
-            presence(sites)
-        );
+    for backup in &backups {
+        let _ = match backup {
+            ListedBackup::Usable(usable) => {
+                let ShownBackup { manifest, sites } = &**usable;
+                let totals = &manifest.totals;
+                writeln!(
+                    text,
+                    "{:<26} {:<16} {:>9} {:>12} {:>10} {:>10}  {}",
+                    manifest.backup_id.to_string(),
+                    manifest.database.to_string(),
+                    totals.relations,
+                    totals.rows,
+                    bytes(totals.stored_bytes),
+                    bytes(totals.reused_bytes),
+                    presence(sites)
+                )
+            }
+            ListedBackup::Unusable(UnusableBackup { backup_id, database, sites, .. }) => writeln!(
+                text,
+                "{:<26} {:<16} {:>44}  {}",
+                backup_id.to_string(),
+                database.to_string(),
+                "unusable",
+                presence(sites)
+            ),
+        };
+    }
+    for backup in &backups {
+        if let ListedBackup::Unusable(UnusableBackup { backup_id, unusable, hint, .. }) = backup {
+            let _ = writeln!(text, "unusable  {backup_id}: {unusable}\n          hint: {hint}");
+        }
+    }
+    for BackupPage { database, backups, more } in pages {
+        if let Some(oldest) = backups.first().filter(|_| *more) {
+            let oldest = oldest.backup_id();
+            let _ = writeln!(text, "older     lifeboat backups --database {database} --site {site} --before {oldest}");
+        }
     }
     text
 }
@@ -76,7 +102,7 @@ pub fn of_status(status: &Status) -> String {
 }
 
 /// One backup with its coverage report and the sites that have it.
-pub fn of_listed(backup: &ListedBackup) -> String {
+pub fn of_listed(backup: &ShownBackup) -> String {
     format!("sites      {}\n{}", presence(&backup.sites), of_manifest(&backup.manifest))
 }
 

@@ -1,6 +1,6 @@
 //! One invocation of `backup`: a tick requests backups, and a request takes one.
 
-use lifeboat_engine::{BackupRequest, backup, request_backups};
+use lifeboat_engine::{BackupRequest, Requestable, backup, request_each};
 use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError};
 use serde_json::{Value, json};
@@ -12,9 +12,9 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
     let services = &invocation.services;
     match invocation.input {
         Request::Tick { at, mandate } => {
-            let databases: Vec<_> = services.settings.databases.iter().map(|database| database.name.clone()).collect();
+            let databases = services.databases(None)?;
             let run = services.run(invocation.call, Some(Act::Backup), &mandate).await;
-            request_backups(&run, &databases, at).await?;
+            request_each(&run, Requestable::Backup, &databases, at).await?;
             Ok(json!({"requested": databases}))
         }
         Request::Backup { database, asked, mandate } => {

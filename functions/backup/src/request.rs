@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use lifeboat_engine::Asked;
-use lifeboat_model::{Act, DatabaseName, Event, Mandate, SCHEDULE};
-use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, by_schedule, order};
+use lifeboat_model::{Act, DatabaseName, Event, Mandate};
+use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_order, by_request, by_schedule, order};
 use serde::Deserialize;
 
 /// The function's parsed inputs.
@@ -51,9 +51,7 @@ impl Input for Request {
                 let detail_type = event.detail_type();
                 match *event {
                     Event::BackupRequested { database, requested_at, ref trigger } => {
-                        // Anyone who may put events on the bus can state a trigger, so only a tick's own is trusted.
-                        let is_scheduled = trigger == SCHEDULE;
-                        let mandate = if is_scheduled { by_schedule(requested_at) } else { by_event(detail_type) };
+                        let mandate = by_request(detail_type, trigger, requested_at);
                         Ok(Self::Backup { database, asked: Asked::Since(requested_at), mandate })
                     }
                     other => Err(Trigger::Event(Box::new(other)).starts_no(Act::Backup)),

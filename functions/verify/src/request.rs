@@ -2,48 +2,48 @@
 
 use jiff::Timestamp;
 use lifeboat_model::{Act, BackupId, DatabaseName, Event, Mandate, VerificationScope};
-use lifeboat_runtime::{Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, order};
+use lifeboat_runtime::{
+    Input, RuntimeError, Settings, TickTime, Trigger, by_event, by_order, by_request, by_schedule, order,
+};
 use serde::Deserialize;
 
 /// The function's parsed inputs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// The database; absent: every database.
-    pub database: Option<DatabaseName>,
-    /// The objects to verify.
-    pub scope: Wanted,
-    /// Who asked, and why, for the ledger.
-    pub mandate: Mandate,
+pub enum Request {
+    /// The schedule fired: every database has parts that are due.
+    Tick {
+        /// The tick's own time, the same when it is delivered again.
+        at: Timestamp,
+        /// Who asked, and why, for the ledger.
+        mandate: Mandate,
+    },
+    /// One database is to be verified now.
+    Verify {
+        /// The database; absent: the only one.
+        database: Option<DatabaseName>,
+        /// The objects to verify.
+        wanted: Wanted,
+        /// Who asked, and why, for the ledger.
+        mandate: Mandate,
+    },
 }
 
-/// The objects to verify. Policy decides how many days a rotation takes.
+/// The objects to verify.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wanted {
     /// The objects of this scope.
     Scope(VerificationScope),
-    /// The part of the rotation for this time.
-    Rotation(Timestamp),
-}
-
-impl Wanted {
-    /// The scope, with a rotation of so many days.
-    pub fn scope(&self, rotation_days: u32) -> VerificationScope {
-        match self {
-            Self::Scope(scope) => scope.clone(),
-            Self::Rotation(at) => {
-                let days = rotation_days.max(1);
-                let day = at.as_second().div_euclid(86_400).rem_euclid(i64::from(days));
-                VerificationScope::Rotation { day: u32::try_from(day).unwrap_or(0), days }
-            }
-        }
-    }
+    /// The parts of the rotation that are due.
+    Due {
+        /// Whether a person asks, who gets the part of today also when nothing is due.
+        is_asked: bool,
+    },
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
-    #[serde(rename = "trigger")]
-    _trigger: Option<String>,
+    trigger: Option<String>,
     scheduled_time: Option<TickTime>,
     scope: Option<Scope>,
     database: Option<DatabaseName>,
@@ -66,11 +66,16 @@ impl Input for Request {
     }
 
     fn database(&self) -> Option<&DatabaseName> {
-        self.database.as_ref()
+        match self {
+            Self::Tick { .. } => None,
+            Self::Verify { database, .. } => database.as_ref(),
+        }
     }
 
     fn mandate(&self) -> &Mandate {
-        &self.mandate
+        match self {
+            Self::Tick { mandate, .. } | Self::Verify { mandate, .. } => mandate,
+        }
     }
 }
 
@@ -82,8 +87,12 @@ impl Request {
                 let detail_type = event.detail_type();
                 match *event {
                     Event::BackupCompleted { database, backup_id, .. } => {
-                        let scope = Wanted::Scope(VerificationScope::Backup { backup_id });
-                        Ok(Self { database: Some(database), scope, mandate: by_event(detail_type) })
+                        let wanted = Wanted::Scope(VerificationScope::Backup { backup_id });
+                        Ok(Self::Verify { database: Some(database), wanted, mandate: by_event(detail_type) })
+                    }
+                    Event::VerificationRequested { database, requested_at, ref trigger } => {
+                        let mandate = by_request(detail_type, trigger, requested_at);
+                        Ok(Self::Verify { database: Some(database), wanted: Wanted::Due { is_asked: false }, mandate })
                     }
                     other => Err(Trigger::Event(Box::new(other)).starts_no(Act::Verify)),
                 }
@@ -93,22 +102,23 @@ impl Request {
     }
 
     fn ordered(order: Order) -> Result<Self, RuntimeError> {
-        let Order { scheduled_time, scope, database, backup_id, requested_by, reason, .. } = order;
-        let scope = match (scope, backup_id) {
+        let Order { trigger, scheduled_time, scope, database, backup_id, requested_by, reason } = order;
+        let wanted = match (scope, backup_id) {
+            (Some(Scope::Rotation), None) => match (trigger, scheduled_time, &database) {
+                (Some(_), Some(TickTime(at)), None) => return Ok(Self::Tick { at, mandate: by_schedule(at) }),
+                _ => Wanted::Due { is_asked: true },
+            },
             (None | Some(Scope::Backup), Some(backup_id)) if database.is_some() => {
                 Wanted::Scope(VerificationScope::Backup { backup_id })
             }
             (Some(Scope::All), None) => Wanted::Scope(VerificationScope::All),
-            (Some(Scope::Rotation), None) => {
-                Wanted::Rotation(scheduled_time.map_or_else(Timestamp::now, |tick| tick.0))
-            }
             _ => {
                 let wanted = "give `database` with `backup_id`, or `scope` `all` or `rotation`";
                 return Err(RuntimeError::Input(wanted.to_owned()));
             }
         };
         let mandate = by_order(scheduled_time, requested_by.as_deref(), reason.as_deref())?;
-        Ok(Self { database, scope, mandate })
+        Ok(Self::Verify { database, wanted, mandate })
     }
 }
 
@@ -123,22 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn thirty_daily_ticks_cover_every_part_of_the_rotation() {
-        let mut days: Vec<u32> = (1..=30)
-            .map(|day| {
-                let time = format!("2026-11-{day:02}T03:00:00Z");
-                match read(json!({"trigger": "schedule", "scope": "rotation", "scheduled_time": time}))
-                    .unwrap()
-                    .scope
-                    .scope(30)
-                {
-                    VerificationScope::Rotation { day, days: 30 } => day,
-                    other => panic!("{other:?}"),
-                }
-            })
-            .collect();
-        days.sort_unstable();
-        assert_eq!(days, (0..30).collect::<Vec<u32>>());
+    fn a_tick_is_for_every_database_and_its_event_for_one() {
+        let tick = json!({"trigger": "schedule", "scheduled_time": "2026-11-21T03:00:00Z", "scope": "rotation"});
+        assert!(matches!(read(tick), Ok(Request::Tick { .. })));
+        let event = json!({"source": "lifeboat", "detail-type": "Verification Requested", "detail": {
+            "database": "clinic", "requested_at": "2026-11-21T03:00:00Z", "trigger": "schedule"}});
+        let request = read(event).unwrap();
+        assert_eq!(request.database(), Some(&"clinic".parse().unwrap()));
+        assert!(matches!(request, Request::Verify { wanted: Wanted::Due { is_asked: false }, .. }));
+        let order = read(json!({"scope": "rotation", "database": "clinic"})).unwrap();
+        assert!(matches!(order, Request::Verify { wanted: Wanted::Due { is_asked: true }, .. }));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use previous::{already_answered, remember_previous};
 
 pub(crate) use ending::failed;
 pub use plan::{BackupPlan, plan_backup};
-pub use request::{Asked, BackupRequest, request_backups};
+pub use request::{Asked, BackupRequest};
 
 /// Takes a backup and announces how it ended.
 ///
@@ -85,14 +85,14 @@ async fn answer_under_lease(
     stopwatch.begin("remember", None);
     let began = Instant::now();
     let writer = Arc::new(repository.begin_writing(started).await?);
-    let named_before = remember_previous(repository, &writer, &request.database).await?;
+    let previous = remember_previous(repository, &writer, &request.database).await?;
 
     stopwatch.begin("snapshot", None);
     let options = SnapshotOptions { left_out: run.policy.left_out.clone(), ..SnapshotOptions::default() };
     let snapshot = Snapshot::take(&request.source, &options).await?;
     let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
-    let new =
-        NewBackup { run, repository, id: BackupId::new(started, fastrand::u32(..)), started, began, tools, writer };
+    let id = BackupId::following(previous.id.as_ref(), started, fastrand::u32(..));
+    let new = NewBackup { run, repository, id, started, began, tools, writer };
 
     let stored = tokio::select! {
         stored = execute_backup(&new, plan, &snapshot, request, stopwatch) => stored,
@@ -106,7 +106,7 @@ async fn answer_under_lease(
     // If the snapshot ended too early, a session may have read another view of the database.
     ended?;
 
-    let ledger = new.newest_entry(named_before).await;
+    let ledger = new.newest_entry(previous.ledger).await;
     let manifest = new.manifest(request, source, stored, ledger, stopwatch.phases());
     stopwatch.begin("publish", None);
     publish(repository, &manifest, new.writer.chunk_key()).await?;
@@ -125,10 +125,8 @@ async fn publish(repository: &Repository, manifest: &Manifest, chunk_key: &Chunk
             Some(source) => Err(EngineError::OffsiteBehind { backup_id, source: Arc::clone(source) }),
         };
     };
-    match repository.manifests(&manifest.database, Site::Primary).await {
-        Ok(listed) if listed.contains(&backup_id) => {
-            Err(EngineError::OffsiteBehind { backup_id, source: Arc::new(source) })
-        }
+    match repository.has_manifest(&manifest.database, &backup_id, Site::Primary).await {
+        Ok(true) => Err(EngineError::OffsiteBehind { backup_id, source: Arc::new(source) }),
         _ => Err(source.into()),
     }
 }

@@ -46,6 +46,11 @@ impl Deadline {
         self.0.is_some_and(|end| Instant::now() + self.margin(began) >= end)
     }
 
+    /// Whether so much time is left before [`Deadline::is_near`].
+    pub fn leaves(&self, time: Duration) -> bool {
+        self.0.is_none_or(|end| Instant::now() + Self::MARGIN + time < end)
+    }
+
     fn margin(&self, began: Instant) -> Duration {
         self.0.map_or(Self::MARGIN, |end| Self::MARGIN.min(end.saturating_duration_since(began) / 2))
     }

@@ -5,6 +5,7 @@ mod ending;
 mod place;
 mod proof;
 mod request;
+mod turn;
 
 use jiff::Timestamp;
 use lifeboat_model::{DrillReport, Manifest, Phases};
@@ -22,6 +23,7 @@ use proof::Proofs;
 
 pub(crate) use ending::failed;
 pub use request::{BackupChoice, DrillRequest, DrillTarget};
+pub use turn::drill_in_turn;
 
 /// Restores a backup, proves it equal, and announces how it ended.
 ///

@@ -78,6 +78,14 @@ pub enum EngineError {
         /// The site that was searched.
         site: Site,
     },
+    /// A backup claims to have begun in the future.
+    #[error("backup `{backup_id}` on {site} is dated in the future, and counts as absent")]
+    Misdated {
+        /// The backup.
+        backup_id: BackupId,
+        /// The site that has it.
+        site: Site,
+    },
     /// No open incident has this name.
     #[error("there is no open incident `{name}`")]
     NoIncident {
@@ -121,9 +129,11 @@ pub enum EngineError {
         #[source]
         source: Arc<VaultError>,
     },
-    /// A scheduled request for a backup could not be sent to the event bus. The backup is not taken before the schedule's next run.
-    #[error("the backup of `{database}` could not be requested")]
+    /// A scheduled request could not be sent to the event bus. It is not made again before the schedule's next run.
+    #[error("the {noun} of `{database}` could not be requested")]
     Unrequested {
+        /// What was requested.
+        noun: &'static str,
         /// The database.
         database: DatabaseName,
         /// What the bus answered.
@@ -203,6 +213,9 @@ impl EngineError {
             }
             Self::NoBackup { .. } | Self::UnknownBackup { .. } => {
                 "run `lifeboat backups` to list the backups, or take one with `lifeboat backup`"
+            }
+            Self::Misdated { .. } => {
+                "find out who wrote its manifest, and with which clock; new backups are taken beside it"
             }
             Self::NoIncident { .. } => "run `lifeboat incidents list` to see the open incidents",
             Self::NoTrail { .. } => {

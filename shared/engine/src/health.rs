@@ -23,10 +23,10 @@ use crate::run::Run;
 
 use history::keep_history;
 use keys::{LOOK_WITHIN, probe_keys};
-use schedules::{lag, unknown};
+use schedules::{dates, lag, unknown};
 
 pub(crate) use freshness::{
-    Age, SITE_WITHIN, SiteBackups, SiteView, ages, lacks, listed, readable, site_views, too_old,
+    Age, Observed, SITE_WITHIN, SiteBackups, SiteView, ages, lacks, observe, readable, site_views, too_old,
 };
 pub(crate) use history::look_at_history;
 pub use request::HealthRequest;
@@ -170,13 +170,15 @@ async fn probe_database(
     database: &DatabaseName,
     at: Timestamp,
 ) -> Vec<Probe> {
-    let listed = listed(views, database, at).await;
-    let mut probes: Vec<Probe> = match ages(run, &listed, history, database, request, at) {
+    let observed = observe(run, views, database, at).await;
+    let mut probes: Vec<Probe> = match ages(run, &observed, history, database, request, at) {
         Ok(ages) => ages.iter().map(|age| schedules::freshness(database, age)).collect(),
         Err(error) => vec![unknown(database, &error)],
     };
+    let listed = &observed.listed;
+    probes.extend(dates(listed, database));
     if let Some(offsite) = listed.iter().find(|one| one.site == Site::Offsite) {
-        probes.push(lag(run, &listed, offsite, database, at));
+        probes.push(lag(run, listed, offsite, database, at));
     }
     probes
 }

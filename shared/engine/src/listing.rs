@@ -1,26 +1,58 @@
 //! Lists and shows backups: `backups` and `show`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use lifeboat_model::{BackupId, DatabaseName, ListedBackup, Presence, Site};
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use lifeboat_model::{
+    BackupId, BackupPage, DatabaseName, ListedBackup, PAGE_BACKUPS, Presence, ShownBackup, Site, UnusableBackup,
+};
 use lifeboat_vault::Repository;
 
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// The most backups that one listing shows, the newest ones. Each costs one request.
-const SHOWN_BACKUPS: usize = 100;
+/// Manifests read at the same time: enough to hide the store's latency. Each is held until it is printed.
+const READS_AT_ONCE: usize = 16;
 
-/// The newest complete backups of a database on a site, oldest first. Reads no chunk and needs no key.
-pub async fn backups(run: &Run, database: &DatabaseName, site: Site) -> Result<Vec<ListedBackup>, EngineError> {
-    let repository = run.repository_on(site).await?;
-    let ids = repository.manifests(database, site).await?;
-    let other = on_other_site(run, database, site).await;
-    let mut listed = Vec::new();
-    for id in ids.iter().skip(ids.len().saturating_sub(SHOWN_BACKUPS)) {
-        listed.push(read(&repository, database, id, site, &other).await?);
+/// Which backups to list.
+#[derive(Debug, Clone)]
+pub struct ListRequest {
+    /// The database.
+    pub database: DatabaseName,
+    /// The site that is read.
+    pub site: Site,
+    /// Only backups older than this one; absent: the newest ones.
+    pub before: Option<BackupId>,
+    /// The most backups that are listed.
+    pub limit: u32,
+}
+
+impl ListRequest {
+    /// The newest backups of a database on a site.
+    pub fn newest(database: DatabaseName, site: Site) -> Self {
+        Self { database, site, before: None, limit: PAGE_BACKUPS }
     }
-    Ok(listed)
+}
+
+/// A page of the complete backups of a database on a site. Reads no chunk and needs no key. A backup whose manifest cannot be read is listed
+/// with the reason.
+pub async fn backups(run: &Run, request: &ListRequest) -> Result<BackupPage, EngineError> {
+    let ListRequest { database, site, before, .. } = request;
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let (repository, now) = (run.repository_on(*site).await?, Timestamp::now());
+    // One more shows whether there are older ones.
+    let count = limit.saturating_add(1);
+    let mut ids = repository.newest_manifests(database, *site, before.as_ref(), count, now).await?;
+    let more = ids.len() > limit;
+    ids.drain(..ids.len().saturating_sub(limit));
+    let other = match ids.first() {
+        Some(oldest) => on_other_site(run, database, *site, oldest).await,
+        None => None,
+    };
+    let reads = ids.iter().map(|id| entry(&repository, database, id, *site, &other, now));
+    let backups = futures_util::stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
+    Ok(BackupPage { database: database.clone(), backups, more })
 }
 
 /// One backup, searched under each of `databases`.
@@ -29,11 +61,12 @@ pub async fn show(
     databases: &[DatabaseName],
     id: &BackupId,
     site: Site,
-) -> Result<ListedBackup, EngineError> {
+) -> Result<ShownBackup, EngineError> {
     let repository = run.repository_on(site).await?;
     let database = database_of(&repository, databases, id, site).await?;
-    let other = on_other_site(run, database, site).await;
-    read(&repository, database, id, site, &other).await
+    let other = on_other_site(run, database, site, id).await;
+    let manifest = repository.manifest(database, id, site).await?;
+    Ok(ShownBackup { manifest, sites: presences(id, site, &other) })
 }
 
 /// Which of `databases` has this backup.
@@ -44,7 +77,7 @@ pub(crate) async fn database_of<'a>(
     site: Site,
 ) -> Result<&'a DatabaseName, EngineError> {
     for database in databases {
-        if repository.manifests(database, site).await?.contains(id) {
+        if repository.has_manifest(database, id, site).await? {
             return Ok(database);
         }
     }
@@ -55,31 +88,51 @@ pub(crate) async fn database_of<'a>(
 /// any case.
 type OtherSite = Option<Result<HashSet<BackupId>, ()>>;
 
-async fn on_other_site(run: &Run, database: &DatabaseName, site: Site) -> OtherSite {
-    if !run.ports.sites.names().contains(&site.other()) {
+async fn on_other_site(run: &Run, database: &DatabaseName, site: Site, oldest: &BackupId) -> OtherSite {
+    let other = site.other();
+    if !run.ports.sites.names().contains(&other) {
         return None;
     }
     let listed = async {
-        let repository = run.repository_on(site.other()).await?;
-        Ok::<_, EngineError>(repository.manifests(database, site.other()).await?.into_iter().collect())
+        let repository = run.repository_on(other).await?;
+        let listed = repository.manifests_from(database, other, Some(oldest)).await?;
+        Ok::<_, EngineError>(listed.into_iter().collect())
     };
     Some(listed.await.map_err(|error| {
-        tracing::warn!(site = %site.other(), error = error.story(), "the backups on this site cannot be listed");
+        tracing::warn!(site = %other, error = error.story(), "the backups on this site cannot be listed");
     }))
 }
 
-async fn read(
+fn presences(id: &BackupId, site: Site, other: &OtherSite) -> BTreeMap<Site, Presence> {
+    let there = other.as_ref().map(|listed| match listed {
+        Ok(listed) if listed.contains(id) => Presence::Complete,
+        Ok(_) => Presence::Behind,
+        Err(()) => Presence::Unknown,
+    });
+    [(site, Presence::Complete)].into_iter().chain(there.map(|presence| (site.other(), presence))).collect()
+}
+
+async fn entry(
     repository: &Repository,
     database: &DatabaseName,
     id: &BackupId,
     site: Site,
     other: &OtherSite,
-) -> Result<ListedBackup, EngineError> {
-    let presence = other.as_ref().map(|listed| match listed {
-        Ok(listed) if listed.contains(id) => Presence::Complete,
-        Ok(_) => Presence::Behind,
-        Err(()) => Presence::Unknown,
-    });
-    let sites = [(site, Presence::Complete)].into_iter().chain(presence.map(|presence| (site.other(), presence)));
-    Ok(ListedBackup { manifest: repository.manifest(database, id, site).await?, sites: sites.collect() })
+    now: Timestamp,
+) -> ListedBackup {
+    let read = match id.is_misdated(now) {
+        true => Err(EngineError::Misdated { backup_id: id.clone(), site }),
+        false => repository.manifest(database, id, site).await.map_err(EngineError::from),
+    };
+    let sites = presences(id, site, other);
+    match read {
+        Ok(manifest) => ListedBackup::Usable(Box::new(ShownBackup { manifest, sites })),
+        Err(error) => ListedBackup::Unusable(UnusableBackup {
+            backup_id: id.clone(),
+            database: database.clone(),
+            unusable: error.story(),
+            hint: error.hint(),
+            sites,
+        }),
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lifeboat_model::{Act, DatabaseName, IncidentSubject};
 
+use crate::announcement::Announcement;
 use crate::error::EngineError;
 use crate::run::Run;
 use crate::{backup, drill, verify};
@@ -24,15 +25,20 @@ pub async fn refuse(
     hint: String,
 ) -> Result<(), EngineError> {
     let error = EngineError::NotBegun { source, hint };
-    let mut announcement = match run.act {
-        Some(Act::Backup) => backup::failed(database, &error),
-        Some(Act::Verify) => verify::failed(database, None, &error),
-        Some(Act::TestRestore) => drill::failed(database, None, &error),
-        // Lambda counts the failure, and a CloudWatch alarm fires when no health check has succeeded.
-        Some(Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy) | None => return Ok(()),
-    };
+    let Some(mut announcement) = run.act.and_then(|act| failure(act, database, &error)) else { return Ok(()) };
     if !is_known {
         announcement.about = IncidentSubject::Unnamed;
     }
     announcement.announce(run).await
+}
+
+/// The announcement of an act that could not begin; `None` for one whose failure is announced by other means.
+pub(crate) fn failure(act: Act, database: Option<&DatabaseName>, error: &EngineError) -> Option<Announcement> {
+    match act {
+        Act::Backup => Some(backup::failed(database, error)),
+        Act::Verify => Some(verify::failed(database, None, error)),
+        Act::TestRestore => Some(drill::failed(database, None, error)),
+        // Lambda counts the failure, and a CloudWatch alarm fires when no health check has succeeded.
+        Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy => None,
+    }
 }

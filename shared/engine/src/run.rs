@@ -238,13 +238,13 @@ impl Tally {
     }
 }
 
-/// The newest complete backup of a database on a site.
+/// The newest complete backup of a database on a site. One dated in the future counts as absent.
 pub(crate) async fn newest_backup(
     repository: &Repository,
     database: &DatabaseName,
     site: Site,
 ) -> Result<Option<BackupId>, EngineError> {
-    Ok(repository.manifests(database, site).await?.pop())
+    Ok(repository.newest_manifest(database, site, Timestamp::now()).await?)
 }
 
 #[cfg(test)]

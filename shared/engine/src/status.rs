@@ -15,8 +15,8 @@ use lifeboat_vault::{LedgerFilter, Repository, States, answers};
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::health::{
-    Age, HEALTH, HealthRequest, SITE_WITHIN, SiteBackups, SiteView, ages, lacks, listed, look_at_history, readable,
-    site_views, too_old,
+    Age, HEALTH, HealthRequest, Observed, SITE_WITHIN, SiteBackups, SiteView, ages, lacks, look_at_history, observe,
+    readable, site_views, too_old,
 };
 use crate::incidents::incidents;
 use crate::run::Run;
@@ -47,14 +47,14 @@ pub async fn status(run: &Run, request: &HealthRequest) -> Status {
     let (history, tail, databases) = tokio::join!(
         in_time(look_at_history(run, repository.flatten())),
         in_time(tail(run, repository.flatten())),
-        join_all(request.databases.iter().map(|database| listed(&views, database, at))),
+        join_all(request.databases.iter().map(|database| observe(run, &views, database, at))),
     );
     // Without the repository these would be empty, which is not the same as unknown.
     let history = unread.or_note("the history", history).filter(|_| repository.is_some());
     let tail = unread.or_note("the ledger", tail).filter(|_| repository.is_some());
     let databases = request.databases.iter().zip(&databases);
     let databases =
-        databases.map(|(database, listed)| database_status(run, listed, history.as_ref(), database, request, at));
+        databases.map(|(database, observed)| database_status(run, observed, history.as_ref(), database, request, at));
     let backups = backups_status(databases.collect(), at);
     let looked = unread.or_note("the last health report", looked);
     let health = components_status(run, stores, looked.as_ref(), backups.last_backup.as_ref(), at);
@@ -111,12 +111,13 @@ async fn store(run: &Run, site: Site) -> Component {
 
 fn database_status(
     run: &Run,
-    listed: &[SiteBackups],
+    observed: &Observed,
     history: Option<&History>,
     database: &DatabaseName,
     request: &HealthRequest,
     at: Timestamp,
 ) -> DatabaseStatus {
+    let listed = &observed.listed;
     let sites: Vec<SiteStatus> = listed.iter().map(|one| site_status(run, listed, one, at)).collect();
     let newest = sites.iter().filter_map(|site| site.newest.clone()).max();
     let last_backup = newest.and_then(|backup_id| {
@@ -124,7 +125,7 @@ fn database_status(
         Some(LastBackup { database: database.clone(), backup_id, at: began })
     });
     // The ages are unknown without the ledger.
-    let ages = history.and_then(|history| ages(run, listed, history, database, request, at).ok());
+    let ages = history.and_then(|history| ages(run, observed, history, database, request, at).ok());
     let schedules: Vec<ScheduleStatus> = ages.iter().flatten().map(|age| schedule(run, age)).collect();
     let unknown = ages.is_none().then_some(Standing::Unknown);
     let all = schedules.iter().map(|schedule| schedule.status).chain(sites.iter().map(|site| site.status));

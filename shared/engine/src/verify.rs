@@ -1,16 +1,21 @@
 //! `verify`: re-reads stored objects on every site and heals a damaged copy from the other site. It needs no permission to decrypt.
 
 mod absent;
+mod chunks;
+mod doubtful;
+mod due;
 mod ending;
+mod inspection;
 mod ledger;
-mod objects;
 mod part;
 mod request;
+mod rotation;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use lifeboat_model::{DatabaseName, Finding, VerificationReport, VerificationScope};
+use lifeboat_model::{BackupId, DatabaseName, Finding, VerificationReport, VerificationScope};
 use lifeboat_vault::Repository;
 
 use crate::announcement::announce;
@@ -18,12 +23,15 @@ use crate::error::EngineError;
 use crate::run::Run;
 use crate::stopwatch::Stopwatch;
 
+use chunks::BACKUPS_AT_ONCE;
 use ending::VerificationEnding;
-use objects::{Backup, Inspection};
-use part::{ChunkCount, Part};
+use inspection::{Backup, Inspection};
+use part::Part;
 
+pub use due::verify_due;
 pub(crate) use ending::failed;
 pub use request::VerifyRequest;
+pub(crate) use rotation::rotation;
 
 /// Re-reads the objects of `request.scope` and announces how it ended.
 ///
@@ -41,81 +49,113 @@ async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<Verificatio
 
     stopwatch.begin("documents", None);
     let repository = run.repository_to_verify().await?;
-    let mut inspection = Inspection::new(run, repository.clone());
+    let inspection = Inspection::new(run, repository.clone());
     // The deadline applies only to this part, so that findings are kept when time runs out.
-    let following = Box::pin(follow(&mut inspection, &repository, request, &mut stopwatch));
+    let following = Box::pin(follow(&inspection, &repository, request, &mut stopwatch));
     let mut followed = run.deadline.bound(following).await;
+    inspection.report_doubtful();
     if let Err(error) = &followed
         && inspection.found_damage()
     {
         // Damage is reported as damage even when time ran out for the rest.
         inspection.left_unread(error);
-        followed = Ok(0);
+        followed = Ok(());
     }
 
     // The findings are kept even when the rest could not be read.
     stopwatch.begin("report", None);
-    let report = inspection.report(request, started_at, *followed.as_ref().unwrap_or(&0));
+    let report = inspection.report(request, started_at);
     let keeping = Box::pin(keep_findings(&repository, &request.database, &report.findings));
     let kept = run.deadline.bound(keeping).await;
     followed?;
-    kept.map(|()| report)
+    kept?;
+    rotation::keep(run, &report, inspection.large()).await;
+    Ok(report)
 }
 
-/// Reads everything in scope. Returns how many backups were followed.
+/// Reads everything in scope.
 async fn follow(
-    inspection: &mut Inspection<'_>,
+    inspection: &Inspection<'_>,
     repository: &Repository,
     request: &VerifyRequest,
     stopwatch: &mut Stopwatch<'_>,
-) -> Result<u64, EngineError> {
+) -> Result<(), EngineError> {
     // This comes first, because the document decides which manifests are followed.
     inspection.repository_document().await?;
-    let backups = backups_in_scope(repository, request).await?;
-    inspection.ledger(&request.scope, backups.last()).await;
-    let mut chunks = ChunkCount::default();
-    for backup in &backups {
-        chunks += inspection.documents(backup).await?;
+    let backups = match &request.scope {
+        VerificationScope::Backup { backup_id } => {
+            vec![Backup { database: request.database.clone(), id: backup_id.clone(), is_everywhere: true }]
+        }
+        VerificationScope::All | VerificationScope::Rotation { .. } => listed(repository, &request.database).await?,
+    };
+    let now = Timestamp::now();
+    let newest = backups.iter().rfind(|backup| !backup.id.is_misdated(now)).cloned();
+    inspection.ledger(&request.scope, newest.as_ref()).await;
+
+    stopwatch.begin("backups", None);
+    let part = Part::of(&request.scope);
+    let large = rotation::large(inspection.run, &request.scope, &request.database).await;
+    let oldest = backups.first().cloned();
+    let reads = backups.into_iter().filter_map(|backup| {
+        let has_documents = part.has_backup(&backup.id) || !backup.is_everywhere;
+        let is_due = has_documents || large.contains(&backup.id);
+        is_due.then(|| inspection.backup(backup, has_documents, part))
+    });
+    futures_util::stream::iter(reads).buffer_unordered(BACKUPS_AT_ONCE).try_collect::<()>().await?;
+    if !matches!(request.scope, VerificationScope::Backup { .. }) {
+        // The oldest list has the chunks of backups that are gone, and the newest one what the next restore needs.
+        for backup in oldest.into_iter().chain(newest) {
+            inspection.every_chunk(&backup, part).await?;
+        }
     }
 
-    stopwatch.begin("chunks", None);
-    let mut others = Vec::new();
-    if request.scope == VerificationScope::All {
-        // Finding chunks that no backup lists requires the lists of every database.
-        others = backups_of_others(repository, &request.database).await?;
-        for backup in &others {
-            chunks += inspection.chunk_count(backup).await;
+    stopwatch.begin("other lists", None);
+    if inspection.has_doubtful() || request.scope == VerificationScope::All {
+        let mut all = listed(repository, &request.database).await?;
+        all.extend(listed_by_others(repository, &request.database).await?);
+        inspection.settle(&all).await?;
+        if request.scope == VerificationScope::All {
+            inspection.unlisted(&all).await?;
         }
     }
-    for part in Part::of(&request.scope, chunks) {
-        match &request.scope {
-            VerificationScope::Backup { .. } => {
-                for backup in &backups {
-                    inspection.added_chunks(&part, backup).await?;
-                }
-            }
-            VerificationScope::Rotation { .. } => {
-                inspection.part(&part, &backups).await?;
-            }
-            VerificationScope::All => {
-                let listed = inspection.part(&part, &backups).await?;
-                inspection.unlisted(&part, &others, listed).await?;
-            }
-        }
-    }
-    Ok(backups.len() as u64)
+    Ok(())
 }
 
-/// The named backup, or every backup that any site still lists. A manifest that one site lost is a finding, and must not be skipped.
-async fn backups_in_scope(repository: &Repository, request: &VerifyRequest) -> Result<Vec<Backup>, EngineError> {
-    match &request.scope {
-        VerificationScope::Backup { backup_id } => Ok(vec![Backup::new(&request.database, backup_id)]),
-        VerificationScope::All | VerificationScope::Rotation { .. } => listed(repository, &request.database).await,
+impl Inspection<'_> {
+    /// Reads the documents of a backup, if they are due, and the chunks that it added.
+    async fn backup(&self, backup: Backup, has_documents: bool, part: Part) -> Result<(), EngineError> {
+        let manifest = match has_documents {
+            true => self.documents(&backup).await?,
+            false => self.any_manifest(&backup).await,
+        };
+        match manifest {
+            Some(manifest) => self.added_chunks(&manifest, part).await,
+            None => Ok(()),
+        }
     }
+
+    /// Reads the chunks of a backup that are in the part, whoever added them.
+    async fn every_chunk(&self, backup: &Backup, part: Part) -> Result<(), EngineError> {
+        match self.any_manifest(backup).await {
+            Some(manifest) => self.chunks_of(&manifest, part).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The backups of a database that any site still lists, oldest first. A manifest that one site lost is a finding, and must not be skipped.
+async fn listed(repository: &Repository, database: &DatabaseName) -> Result<Vec<Backup>, EngineError> {
+    let each_site = repository.sites().names().into_iter().map(|site| repository.manifests(database, site));
+    let each_site = futures_util::future::try_join_all(each_site).await?;
+    let mut sites_of = BTreeMap::<BackupId, usize>::new();
+    let all = each_site.len();
+    each_site.into_iter().flatten().for_each(|id| *sites_of.entry(id).or_default() += 1);
+    let backup = |(id, sites)| Backup { database: database.clone(), id, is_everywhere: sites == all };
+    Ok(sites_of.into_iter().map(backup).collect())
 }
 
 /// Every backup of the repository's other databases, which share its chunks.
-async fn backups_of_others(repository: &Repository, database: &DatabaseName) -> Result<Vec<Backup>, EngineError> {
+async fn listed_by_others(repository: &Repository, database: &DatabaseName) -> Result<Vec<Backup>, EngineError> {
     let mut others = BTreeSet::new();
     for site in repository.sites().names() {
         others.extend(repository.databases(site).await?);
@@ -126,14 +166,6 @@ async fn backups_of_others(repository: &Repository, database: &DatabaseName) -> 
         backups.extend(listed(repository, other).await?);
     }
     Ok(backups)
-}
-
-async fn listed(repository: &Repository, database: &DatabaseName) -> Result<Vec<Backup>, EngineError> {
-    let mut ids = BTreeSet::new();
-    for site in repository.sites().names() {
-        ids.extend(repository.manifests(database, site).await?);
-    }
-    Ok(ids.iter().map(|id| Backup::new(database, id)).collect())
 }
 
 /// Stores the findings as `findings/<database>/<time>.json`, which outlives the log. The next backup reads there which chunks it must check

@@ -71,6 +71,16 @@ pub enum Event {
         #[serde(default)]
         hint: String,
     },
+    /// A schedule's tick asks for the due parts of one database's rotation.
+    #[serde(rename = "Verification Requested")]
+    VerificationRequested {
+        /// The database.
+        database: DatabaseName,
+        /// The tick's own time: the same for a repeated delivery.
+        requested_at: Timestamp,
+        /// Who asked: [`Mandate::actor`](crate::Mandate).
+        trigger: String,
+    },
     /// A verification found no damage, or healed all of it.
     #[serde(rename = "Verification Completed")]
     VerificationCompleted {
@@ -110,6 +120,16 @@ pub enum Event {
         /// Damaged objects.
         #[serde(default)]
         damaged: u64,
+    },
+    /// A schedule's tick asks for a drill of one database.
+    #[serde(rename = "Restore Test Requested")]
+    RestoreTestRequested {
+        /// The database.
+        database: DatabaseName,
+        /// The tick's own time: the same for a repeated delivery.
+        requested_at: Timestamp,
+        /// Who asked: [`Mandate::actor`](crate::Mandate).
+        trigger: String,
     },
     /// A drill restored a backup and every proof held.
     #[serde(rename = "Restore Test Completed")]
@@ -193,8 +213,10 @@ detail_types! {
     BackupRequested => "Backup Requested",
     BackupCompleted => "Backup Completed",
     BackupFailed => "Backup Failed",
+    VerificationRequested => "Verification Requested",
     VerificationCompleted => "Verification Completed",
     VerificationFailed => "Verification Failed",
+    RestoreTestRequested => "Restore Test Requested",
     RestoreTestCompleted => "Restore Test Completed",
     RestoreTestFailed => "Restore Test Failed",
 }

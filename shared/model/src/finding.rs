@@ -78,6 +78,8 @@ pub enum FindingKind {
     Disputed,
     /// The audit trail does not go on from here.
     LedgerBroken,
+    /// A backup that claims to have begun in the future. It counts as absent.
+    Misdated,
     /// It is there and no manifest lists it.
     Unlisted,
     /// A restored table has another number of rows.
@@ -102,7 +104,8 @@ pub enum FindingKind {
 
 names!(FindingKind, "a kind of finding", [
     Missing => "missing", Size => "size", Checksum => "checksum", Unreadable => "unreadable",
-    Unanswered => "unanswered", Disputed => "disputed", LedgerBroken => "ledger-broken", Unlisted => "unlisted",
+    Unanswered => "unanswered", Disputed => "disputed", LedgerBroken => "ledger-broken", Misdated => "misdated",
+    Unlisted => "unlisted",
     RowCount => "row-count", RowDigest => "row-digest", SchemaMissing => "schema-missing",
     SchemaDiffers => "schema-differs", SchemaUnexpected => "schema-unexpected",
     SequenceDiffers => "sequence-differs", LargeObjects => "large-objects", DatabaseDiffers => "database-differs",
@@ -120,6 +123,7 @@ impl FindingKind {
             | Self::Unanswered
             | Self::Disputed
             | Self::LedgerBroken
+            | Self::Misdated
             | Self::Unlisted => false,
             Self::RowCount
             | Self::RowDigest

@@ -47,6 +47,12 @@ pub struct DatabaseHistory {
     pub awaited: BTreeMap<String, Timestamp>,
     /// The last success of each action.
     pub last: BTreeMap<String, Timestamp>,
+    /// The last successful drill from each site.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub proved: BTreeMap<Site, Timestamp>,
+    /// When it was first noted from which site a drill was: before that, no site could be overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_since: Option<Timestamp>,
     /// The last runs of each action, oldest first.
     pub runs: BTreeMap<String, VecDeque<PastRun>>,
 }
@@ -126,6 +132,16 @@ impl History {
         self.databases.get(database)?.last.get(act.as_str()).copied()
     }
 
+    /// When a drill last proved a backup of `database` from `site`; `None` when none has.
+    pub fn proved(&self, database: &DatabaseName, site: Site) -> Option<Timestamp> {
+        self.databases.get(database)?.proved.get(&site).copied()
+    }
+
+    /// The time from which it is known from which site each drill of `database` was.
+    pub fn proved_since(&self, database: &DatabaseName) -> Option<Timestamp> {
+        self.databases.get(database)?.proved_since
+    }
+
     /// The last runs of an action, oldest first.
     pub fn runs(&self, database: &DatabaseName, act: Act) -> impl DoubleEndedIterator<Item = &PastRun> {
         self.databases.get(database).and_then(|known| known.runs.get(act.as_str())).into_iter().flatten()
@@ -149,6 +165,14 @@ impl DatabaseHistory {
             let last = self.last.entry(entry.action.clone()).or_insert(entry.at);
             *last = entry.at.max(*last);
             self.awaited.remove(&entry.action);
+        }
+        if entry.act() == Some(Act::TestRestore)
+            && entry.outcome == Outcome::Completed
+            && let Some(site) = Fact::Site.read(&entry.detail)
+        {
+            let proved = self.proved.entry(site).or_insert(entry.at);
+            *proved = entry.at.max(*proved);
+            self.proved_since.get_or_insert(entry.at);
         }
         let runs = self.runs.entry(entry.action.clone()).or_default();
         runs.push_back(PastRun::of(entry));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::name_error::NameError;
@@ -35,6 +35,12 @@ impl FromStr for DatabaseName {
     }
 }
 
+/// The second in a backup's id.
+const SECOND: &str = "%Y-%m-%dT%H-%M-%SZ";
+
+/// How far in the future a backup may have begun, because the clocks of its writer and its reader differ: as long as a function runs.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(15);
+
 /// Names one backup: `2026-11-21T20-49-33Z-k3f9`, the UTC second it began and four random characters. Ids sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -44,9 +50,17 @@ impl BackupId {
     /// The id of a backup that begins at `at`; `random` distinguishes two of the same second.
     pub fn new(at: Timestamp, random: u32) -> Self {
         const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-        let time = at.strftime("%Y-%m-%dT%H-%M-%SZ");
+        let time = at.strftime(SECOND);
         let letter = |i: u32| ALPHABET.get((random >> (5 * i)) as usize & 31).copied().unwrap_or(b'a') as char;
         Self(format!("{time}-{}{}{}{}", letter(0), letter(1), letter(2), letter(3)))
+    }
+
+    /// The id of a backup that begins at `at` and follows `previous`. The ids of one database strictly increase, also when two backups begin
+    /// within one second or when a clock was set back: such an id is a second later than the previous one.
+    pub fn following(previous: Option<&Self>, at: Timestamp, random: u32) -> Self {
+        let second = SignedDuration::from_secs(1);
+        let earliest = previous.and_then(Self::began_at).and_then(|began| began.checked_add(second).ok());
+        Self::new(earliest.map_or(at, |earliest| earliest.max(at)), random)
     }
 
     /// The id as text.
@@ -54,10 +68,33 @@ impl BackupId {
         &self.0
     }
 
+    /// The lowest id of the second of `at`: where a listing begins or ends.
+    pub fn lowest_at(at: Timestamp) -> Self {
+        Self(format!("{}-0000", at.strftime(SECOND)))
+    }
+
+    /// Ids from this one on are misdated: their backups claim to have begun later than `now` and a difference of clocks explain. They count
+    /// as absent, because a new backup must not seem to be there already.
+    pub fn first_misdated(now: Timestamp) -> Self {
+        let first = CLOCK_TOLERANCE + SignedDuration::from_secs(1);
+        Self::lowest_at(now.checked_add(first).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Whether it is such an id.
+    pub fn is_misdated(&self, now: Timestamp) -> bool {
+        *self >= Self::first_misdated(now)
+    }
+
+    /// A number that is uniformly distributed over all ids, and always the same for this one.
+    pub fn uniform(&self) -> u32 {
+        let [a, b, c, d, ..] = *blake3::hash(self.0.as_bytes()).as_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     /// The second in which the backup began.
     pub fn began_at(&self) -> Option<Timestamp> {
         let time = self.0.get(..20)?;
-        jiff::civil::DateTime::strptime("%Y-%m-%dT%H-%M-%SZ", time)
+        jiff::civil::DateTime::strptime(SECOND, time)
             .ok()?
             .to_zoned(jiff::tz::TimeZone::UTC)
             .ok()
@@ -156,6 +193,29 @@ mod tests {
         let early = BackupId::new("2026-11-21T20:49:33Z".parse().unwrap(), u32::MAX);
         let late = BackupId::new("2026-11-21T20:49:34Z".parse().unwrap(), 0);
         assert!(early < late);
+    }
+
+    #[test]
+    fn the_id_of_a_following_backup_is_later_also_within_a_second_and_after_a_clock_was_set_back() {
+        let at: Timestamp = "2026-11-21T20:49:33.7Z".parse().unwrap();
+        let hour = SignedDuration::from_hours(1);
+        let mut previous = BackupId::following(None, at, u32::MAX);
+        assert_eq!(previous, BackupId::new(at, u32::MAX));
+        for at in [at, at, at - hour, at + SignedDuration::from_secs(1), at + hour] {
+            let next = BackupId::following(Some(&previous), at, 0);
+            assert!(next > previous, "{next} after {previous}");
+            previous = next;
+        }
+        assert_eq!(previous, BackupId::new(at + hour, 0), "time catches up");
+    }
+
+    #[test]
+    fn a_backup_from_more_than_a_quarter_of_an_hour_ahead_is_misdated() {
+        let now: Timestamp = "2026-11-21T20:49:33Z".parse().unwrap();
+        let id = |seconds| BackupId::new(now + SignedDuration::from_secs(seconds), 0);
+        for (seconds, misdated) in [(-86_400, false), (0, false), (900, false), (901, true), (86_400 * 365, true)] {
+            assert_eq!(id(seconds).is_misdated(now), misdated, "{seconds} s");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod phase;
 mod plan;
 mod policy;
 mod repository;
+mod rotation;
 mod slice;
 mod status;
 mod usage;
@@ -59,7 +60,7 @@ pub use incident::{
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
 pub use lease::Lease;
 pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Outcome};
-pub use listing::{ListedBackup, Presence};
+pub use listing::{BackupPage, ListedBackup, PAGE_BACKUPS, Presence, ShownBackup, UnusableBackup};
 pub use mandate::{LONGEST_NAME, LONGEST_REASON, Mandate, SCHEDULE, recordable};
 pub use manifest::{
     BackupState, ChunkList, ChunkListPart, CopyFormat, Coverage, MANIFEST_FORMAT, Manifest, RelationEntry,
@@ -74,6 +75,7 @@ pub use policy::{
     PolicyFault, PolicyVersions, Prices, Retention,
 };
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
+pub use rotation::{READ_IN_ONE_DAY, Rotation};
 pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};
 pub use status::{
     BackupsStatus, Component, ComponentsStatus, Costs, DatabaseStatus, LastBackup, ScheduleStatus, SiteStatus,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, FindingKind};
 use crate::identity::{BackupId, DatabaseName};
 use crate::name_error::NameError;
 
@@ -121,6 +121,11 @@ impl VerificationReport {
     /// The damage that was not healed. Objects that no manifest lists are not damage.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.is_damage())
+    }
+
+    /// Whether every object in scope was read, damaged or not.
+    pub fn is_complete(&self) -> bool {
+        self.findings.iter().all(|finding| finding.kind != FindingKind::Unanswered)
     }
 
     /// Whether no object in scope is damaged.

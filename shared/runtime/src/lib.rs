@@ -15,4 +15,4 @@ pub use http::{HttpAnswer, HttpRequest, serve_http};
 pub use serve::{Input, Invocation, serve};
 pub use services::{Call, Services};
 pub use settings::{DatabaseSettings, Settings, SiteSettings};
-pub use trigger::{TickTime, Trigger, by_event, by_order, by_schedule, input_error, order, quotable};
+pub use trigger::{TickTime, Trigger, by_event, by_order, by_request, by_schedule, input_error, order, quotable};

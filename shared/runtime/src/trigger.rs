@@ -69,6 +69,12 @@ pub fn by_event(kind: &str) -> Mandate {
     Mandate { actor: "event".to_owned(), reason: format!("the event `{}`", quotable(kind)) }
 }
 
+/// The mandate of a run that a `… Requested` event starts. Anyone who may put events on the bus can state a trigger, so only a tick's own is
+/// taken over.
+pub fn by_request(kind: &str, trigger: &str, requested_at: Timestamp) -> Mandate {
+    if trigger == SCHEDULE { by_schedule(requested_at) } else { by_event(kind) }
+}
+
 /// The mandate of a run that a schedule starts.
 pub fn by_schedule(tick: Timestamp) -> Mandate {
     Mandate { actor: SCHEDULE.to_owned(), reason: format!("due at {}", tick.round(Unit::Second).unwrap_or(tick)) }

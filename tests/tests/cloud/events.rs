@@ -72,7 +72,11 @@ async fn every_sample_event_succeeds_at_its_function() {
                 assert_eq!(answer["statusCode"], 200, "{file}: {answer}");
                 assert!(answer["body"].as_str().unwrap().starts_with(word), "{file}: {answer}");
             }
-            ("backup", "backup-tick.json") => assert_eq!(*answer, json!({"requested": [DATABASE]})),
+            (_, tick) if tick.ends_with("-tick.json") => {
+                assert_eq!(*answer, json!({"requested": [DATABASE]}), "{file}")
+            }
+            // The order before it has read everything.
+            (_, "verify-requested.json") => assert_eq!(*answer, json!([]), "{file}"),
             ("backup", _) => {
                 assert!(answer["backup_id"].as_str().unwrap() >= backup_id.as_str(), "{file}: {answer}");
                 assert_eq!(answer["totals"]["rows"], 25_000, "{file}: {answer}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lifeboat_bench::RecordingOutbox;
 use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule, Script};
-use lifeboat_engine::{BackupRequest, EngineError, request_backups};
+use lifeboat_engine::{BackupRequest, EngineError, Requestable, request_each};
 use lifeboat_model::{Alert, AlertKind, DatabaseName, Event, Outcome, Severity, Site, Verdict};
 use lifeboat_notify::{Message, Outbox, SignalError};
 use lifeboat_postgres::ConnectionSettings;
@@ -185,7 +185,8 @@ async fn a_tick_whose_requests_do_not_get_onto_the_bus_is_told_to_the_subscriber
     let mut process = bench.process();
     process.run.ports.outbox = Arc::new(NoBus(Arc::clone(&process.outbox)));
     let databases: Vec<DatabaseName> = ["billing", "clinic"].map(|name| name.parse().unwrap()).into();
-    let error = request_backups(&process.again(), &databases, jiff::Timestamp::now()).await.unwrap_err();
+    let error =
+        request_each(&process.again(), Requestable::Backup, &databases, jiff::Timestamp::now()).await.unwrap_err();
     assert!(
         error.story().starts_with("the backup of `billing` could not be requested: EventBridge refused"),
         "{error:?}"

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lifeboat_engine::{
-    BackupChoice, DrillRequest, HealthRequest, LedgerFilter, TrailRequest, acknowledge, backups, check_health,
-    incidents, ledger_entries, policy_in_force, restore_ledger, status, verify_ledger,
+    BackupChoice, DrillRequest, HealthRequest, LedgerFilter, ListRequest, TrailRequest, acknowledge, backups,
+    check_health, incidents, ledger_entries, policy_in_force, restore_ledger, status, verify_ledger,
 };
-use lifeboat_model::{Act, DrillReport, Fact, Finding, IncidentState, Outcome, Part, Site, VerificationScope};
+use lifeboat_model::{
+    Act, DrillReport, Fact, Finding, IncidentState, ListedBackup, Outcome, Part, Site, VerificationScope,
+};
 use lifeboat_vault::{NewObject, ObjectStore, PutCondition};
 
 use crate::bench::{Bench, database};
@@ -66,9 +68,12 @@ async fn every_stored_document_is_read_as_it_was_meant() {
     let bench = bench("golden_read").await;
     let run = bench.process().again();
     for site in BOTH {
-        let listed = backups(&run, &database(), site).await.unwrap();
-        let rows: Vec<u64> = listed.iter().map(|backup| backup.manifest.totals.rows).collect();
-        assert_eq!(rows, [100, 101, 102], "{site}");
+        let page = backups(&run, &ListRequest::newest(database(), site)).await.unwrap();
+        let rows = page.backups.iter().map(|listed| match listed {
+            ListedBackup::Usable(backup) => backup.manifest.totals.rows,
+            ListedBackup::Unusable(backup) => panic!("{backup:?}"),
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), [100, 101, 102], "{site}");
         let entries = ledger_entries(&run, site, &LedgerFilter::default(), 100).await.unwrap();
         assert_eq!(entries.len() as u64, ENTRIES);
         assert!(entries.iter().all(|entry| entry.act().is_some()), "{entries:?}");

@@ -2,8 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Fault, Moment, Operation, Refusal, Rule, Script};
-use lifeboat_engine::{Asked, BackupRequest, EngineError};
-use lifeboat_model::{BackupId, Event, FindingKind, Outcome, Presence, Severity, Site, VerificationScope};
+use lifeboat_engine::{Asked, BackupRequest, EngineError, ListRequest};
+use lifeboat_model::{
+    BackupId, Event, FindingKind, ListedBackup, Outcome, Presence, Severity, Site, VerificationScope,
+};
 use lifeboat_vault::VaultError;
 
 use crate::bench::{Bench, Process, database};
@@ -50,9 +52,11 @@ async fn presence(bench: &Bench, backup_id: &BackupId) -> Presence {
     let lifeboat = bench.process().again();
     let shown = lifeboat_engine::show(&lifeboat, &[database()], backup_id, Site::Primary).await.unwrap();
     assert_eq!(shown.sites[&Site::Primary], Presence::Complete);
-    let listed = lifeboat_engine::backups(&lifeboat, &database(), Site::Primary).await.unwrap();
-    assert!(listed.contains(&shown));
-    shown.sites[&Site::Offsite]
+    let request = ListRequest::newest(database(), Site::Primary);
+    let page = lifeboat_engine::backups(&lifeboat, &request).await.unwrap();
+    let presence = shown.sites[&Site::Offsite];
+    assert!(page.backups.contains(&ListedBackup::Usable(Box::new(shown))));
+    presence
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,7 +27,6 @@ async fn an_entry_of_each_act_has_the_run_s_id_and_usage() {
     bench.sql("INSERT INTO t VALUES (101)");
     let behind = bench.process_on(bench.stores.behind(&Script::new(), &script));
     behind.back_up(&bench.request()).await.unwrap_err();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     bench.back_up().await;
 
     let url = bench.server.url("nothing_here");

@@ -1,7 +1,5 @@
 //! The audit trail beside backups: each vouches for the other.
 
-use std::time::Duration;
-
 use lifeboat_engine::{TrailRequest, restore_ledger, verify_ledger};
 use lifeboat_model::{AlertState, FindingKind, LedgerLink, Site, VerificationScope};
 
@@ -10,9 +8,8 @@ use crate::stores::BOTH;
 
 const TABLE: &str = "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i";
 
-/// The entry that a backup names. Backups of one second have no order.
+/// The entry that a further backup names.
 async fn later_backup(bench: &Bench) -> Option<LedgerLink> {
-    tokio::time::sleep(Duration::from_millis(1100)).await;
     bench.back_up().await.ledger
 }
 

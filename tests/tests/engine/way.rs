@@ -1,10 +1,10 @@
 //! The whole way: backup, verify, drill; from each site; with one site gone.
 
 use lifeboat_bench::{Fault, Refusal, Rule, Script};
-use lifeboat_engine::EngineError;
+use lifeboat_engine::{EngineError, ListRequest};
 use lifeboat_model::{
     AlertKind, AlertState, CopyFormat, Event, ListedBackup, Manifest, Outcome, Presence, RelationKind, RelationStatus,
-    Severity, Site, VerificationScope,
+    Severity, ShownBackup, Site, VerificationScope,
 };
 use lifeboat_vault::Sites;
 
@@ -176,13 +176,14 @@ async fn what_there_is_can_be_listed_and_shown_from_each_site_without_a_key() {
     let mut process = bench.process();
     process.run.ports.keys = stranger_s_key();
     for site in BOTH {
-        let mut listed = lifeboat_engine::backups(&process.again(), &database(), site).await.unwrap();
-        listed.sort_by_key(|backup| backup.manifest.started_at);
-        let on_both = |manifest: &Manifest| ListedBackup {
+        let request = ListRequest::newest(database(), site);
+        let page = lifeboat_engine::backups(&process.again(), &request).await.unwrap();
+        let on_both = |manifest: &Manifest| ShownBackup {
             manifest: manifest.clone(),
             sites: BOTH.map(|site| (site, Presence::Complete)).into(),
         };
-        assert_eq!(listed, [on_both(&one), on_both(&two)]);
+        let listed = |manifest| ListedBackup::Usable(Box::new(on_both(manifest)));
+        assert_eq!((page.backups, page.more), (vec![listed(&one), listed(&two)], false));
         let shown = lifeboat_engine::show(&process.again(), &[database()], &two.backup_id, site).await.unwrap();
         assert_eq!(shown, on_both(&two));
     }

@@ -1,11 +1,21 @@
 //! The previous backup: whether it already answers the request, and which chunks the writer can reuse from it.
 
+use jiff::Timestamp;
 use lifeboat_model::{BackupId, DatabaseName, LedgerLink, Manifest, Site};
 use lifeboat_vault::{Repository, VaultError, Writer};
 
 use super::request::{Asked, BackupRequest};
 use crate::error::EngineError;
 use crate::run::newest_backup;
+
+/// What a new backup takes over from the previous one.
+#[derive(Default)]
+pub(super) struct Previous {
+    /// Its id; absent for the first backup.
+    pub(super) id: Option<BackupId>,
+    /// The ledger entry that it names as the last one, if it could be read.
+    pub(super) ledger: Option<LedgerLink>,
+}
 
 /// The newest backup, if it began at or after the time of the request.
 pub(super) async fn already_answered(
@@ -14,10 +24,12 @@ pub(super) async fn already_answered(
 ) -> Result<Option<Manifest>, EngineError> {
     let Asked::Since(requested_at) = request.asked else { return Ok(None) };
     let Some(newest) = newest_backup(repository, &request.database, Site::Primary).await? else { return Ok(None) };
-    if newest.began_at().is_none_or(|began| began.as_second() < requested_at.as_second()) {
+    if newest.began_at().is_none_or(|began| is_before(began, requested_at)) {
         return Ok(None);
     }
     match repository.authenticated_manifest(&request.database, &newest, Site::Primary).await {
+        // The second in an id may be later than the one in which the backup began.
+        Ok(manifest) if is_before(manifest.started_at, requested_at) => Ok(None),
         Ok(manifest) => {
             tracing::info!(backup_id = %newest, "the request is already answered");
             Ok(Some(manifest))
@@ -29,27 +41,31 @@ pub(super) async fn already_answered(
     }
 }
 
+/// By the second: an event's time has no finer unit.
+fn is_before(began: Timestamp, requested_at: Timestamp) -> bool {
+    began.as_second() < requested_at.as_second()
+}
+
 /// Gives the writer the chunks of the newest backup, so that unchanged ones are not stored again. When that backup cannot be read, each
 /// chunk costs one more request and is still reused. The writer opens chunks that a verification could not heal before it reuses them.
-/// Returns the ledger entry that this backup names as the last one.
 pub(super) async fn remember_previous(
     repository: &Repository,
     writer: &Writer,
     database: &DatabaseName,
-) -> Result<Option<LedgerLink>, EngineError> {
+) -> Result<Previous, EngineError> {
     writer.suspect(repository.suspects(database, writer.epoch()).await?);
-    if let Some(newest) = newest_backup(repository, database, Site::Primary).await? {
-        let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await;
-        let (named, remembered) = match previous {
-            Ok(previous) => (previous.ledger, writer.remember_backup(&previous).await),
-            Err(error) => (None, Err(error)),
-        };
-        if let Err(error) = remembered {
-            warn_unreadable(&newest, error);
-        }
-        return Ok(named);
+    let Some(newest) = newest_backup(repository, database, Site::Primary).await? else {
+        return Ok(Previous::default());
+    };
+    let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await;
+    let (ledger, remembered) = match previous {
+        Ok(previous) => (previous.ledger, writer.remember_backup(&previous).await),
+        Err(error) => (None, Err(error)),
+    };
+    if let Err(error) = remembered {
+        warn_unreadable(&newest, error);
     }
-    Ok(None)
+    Ok(Previous { id: Some(newest), ledger })
 }
 
 /// A damaged older backup must not stop new ones. It cannot be deleted, and nothing can heal it when both copies are damaged.

@@ -1,5 +1,6 @@
 //! Which backup a drill restores.
 
+use jiff::Timestamp;
 use lifeboat_model::BackupId;
 use lifeboat_vault::Repository;
 
@@ -15,13 +16,14 @@ pub(super) async fn choose(repository: &Repository, request: &DrillRequest) -> R
     let none = || EngineError::NoBackup { database: request.database.clone(), site: request.site };
     match &request.backup {
         BackupChoice::Id(id) => {
-            let is_known = repository.manifests(&request.database, request.site).await?.contains(id);
+            let is_known = repository.has_manifest(&request.database, id, request.site).await?;
             let unknown = || EngineError::UnknownBackup { backup_id: id.clone(), site: request.site };
             is_known.then(|| id.clone()).ok_or_else(unknown)
         }
         BackupChoice::Newest => newest_backup(repository, &request.database, request.site).await?.ok_or_else(none),
         BackupChoice::Random => {
-            let backups = repository.manifests(&request.database, request.site).await?;
+            let mut backups = repository.manifests(&request.database, request.site).await?;
+            backups.retain(|id| !id.is_misdated(Timestamp::now()));
             let place = fastrand::usize(..backups.len().max(1));
             backups.into_iter().nth(place).ok_or_else(none)
         }

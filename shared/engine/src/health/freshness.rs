@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{Act, AlertKind, BackupId, DatabaseName, History, Outcome, Site};
+use lifeboat_model::{Act, AlertKind, BackupId, DatabaseName, History, Outcome, Rotation, Site};
 use lifeboat_vault::{Repository, VaultError};
 
 use super::request::HealthRequest;
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;
+use crate::verify::rotation;
 
 /// The time limit for each site alone. A site that hangs must not hide the other one.
 pub(crate) const SITE_WITHIN: Duration = Duration::from_secs(8);
@@ -58,21 +59,44 @@ pub(crate) fn readable(views: &[SiteView]) -> Result<Option<&Repository>, Arc<En
 pub(crate) struct SiteBackups {
     pub(crate) site: Site,
     pub(crate) backups: Result<BTreeSet<BackupId>, Arc<EngineError>>,
+    /// Backups dated in the future. They count as absent.
+    pub(crate) misdated: BTreeSet<BackupId>,
 }
 
-/// The backups of a database on each site. All sites are listed at the same time.
-pub(crate) async fn listed(views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Vec<SiteBackups> {
-    let since = BackupId::new(too_old(at, LATEST), 0);
-    let since = &since;
+/// What the repository says of one database.
+pub(crate) struct Observed {
+    /// Its newest backups on each site.
+    pub(crate) listed: Vec<SiteBackups>,
+    /// The progress of its verifications; absent before the first one, or when it cannot be read.
+    rotation: Option<Rotation>,
+}
+
+/// Looks at the backups of a database on each site, all at the same time, and at the progress of its verifications.
+pub(crate) async fn observe(run: &Run, views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Observed {
+    let progress = within(SITE_WITHIN, Box::pin(rotation(run, database)));
+    let (listed, progress) = tokio::join!(listed(views, database, at), progress);
+    let rotation = progress.unwrap_or_else(|error| {
+        tracing::warn!(%database, error = error.story(), "the progress of the verifications cannot be read");
+        None
+    });
+    Observed { listed, rotation }
+}
+
+async fn listed(views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Vec<SiteBackups> {
+    let (since, first_misdated) = (BackupId::lowest_at(too_old(at, LATEST)), BackupId::first_misdated(at));
+    let (since, first_misdated) = (&since, &first_misdated);
+    let none = BTreeSet::new;
     let listed = views.iter().map(|SiteView { site, repository }| async move {
         let repository = match repository {
             Ok(Some(repository)) => repository,
-            Ok(None) => return SiteBackups { site: *site, backups: Ok(BTreeSet::new()) },
-            Err(error) => return SiteBackups { site: *site, backups: Err(Arc::clone(error)) },
+            Ok(None) => return SiteBackups { site: *site, backups: Ok(none()), misdated: none() },
+            Err(error) => return SiteBackups { site: *site, backups: Err(Arc::clone(error)), misdated: none() },
         };
         let listing = async { Ok(repository.manifests_from(database, *site, Some(since)).await?) };
-        let backups = within(SITE_WITHIN, Box::pin(listing)).await.map_err(Arc::new);
-        SiteBackups { site: *site, backups: backups.map(|backups| backups.into_iter().collect()) }
+        let listed = within(SITE_WITHIN, Box::pin(listing)).await.map_err(Arc::new);
+        let mut listed = listed.map(BTreeSet::from_iter);
+        let misdated = listed.as_mut().map_or_else(|_| none(), |backups| backups.split_off(first_misdated));
+        SiteBackups { site: *site, backups: listed, misdated }
     });
     join_all(listed).await
 }
@@ -101,11 +125,15 @@ pub(crate) struct Age {
     pub(crate) limit: SignedDuration,
     /// A backup in the ledger that its site no longer lists.
     pub(crate) gone: Option<BackupId>,
+    /// The day on which a part of the rotation was due that was not read since.
+    pub(crate) unread_since: Option<Timestamp>,
+    /// The site from which no drill has proved a backup for twice the limit: with two sites, each has every other drill.
+    pub(crate) unproved: Option<Site>,
 }
 
 impl Age {
     pub(crate) fn is_overdue(&self) -> bool {
-        self.age > self.limit || self.gone.is_some()
+        self.age > self.limit || self.gone.is_some() || self.unproved.is_some()
     }
 }
 
@@ -116,12 +144,13 @@ impl Age {
 /// Why the backups on the first site could not be listed.
 pub(crate) fn ages(
     run: &Run,
-    listed: &[SiteBackups],
+    observed: &Observed,
     history: &History,
     database: &DatabaseName,
     request: &HealthRequest,
     at: Timestamp,
 ) -> Result<Vec<Age>, Arc<EngineError>> {
+    let Observed { listed, rotation } = observed;
     let none = BTreeSet::new();
     let here = match listed.first().map(|first| &first.backups) {
         Some(Ok(here)) => here,
@@ -135,10 +164,29 @@ pub(crate) fn ages(
         let limit = run.policy.freshness.limit(act)?;
         let (stored, gone) = if act == Act::Backup { (newest, gone.clone()) } else { (None, None) };
         let last = stored.or_else(|| history.last(database, act));
+        let rotates = rotation.as_ref().filter(|_| act == Act::Verify);
+        let unread_since = rotates.and_then(|rotation| rotation.due_since(at));
         let since = last.or_else(|| history.awaited(database, act)).unwrap_or(at);
-        Some(Age { act, overdue_kind, last, age: at.duration_since(since), limit, gone })
+        // A part that was missed is not made up for by the parts that were read after it.
+        let age = at.duration_since(unread_since.map_or(since, |unread| unread.min(since)));
+        let unproved = (act == Act::TestRestore).then(|| unproved(run, history, database, limit, at)).flatten();
+        Some(Age { act, overdue_kind, last, age, limit, gone, unread_since, unproved })
     });
     Ok(ages.collect())
+}
+
+fn unproved(
+    run: &Run,
+    history: &History,
+    database: &DatabaseName,
+    limit: SignedDuration,
+    at: Timestamp,
+) -> Option<Site> {
+    let sites = run.ports.sites.names();
+    let turns = i32::try_from(sites.len()).unwrap_or(1);
+    let allowed = too_old(at, limit.saturating_mul(turns));
+    let proved = |site: &Site| history.proved(database, *site).or_else(|| history.proved_since(database));
+    sites.into_iter().find(|site| proved(site).is_some_and(|proved| proved < allowed))
 }
 
 /// The backups in the ledger, newest first.

@@ -12,26 +12,50 @@ use crate::run::Run;
 pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
     let what = age.act.profile().noun;
     let (since, allowed) = (words(age.age), words(age.limit));
-    let wrong = age.is_overdue().then(|| Wrong {
-        what: match (&age.gone, age.last) {
-            (Some(id), _) => {
-                format!("backup {id} of {database} is in the ledger, but is missing on the primary")
-            }
-            (None, Some(_)) => {
+    let wrong = age.is_overdue().then(|| {
+        let what = match (&age.gone, age.unread_since, age.unproved, age.last) {
+            (Some(id), ..) => format!("backup {id} of {database} is in the ledger, but is missing on the primary"),
+            (None, Some(day), ..) => format!(
+                "the part of the backups of {database} that was due on {} has not been read; the policy allows {allowed}",
+                day.strftime("%Y-%m-%d")
+            ),
+            (None, None, Some(site), _) => format!(
+                "no drill has proved a backup of {database} from {site} in its turn; the policy allows {allowed} between \
+                 drills"
+            ),
+            (None, None, None, Some(_)) => {
                 format!("the last successful {what} of {database} was {since} ago; the policy allows {allowed}")
             }
-            (None, None) => format!("no {what} of {database} has succeeded in {since}; the policy allows {allowed}"),
-        },
-        hint: match &age.gone {
-            Some(_) => "it was deleted: CloudTrail data events, if you enabled them, show who did it; run \
-                        `lifeboat verify` to bring back the off-site's copy"
+            (None, None, None, None) => {
+                format!("no {what} of {database} has succeeded in {since}; the policy allows {allowed}")
+            }
+        };
+        let hint = match (&age.gone, age.unproved) {
+            (Some(_), _) => "it was deleted: CloudTrail data events, if you enabled them, show who did it; run \
+                             `lifeboat verify` to bring back the off-site's copy"
                 .to_owned(),
-            None => format!(
+            (None, Some(site)) => format!(
+                "look with `lifeboat ledger list --action test-restore` how its drills ended, and run `lifeboat drill \
+                 --database {database} --site {site}`"
+            ),
+            (None, None) => format!(
                 "check that the function's schedule is enabled, read the function's log, and run a {what} yourself"
             ),
-        },
+        };
+        Wrong { what, hint }
     });
     of_database(age.overdue_kind, database, wrong)
+}
+
+/// Whether any site has a backup of the database that is dated in the future. `None` when no site can be listed.
+pub(super) fn dates(listed: &[SiteBackups], database: &DatabaseName) -> Option<Probe> {
+    listed.iter().find(|one| one.backups.is_ok())?;
+    let mut misdated = listed.iter().filter_map(|one| Some((one.site, one.misdated.first()?)));
+    let wrong = misdated.next().map(|(site, backup_id)| {
+        let error = EngineError::Misdated { backup_id: backup_id.clone(), site };
+        Wrong { what: error.story(), hint: error.hint() }
+    });
+    Some(of_database(AlertKind::BackupMisdated, database, wrong))
 }
 
 /// Whether the off-site has every backup that should be there by now.

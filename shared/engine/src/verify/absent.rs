@@ -7,18 +7,16 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use lifeboat_model::{Finding, FindingKind, FindingSubject, Manifest, Site};
 use lifeboat_vault::Listed;
 
-use super::objects::{BATCH, Backup, Inspection, READS_AT_ONCE};
+use super::inspection::{Backup, Inspection, Mismatch, READS_AT_ONCE};
 use crate::error::EngineError;
+
+/// Chunks gathered from a chunk list before they are asked for.
+const BATCH: usize = 256;
 
 impl Inspection<'_> {
     /// Whether the manifest of a backup may be checked and healed on a site. This holds if the manifest exists there, if no other
     /// object of the backup is missing, or if the other site lacks the manifest too.
-    pub(super) async fn is_ready_for(
-        &mut self,
-        listed: &Listed,
-        backup: &Backup,
-        site: Site,
-    ) -> Result<bool, EngineError> {
+    pub(super) async fn is_ready_for(&self, listed: &Listed, backup: &Backup, site: Site) -> Result<bool, EngineError> {
         if !matches!(self.repository.is_absent(site, listed).await, Ok(true)) {
             return Ok(true);
         }
@@ -40,9 +38,9 @@ impl Inspection<'_> {
     }
 
     /// Copies the missing objects of a backup to a site. Returns how many are still missing.
-    async fn bring_back(&mut self, manifest: &Manifest, site: Site) -> Result<usize, EngineError> {
+    async fn bring_back(&self, manifest: &Manifest, site: Site) -> Result<usize, EngineError> {
         // Both sites are checked, because the list to follow may have to be healed first.
-        self.look_at(Listed::chunk_list(manifest)).await?;
+        self.look_at(Mismatch::IsDamage, Listed::chunk_list(manifest)).await?;
         let mut still_missing = self.bring_batch_back(Listed::chunk_list(manifest).collect(), site).await?;
         let mut entries = self.repository.chunk_entries(manifest, site.other())?;
         let mut batch = Vec::with_capacity(BATCH);
@@ -66,7 +64,7 @@ impl Inspection<'_> {
         }
     }
 
-    async fn bring_batch_back(&mut self, batch: Vec<Listed>, site: Site) -> Result<usize, EngineError> {
+    async fn bring_batch_back(&self, batch: Vec<Listed>, site: Site) -> Result<usize, EngineError> {
         let repository = &self.repository;
         let asked = batch.into_iter().map(|listed| async move {
             let is_absent = repository.is_absent(site, &listed).await?;
@@ -75,6 +73,6 @@ impl Inspection<'_> {
         let asked = futures_util::stream::iter(asked).buffer_unordered(READS_AT_ONCE);
         let absent: Vec<_> = asked.try_filter_map(async |absent| Ok(absent)).try_collect().await?;
         let count = absent.len();
-        Ok(count - self.look_at_each(Box::new(absent.into_iter())).await?)
+        Ok(count - self.look_at_each(Mismatch::IsDamage, absent).await?)
     }
 }

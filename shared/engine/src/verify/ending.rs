@@ -43,7 +43,6 @@ impl Ending for VerificationEnding<'_> {
 
 fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
     let (healed, database) = (healed(report), &request.database);
-    let (finding, overdue) = (AlertKind::VerificationFinding, AlertKind::VerificationOverdue);
     Announcement {
         act: Act::Verify,
         database: Some(database.clone()),
@@ -66,11 +65,8 @@ fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
                 _ => format!("{healed} damaged object(s) were {HEALED}"),
             },
             hint: (healed > 0).then(|| READ_FINDINGS.to_owned()),
-            clears: match request.scope {
-                // The check after each backup reads only its own objects. It says nothing about the rotation, which may have stopped.
-                VerificationScope::Backup { .. } => vec![finding, AlertKind::LedgerBroken],
-                _ => vec![finding, overdue, AlertKind::LedgerBroken],
-            },
+            // Whether a verification is overdue, the health check says: other parts may have been missed.
+            clears: vec![AlertKind::VerificationFinding, AlertKind::LedgerBroken],
             // Other objects may still be damaged.
             cleared: match &request.scope {
                 VerificationScope::All => Cleared::All,

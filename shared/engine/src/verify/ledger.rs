@@ -3,7 +3,7 @@
 use lifeboat_model::{Finding, FindingKind, FindingSubject, LedgerLink, VerificationScope};
 use lifeboat_vault::{Anchor, ChainReport, VaultError, Walk, WalkEnd};
 
-use super::objects::{Backup, Inspection};
+use super::inspection::{Backup, Inspection};
 use crate::error::EngineError;
 
 /// The subject of a finding about the whole trail.
@@ -20,7 +20,7 @@ impl Inspection<'_> {
     /// Walks the part of the audit trail that is due, and restores to each site the entries that it lost. Compares the end of the trail
     /// with the entry that `newest`, the newest backup in scope, names. Damage to the trail is a finding, and does not stop the reading
     /// of chunks.
-    pub(super) async fn ledger(&mut self, scope: &VerificationScope, newest: Option<&Backup>) {
+    pub(super) async fn ledger(&self, scope: &VerificationScope, newest: Option<&Backup>) {
         let anchor = match newest {
             // A verification has no secret key, so it uses the public keys that the repository publishes.
             Some(backup) => self.anchor(backup).await,
@@ -39,7 +39,7 @@ impl Inspection<'_> {
         }
     }
 
-    fn walked(&mut self, report: ChainReport) {
+    fn walked(&self, report: ChainReport) {
         self.count(report.entries * report.sites.len() as u64);
         if let Some(subject) = report.unproved() {
             let silent: Vec<String> = report.silent.iter().map(|(site, why)| format!("{site}: {why}")).collect();
@@ -52,7 +52,7 @@ impl Inspection<'_> {
         report.findings.into_iter().for_each(|finding| self.found(finding));
     }
 
-    fn not_walked(&mut self, error: VaultError) {
+    fn not_walked(&self, error: VaultError) {
         let (kind, subject, detail) = match error {
             VaultError::LedgerBroken { key, reason } => (FindingKind::LedgerBroken, key, reason.to_string()),
             other => {

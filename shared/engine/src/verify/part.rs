@@ -1,35 +1,14 @@
-//! The chunks that a verification reads, divided into parts to bound its memory.
+//! Shares of what is stored: a day's part of a rotation, and passes that bound a verification's memory.
 
-use std::ops::AddAssign;
+use lifeboat_model::{BackupId, ChunkId, VerificationScope};
 
-use lifeboat_model::{ChunkId, Manifest, VerificationScope};
+/// Chunk ids remembered at one time, some 30 MB.
+pub(super) const REMEMBERED_CHUNKS: usize = 500_000;
 
-/// Chunks remembered at one time, about 100 MB. A chunk that many backups list is read only once.
-const REMEMBERED_CHUNKS: u64 = 500_000;
-
-/// The most chunks that some backups can hold together. Each chunk is new in one of them, or was reused by the oldest.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ChunkCount {
-    new: u64,
-    reused: u64,
-}
-
-impl From<&Manifest> for ChunkCount {
-    fn from(manifest: &Manifest) -> Self {
-        Self { new: manifest.totals.new_chunks, reused: manifest.totals.reused_chunks }
-    }
-}
-
-impl AddAssign for ChunkCount {
-    fn add_assign(&mut self, other: Self) {
-        self.new += other.new;
-        self.reused = self.reused.max(other.reused);
-    }
-}
-
-/// A share of all chunk ids: those whose first four bytes, read as a number, are `remainder` modulo `divisor`.
+/// A share of all backups and chunks: those whose number is `remainder` modulo `divisor`. A
+/// chunk's number is the first four bytes of its id.
 ///
-/// Ids are uniformly distributed, so the shares hold about the same number of chunks.
+/// The numbers are uniformly distributed, so the shares are about equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     remainder: u32,
@@ -37,25 +16,36 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The parts that make up `scope`, which has `chunks`.
-    pub(super) fn of(scope: &VerificationScope, chunks: ChunkCount) -> Vec<Self> {
-        let (day, days) = match scope {
-            VerificationScope::Rotation { day, days } => (*day, (*days).max(1)),
-            VerificationScope::All | VerificationScope::Backup { .. } => (0, 1),
-        };
-        let passes = (chunks.new + chunks.reused).div_ceil(u64::from(days) * REMEMBERED_CHUNKS);
-        Self::split(day % days, days, u32::try_from(passes).unwrap_or(u32::MAX).max(1))
+    /// Everything.
+    pub(super) const ALL: Self = Self { remainder: 0, divisor: 1 };
+
+    /// The part of everything that a scope has.
+    pub(super) fn of(scope: &VerificationScope) -> Self {
+        match scope {
+            VerificationScope::Rotation { day, days } => {
+                Self { remainder: day % (*days).max(1), divisor: (*days).max(1) }
+            }
+            VerificationScope::All | VerificationScope::Backup { .. } => Self::ALL,
+        }
     }
 
-    /// The share `remainder` of `divisor`, cut into `passes` parts.
-    fn split(remainder: u32, divisor: u32, passes: u32) -> Vec<Self> {
-        let whole = divisor.saturating_mul(passes);
-        (0..passes).map(|pass| Self { remainder: remainder + pass * divisor, divisor: whole }).collect()
+    /// Everything, in as many parts as so many chunks need.
+    pub(super) fn passes(chunks: u64) -> impl Iterator<Item = Self> {
+        let divisor = u32::try_from(chunks.div_ceil(REMEMBERED_CHUNKS as u64)).unwrap_or(u32::MAX).max(1);
+        (0..divisor).map(move |remainder| Self { remainder, divisor })
     }
 
-    pub(super) fn contains(&self, id: &ChunkId) -> bool {
+    pub(super) fn has_chunk(&self, id: &ChunkId) -> bool {
         let [a, b, c, d, ..] = id.0;
-        u32::from_be_bytes([a, b, c, d]) % self.divisor == self.remainder
+        self.has(u32::from_be_bytes([a, b, c, d]))
+    }
+
+    pub(super) fn has_backup(&self, id: &BackupId) -> bool {
+        self.has(id.uniform())
+    }
+
+    fn has(&self, number: u32) -> bool {
+        number % self.divisor == self.remainder
     }
 }
 
@@ -70,14 +60,25 @@ mod tests {
     }
 
     #[test]
-    fn the_days_of_a_rotation_read_every_chunk_exactly_once_however_many_passes_each_takes() {
-        for (days, passes) in [(1, 1), (7, 1), (7, 3), (30, 4)] {
+    fn the_days_of_a_rotation_have_every_chunk_and_every_backup_exactly_once() {
+        for days in [1, 7, 30] {
+            let parts: Vec<Part> = (0..days).map(|day| Part::of(&VerificationScope::Rotation { day, days })).collect();
             for number in (0..5000).chain([u32::MAX, u32::MAX - 1]) {
-                let readings = (0..days)
-                    .flat_map(|day| Part::split(day, days, passes))
-                    .filter(|part| part.contains(&id(number)))
-                    .count();
-                assert_eq!(readings, 1, "chunk {number} with {days} days of {passes} passes");
+                let backup = BackupId::new(jiff::Timestamp::UNIX_EPOCH, number);
+                assert_eq!(parts.iter().filter(|part| part.has_chunk(&id(number))).count(), 1, "{number} of {days}");
+                assert_eq!(parts.iter().filter(|part| part.has_backup(&backup)).count(), 1, "{number} of {days}");
+            }
+        }
+    }
+
+    #[test]
+    fn passes_are_as_many_as_memory_needs_and_have_every_chunk_exactly_once() {
+        let one = REMEMBERED_CHUNKS as u64;
+        for (chunks, passes) in [(0, 1), (one, 1), (one + 1, 2), (one * 4, 4)] {
+            let parts: Vec<Part> = Part::passes(chunks).collect();
+            assert_eq!(parts.len(), passes);
+            for number in 0..1000 {
+                assert_eq!(parts.iter().filter(|part| part.has_chunk(&id(number))).count(), 1);
             }
         }
     }

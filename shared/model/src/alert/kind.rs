@@ -66,6 +66,8 @@ pub enum AlertKind {
     DrillFailed,
     /// No drill proved a backup in the time that policy allows.
     DrillOverdue,
+    /// A backup claims to have begun in the future.
+    BackupMisdated,
     /// Backups have not reached the off-site in the time that policy allows.
     OffsiteLag,
     /// A key of a site does not open what it sealed, or makes no MACs.
@@ -99,6 +101,7 @@ names!(AlertKind, "a kind of alert", [
     VerificationOverdue => "verification-overdue",
     DrillFailed => "drill-failed",
     DrillOverdue => "drill-overdue",
+    BackupMisdated => "backup-misdated",
     OffsiteLag => "offsite-lag",
     KeyUnusable => "key-unusable",
     LedgerBroken => "ledger-broken",
@@ -127,6 +130,7 @@ impl AlertKind {
             Self::VerificationOverdue => "Verification overdue",
             Self::DrillFailed => "Drill failed",
             Self::DrillOverdue => "Drill overdue",
+            Self::BackupMisdated => "Backup dated in the future",
             Self::OffsiteLag => "Off-site lags behind",
             Self::KeyUnusable => "Key unusable",
             Self::LedgerBroken => "Audit trail broken",
@@ -150,6 +154,7 @@ impl AlertKind {
             Self::VerificationOverdue => "nobody knows whether the stored bytes are still intact",
             Self::DrillFailed => "the backup may not be restorable",
             Self::DrillOverdue => "no restore has been proved recently",
+            Self::BackupMisdated => "the backup counts as absent; somebody may have forged it, or a clock was wrong",
             Self::OffsiteLag => "the newest backups would be lost with the primary region",
             Self::KeyUnusable => {
                 "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"
@@ -169,7 +174,7 @@ impl AlertKind {
     pub fn command(self, database: Option<&str>) -> String {
         let database = |option: &str| database.map(|name| format!(" {option}{name}")).unwrap_or_default();
         match self {
-            Self::BackupCompleted | Self::BackupOverdue | Self::OffsiteLag => {
+            Self::BackupCompleted | Self::BackupOverdue | Self::BackupMisdated | Self::OffsiteLag => {
                 format!("lifeboat backups{}", database("--database "))
             }
             Self::BackupFailed | Self::ServiceOutage | Self::DatabaseLatency => {
@@ -223,6 +228,7 @@ impl AlertRule {
             }
             AlertKind::BackupFailed
             | AlertKind::BackupOverdue
+            | AlertKind::BackupMisdated
             | AlertKind::VerificationFinding
             | AlertKind::DrillFailed
             | AlertKind::KeyUnusable

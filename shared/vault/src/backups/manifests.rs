@@ -1,5 +1,6 @@
 //! Manifests: published last, listed, and read only when their signature holds.
 
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{BackupId, ChunkKey, DatabaseName, Manifest, Site};
 
 use crate::error::VaultError;
@@ -9,9 +10,18 @@ use crate::repository::document::{Place, SignedManifest, encode_manifest, of_bac
 use crate::repository::signature::public_key;
 use crate::store::port::{DOCUMENT_LIMIT_BYTES, NewObject};
 
-/// Pages of a listing of one database's backups. A backup has two objects or a few more, so this is 250,000 backups: an
-/// hourly one for 28 years.
-const LIST_PAGES_LIMIT: usize = 500;
+/// Pages of a listing of one database's backups. A backup has two objects or a few more, so this is 1.5 million backups, some 100 MB
+/// of ids: one each ten minutes for 28 years.
+const LIST_PAGES_LIMIT: usize = 3000;
+
+/// How far the search for the newest backups first looks back. Backups each hour fit in one page.
+const FIRST_WINDOW: SignedDuration = SignedDuration::from_hours(48);
+
+/// Each further look goes back so many times further.
+const WINDOW_GROWTH: i32 = 4;
+
+/// Looks before everything is listed; the last goes back 89 years.
+const WINDOWS: usize = 8;
 
 /// Databases in one repository: each is a request for a listing.
 const DATABASES_LIMIT: usize = 1000;
@@ -98,16 +108,84 @@ impl Repository {
         site: Site,
         from: Option<&BackupId>,
     ) -> Result<Vec<BackupId>, VaultError> {
+        self.manifests_between(database, site, from, None).await
+    }
+
+    /// The newest `count` complete backups of a database on a site, oldest first, of all or of those before `before`. What is listed grows
+    /// with `count`, and not with the repository: it goes back in growing steps until there are enough.
+    ///
+    /// # Errors
+    /// As [`Repository::manifests`].
+    pub async fn newest_manifests(
+        &self,
+        database: &DatabaseName,
+        site: Site,
+        before: Option<&BackupId>,
+        count: usize,
+        now: Timestamp,
+    ) -> Result<Vec<BackupId>, VaultError> {
+        let latest = before.and_then(BackupId::began_at).map_or(now, |began| began.min(now));
+        let mut window = FIRST_WINDOW;
+        for _ in 0..WINDOWS {
+            let Ok(from) = latest.checked_sub(window) else { break };
+            let from = BackupId::lowest_at(from);
+            let found = self.manifests_between(database, site, Some(&from), before).await?;
+            if found.len() >= count {
+                return Ok(last(found, count));
+            }
+            window = window.saturating_mul(WINDOW_GROWTH);
+        }
+        Ok(last(self.manifests_between(database, site, None, before).await?, count))
+    }
+
+    /// The newest complete backup of a database on a site. One dated in the future counts as absent ([`BackupId::is_misdated`]).
+    ///
+    /// # Errors
+    /// As [`Repository::manifests`].
+    pub async fn newest_manifest(
+        &self,
+        database: &DatabaseName,
+        site: Site,
+        now: Timestamp,
+    ) -> Result<Option<BackupId>, VaultError> {
+        let first_misdated = BackupId::first_misdated(now);
+        Ok(self.newest_manifests(database, site, Some(&first_misdated), 1, now).await?.pop())
+    }
+
+    /// Whether a site has the manifest of a backup.
+    ///
+    /// # Errors
+    /// [`VaultError::NoSite`], [`VaultError::Store`].
+    pub async fn has_manifest(
+        &self,
+        database: &DatabaseName,
+        backup_id: &BackupId,
+        site: Site,
+    ) -> Result<bool, VaultError> {
+        Ok(self.sites.get(site)?.head(&manifest_key(database, backup_id)).await?.is_some())
+    }
+
+    /// The backups from `from` on and before `before`, oldest first.
+    async fn manifests_between(
+        &self,
+        database: &DatabaseName,
+        site: Site,
+        from: Option<&BackupId>,
+        before: Option<&BackupId>,
+    ) -> Result<Vec<BackupId>, VaultError> {
         let store = self.sites.get(site)?;
         let prefix = database_prefix(database);
         let mut backups = Vec::new();
         // The keys of a backup are behind its id and a slash.
         let mut after = from.map(|id| format!("{prefix}{id}"));
+        let end = before.map(|id| format!("{prefix}{id}"));
         for _ in 0..LIST_PAGES_LIMIT {
             let page = store.list(&prefix, after.as_deref()).await?;
-            backups.extend(page.keys.iter().filter_map(|key| backup_of_manifest_key(&prefix, key)));
+            let is_within = |key: &&String| end.as_ref().is_none_or(|end| *key < end);
+            let within = page.keys.iter().take_while(is_within);
+            backups.extend(within.filter_map(|key| backup_of_manifest_key(&prefix, key)));
             after = page.keys.into_iter().next_back();
-            if !page.more || after.is_none() {
+            if !page.more || after.as_ref().is_none_or(|last| end.as_ref().is_some_and(|end| last >= end)) {
                 // Keys sort by backup id, but `<id>/chunks…` and `<id>/manifest…` come in pairs: already in order.
                 return Ok(backups);
             }
@@ -156,4 +234,8 @@ impl Repository {
         let fetched = self.sites.get(place.site)?.get(place.key, DOCUMENT_LIMIT_BYTES).await?;
         SignedManifest::decode(place, &fetched.body)
     }
+}
+
+fn last(mut backups: Vec<BackupId>, count: usize) -> Vec<BackupId> {
+    backups.split_off(backups.len().saturating_sub(count))
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use lifeboat_model::{BackupId, DatabaseName, Manifest, Site, StoredChunk};
 
 use crate::chunks::chunk_mark::ChunkMarks;
@@ -39,7 +40,10 @@ impl Repository {
         if self.sites.get(Site::Offsite).is_err() {
             return Ok(Vec::new());
         }
-        let mut backups = self.manifests_from(database, Site::Primary, since).await?;
+        let mut backups = match since {
+            Some(since) => self.manifests_from(database, Site::Primary, Some(since)).await?,
+            None => self.newest_manifests(database, Site::Primary, None, LOOKED_AT, Timestamp::now()).await?,
+        };
         backups.reverse();
         backups.truncate(LOOKED_AT);
         let Some(oldest) = backups.last() else { return Ok(backups) };

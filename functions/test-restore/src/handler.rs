@@ -1,0 +1,31 @@
+//! One invocation of `test-restore`: a tick requests drills, and a request drills one database.
+
+use lifeboat_engine::{DrillRequest, DrillTarget, Requestable, drill, drill_in_turn, request_each};
+use lifeboat_model::Act;
+use lifeboat_runtime::{Invocation, RuntimeError};
+use serde_json::{Value, json};
+
+use crate::request::{Request, Wanted};
+
+/// Calls one verb, and answers with its report.
+pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeError> {
+    let services = &invocation.services;
+    match invocation.input {
+        Request::Tick { at, mandate } => {
+            let databases = services.databases(None)?;
+            let run = services.run(invocation.call, Some(Act::TestRestore), &mandate).await;
+            request_each(&run, Requestable::Drill, &databases, at).await?;
+            Ok(json!({"requested": databases}))
+        }
+        Request::Drill { database, wanted, mandate } => {
+            let database = services.one_database(database)?;
+            let into = DrillTarget::Scratch(services.scratch().await?);
+            let run = services.run(invocation.call, Some(Act::TestRestore), &mandate).await;
+            let report = match wanted {
+                Wanted::Turn => drill_in_turn(&run, &database, into).await?,
+                Wanted::Backup { backup, site } => drill(&run, &DrillRequest { database, backup, site, into }).await?,
+            };
+            Ok(json!([report]))
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a scheduled drill restores: each site in turn, mostly its newest backup, and now and then an older one.
+
+use lifeboat_model::{DatabaseName, DrillReport, History, Site};
+
+use super::drill;
+use super::request::{BackupChoice, DrillRequest, DrillTarget};
+use crate::deadline::within;
+use crate::error::EngineError;
+use crate::health::{SITE_WITHIN, look_at_history, readable, site_views};
+use crate::run::Run;
+
+/// One of so many scheduled drills restores a random backup: with weekly drills, one a month.
+const RANDOM_ONE_OF: u32 = 4;
+
+/// Drills a database as its schedule does: from the site whose last proof is the oldest.
+///
+/// # Errors
+/// As [`drill`].
+pub async fn drill_in_turn(run: &Run, database: &DatabaseName, into: DrillTarget) -> Result<DrillReport, EngineError> {
+    let sites = run.ports.sites.names();
+    let history = history(run).await;
+    let site = next_site(&sites, &history, database);
+    let backup = if fastrand::u32(..RANDOM_ONE_OF) == 0 { BackupChoice::Random } else { BackupChoice::Newest };
+    drill(run, &DrillRequest { database: database.clone(), backup, site, into }).await
+}
+
+/// The history, as far as it can be read. Without it the drill still proves a backup.
+async fn history(run: &Run) -> History {
+    let views = site_views(run).await;
+    let reading = Box::pin(look_at_history(run, readable(&views).ok().flatten()));
+    within(SITE_WITHIN, reading).await.unwrap_or_else(|error| {
+        tracing::warn!(error = error.story(), "which site was proved last is not known");
+        History::default()
+    })
+}
+
+/// The site whose last proof is the oldest; the primary before the first.
+fn next_site(sites: &[Site], history: &History, database: &DatabaseName) -> Site {
+    sites.iter().copied().min_by_key(|site| history.proved(database, *site)).unwrap_or(Site::Primary)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use lifeboat_model::{Act, Fact, Facts, LedgerEntry, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn each_site_has_its_turn_also_after_a_drill_that_failed() {
+        let database: DatabaseName = "clinic".parse().unwrap();
+        let mut history = History::default();
+        let both = [Site::Primary, Site::Offsite];
+        let mut number = 0;
+        let mut drilled = |history: &mut History, site: Site, outcome| {
+            number += 1;
+            let detail: BTreeMap<_, _> =
+                Facts::new().with(Fact::Database, "clinic").with(Fact::Site, site).into_detail();
+            let at = Timestamp::from_second(number).unwrap();
+            let (actor, reason, subject) = (String::new(), String::new(), "clinic".to_owned());
+            let (action, number) = (Act::TestRestore.to_string(), number as u64);
+            history.fold(&LedgerEntry { number, previous: None, at, actor, reason, action, subject, outcome, detail });
+        };
+        assert_eq!(next_site(&both, &history, &database), Site::Primary);
+        drilled(&mut history, Site::Primary, Outcome::Completed);
+        assert_eq!(next_site(&both, &history, &database), Site::Offsite);
+        drilled(&mut history, Site::Offsite, Outcome::Failed);
+        assert_eq!(next_site(&both, &history, &database), Site::Offsite);
+        drilled(&mut history, Site::Offsite, Outcome::Completed);
+        assert_eq!(next_site(&both, &history, &database), Site::Primary);
+        assert_eq!(next_site(&[Site::Offsite], &history, &database), Site::Offsite);
+    }
+}

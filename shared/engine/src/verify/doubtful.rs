@@ -1,0 +1,54 @@
+//! Chunks whose bytes differ from a list that names them.
+
+use std::collections::HashMap;
+
+use lifeboat_model::{ChunkAddress, Finding, FindingSubject, StoredChunk};
+use lifeboat_vault::Listed;
+
+/// Chunks that are set aside at most, some 100 MB. A bucket that was damaged whole has more: then each is damage at once.
+const DOUBTFUL_LIMIT: usize = 500_000;
+
+/// Chunks whose bytes differ from their list.
+///
+/// A chunk that was lost everywhere and sealed again is listed with several checksums, in the lists of several backups. Any of them is valid.
+/// It happens seldom, so the other lists are read only when there is a difference.
+#[derive(Default)]
+pub(super) struct Doubtful {
+    chunks: HashMap<ChunkAddress, Listed>,
+    findings: Vec<Finding>,
+}
+
+impl Doubtful {
+    /// Sets a chunk aside with the finding that it is when no list names its bytes; gives the finding back when there is no room.
+    pub(super) fn set_aside(&mut self, listed: Listed, finding: Finding) -> Option<Finding> {
+        let FindingSubject::Chunk(address) = finding.subject else { return Some(finding) };
+        if self.findings.len() >= DOUBTFUL_LIMIT {
+            return Some(finding);
+        }
+        self.chunks.insert(address, listed);
+        self.findings.push(finding);
+        None
+    }
+
+    /// Whether there is any.
+    pub(super) fn is_some(&self) -> bool {
+        !self.chunks.is_empty()
+    }
+
+    /// Takes down that another list has the chunk, with these bytes.
+    pub(super) fn name(&mut self, chunk: &StoredChunk) {
+        if let Some(listed) = self.chunks.get_mut(&ChunkAddress { epoch: chunk.epoch, id: chunk.id }) {
+            *listed = listed.clone().or(chunk);
+        }
+    }
+
+    /// The chunks, each with all checksums that lists have of it.
+    pub(super) fn into_chunks(self) -> impl Iterator<Item = Listed> {
+        self.chunks.into_values()
+    }
+
+    /// The findings, when the other lists were not searched.
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        self.findings
+    }
+}

@@ -1,0 +1,135 @@
+//! Which backup is the newest: ids increase whatever the clock says, a backup dated in the future counts as absent, and lists name what they
+//! cannot read.
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_engine::{Asked, BackupRequest, HealthRequest, ListRequest, backups, look_at_health};
+use lifeboat_model::{
+    AlertKind, BackupId, ChunkList, FindingKind, ListedBackup, Manifest, Presence, Probe, Site, UnusableBackup,
+    VerificationScope,
+};
+use lifeboat_vault::manifest_key;
+
+use crate::bench::{Bench, database};
+use crate::stores::BOTH;
+
+const TABLE: &str = "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i";
+
+async fn probe(bench: &Bench, kind: AlertKind) -> Probe {
+    let request = HealthRequest { databases: vec![database()], drills: false };
+    let report = look_at_health(&bench.process().again(), &request).await;
+    report.probes.into_iter().find(|probe| probe.name.kind == kind).unwrap()
+}
+
+/// Somebody who holds the chunk key and may write to both sites publishes a backup that begins in an hour.
+async fn forge(bench: &Bench, real: &Manifest, ahead: SignedDuration) -> BackupId {
+    let repository = bench.stores.repository().await;
+    let started_at = Timestamp::now() + ahead;
+    let backup_id = BackupId::new(started_at, 0);
+    let (finished_at, chunk_list) = (started_at, ChunkList::default());
+    let forged = Manifest { backup_id: backup_id.clone(), started_at, finished_at, chunk_list, ..real.clone() };
+    repository.publish(&forged, &repository.chunk_key(real.epoch).await.unwrap()).await.unwrap();
+    backup_id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_that_follow_each_other_at_once_have_increasing_ids_and_the_last_is_the_newest() {
+    let bench = Bench::with("at_once", TABLE);
+    let mut taken = Vec::new();
+    for _ in 0..6 {
+        taken.push(bench.back_up().await.backup_id);
+    }
+    assert!(taken.is_sorted_by(|one, next| one < next), "{taken:?}");
+    for site in BOTH {
+        assert_eq!(bench.stores.backups(site).await, taken, "{site}");
+    }
+    assert_eq!(bench.drill(Site::Primary).await.backup_id, *taken.last().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_dated_in_the_future_stops_no_backup_and_no_alarm_and_is_a_finding() {
+    let bench = Bench::with("misdated", TABLE);
+    let real = bench.back_up().await;
+    assert_eq!(probe(&bench, AlertKind::BackupMisdated).await.wrong, None);
+    let forged = forge(&bench, &real, SignedDuration::from_hours(24 * 365)).await;
+
+    // A schedule's request is not taken for answered, and the new backup reuses the real one.
+    let tick = Timestamp::now() + SignedDuration::from_secs(2);
+    let request = BackupRequest { asked: Asked::Since(tick), ..bench.request() };
+    let next = bench.process().back_up(&request).await.unwrap();
+    assert!(next.backup_id > real.backup_id && next.backup_id < forged);
+    assert_eq!(next.totals.new_chunks, 0);
+    assert_eq!(bench.drill(Site::Offsite).await.backup_id, next.backup_id);
+
+    let wrong = probe(&bench, AlertKind::BackupMisdated).await.wrong.unwrap();
+    assert_eq!(wrong.what, format!("backup `{forged}` on primary is dated in the future, and counts as absent"));
+    let report = bench.verify_all().await;
+    let misdated: Vec<_> = report.damage().filter(|finding| finding.kind == FindingKind::Misdated).collect();
+    assert_eq!(misdated.len(), 1);
+    assert_eq!(misdated[0].subject.to_string(), manifest_key(&database(), &forged));
+
+    // The alarm of overdue backups looks at the real ones.
+    let mut process = bench.process();
+    let mut policy = (*process.run.policy).clone();
+    policy.freshness.backup = SignedDuration::from_secs(-1);
+    process.run.policy = policy.into();
+    let request = HealthRequest { databases: vec![database()], drills: false };
+    let looked = look_at_health(&process.again(), &request).await;
+    let overdue = looked.probes.iter().find(|probe| probe.name.kind == AlertKind::BackupOverdue).unwrap();
+    assert!(overdue.wrong.is_some());
+
+    // A difference of clocks is no forgery.
+    let bench = Bench::with("clocks", TABLE);
+    let real = bench.back_up().await;
+    let ahead = forge(&bench, &real, SignedDuration::from_mins(10)).await;
+    assert_eq!(probe(&bench, AlertKind::BackupMisdated).await.wrong, None);
+    assert!(bench.back_up().await.backup_id > ahead);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_has_pages_and_names_what_it_cannot_read() {
+    let bench = Bench::with("pages", TABLE);
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.push(bench.back_up().await.backup_id);
+    }
+    bench.stores.primary.flip_bit(&manifest_key(&database(), &taken[2]), 100, 0);
+    bench.stores.primary.remove(&manifest_key(&database(), &taken[0]));
+    let forged =
+        forge(&bench, &bench.stores.manifest(&taken[1], Site::Primary).await, SignedDuration::from_hours(1)).await;
+
+    let run = bench.process().again();
+    let mut request = ListRequest { limit: 2, ..ListRequest::newest(database(), Site::Primary) };
+    let mut pages = Vec::new();
+    loop {
+        let page = backups(&run, &request).await.unwrap();
+        pages.push(page.backups.iter().map(|listed| listed.backup_id().clone()).collect::<Vec<_>>());
+        let named: Vec<&UnusableBackup> = page.backups.iter().filter_map(unusable).collect();
+        for UnusableBackup { backup_id, unusable, hint, sites, .. } in named {
+            let expected = if *backup_id == forged { "dated in the future" } else { "manifest" };
+            assert!(unusable.contains(expected) && !hint.is_empty(), "{unusable}");
+            assert_eq!(sites[&Site::Offsite], Presence::Complete);
+            assert!([&forged, &taken[2]].contains(&backup_id));
+        }
+        if !page.more {
+            break;
+        }
+        request.before = pages.last().and_then(|page| page.first().cloned());
+    }
+    let expected = [vec![taken[4].clone(), forged], vec![taken[2].clone(), taken[3].clone()], vec![taken[1].clone()]];
+    assert_eq!(pages, expected);
+
+    let report = bench.process().verify(VerificationScope::All).await.unwrap();
+    assert!(report.findings.iter().any(|finding| finding.healed), "{:?}", report.findings);
+    request.before = None;
+    request.limit = 100;
+    let page = backups(&run, &request).await.unwrap();
+    assert_eq!(page.backups.iter().filter_map(unusable).count(), 1, "the forged one");
+    assert_eq!(page.backups.len(), 6);
+}
+
+fn unusable(listed: &ListedBackup) -> Option<&UnusableBackup> {
+    match listed {
+        ListedBackup::Usable(_) => None,
+        ListedBackup::Unusable(backup) => Some(backup),
+    }
+}

@@ -98,7 +98,7 @@ impl Snapshot {
             let id = begin_and_export(&leader).await?;
             let mut relations = catalog::list_relations(&leader, settings.user(), &options.left_out).await?;
             let changed = tokio::select! {
-                held = table_locks::hold(&leader, &relations, options.lock_attempts) => held?,
+                changed = lock_and_compare(&leader, settings, options, &relations) => changed?,
                 must_end = watch.clone().until_it_must_end() => return Err(must_end),
             };
             match changed {
@@ -199,6 +199,23 @@ impl Snapshot {
     fn undescribed(&self) -> impl Iterator<Item = &Relation> {
         self.relations.iter().filter(|relation| relation.definition_is_unreadable)
     }
+}
+
+/// Locks the tables; gives the name of one that is not what the snapshot shows.
+async fn lock_and_compare(
+    leader: &Session,
+    settings: &ConnectionSettings,
+    options: &SnapshotOptions,
+    relations: &[Relation],
+) -> Result<Option<RelationName>> {
+    if let Some(changed) = table_locks::hold(leader, relations, options.lock_attempts).await? {
+        return Ok(Some(changed));
+    }
+    // The leader's transaction sees the catalog of the snapshot.
+    let now = Session::connect(settings, &options.application_name).await?;
+    let redefined = catalog::find_redefined(leader, &now, relations).await;
+    now.close().await;
+    redefined
 }
 
 async fn begin_and_export(leader: &Session) -> Result<String> {

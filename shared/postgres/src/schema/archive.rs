@@ -113,13 +113,29 @@ pub(crate) async fn dump_roles(tools: &ClientTools, settings: &ConnectionSetting
     tools.run("pg_dumpall", &environment, &arguments).await?;
     let failed = |source| PostgresError::File { path: into.display().to_string(), source };
     let sql = tokio::fs::read_to_string(into).await.map_err(failed)?;
-    tokio::fs::write(into, without_restrict(&sql)).await.map_err(failed)
+    tokio::fs::write(into, with_fixed_frame(&sql)).await.map_err(failed)
 }
 
-/// Newer minor versions frame a script with `\restrict` and a random word. Identical roles would then never give identical bytes.
-fn without_restrict(sql: &str) -> String {
-    let is_frame = |line: &str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
-    sql.lines().filter(|line| !is_frame(line)).flat_map(|line| [line, "\n"]).collect()
+const RESTRICT: &str = "\\restrict ";
+const UNRESTRICT: &str = "\\unrestrict ";
+
+/// Length of the word in the frame, as `pg_dump` has it.
+const FRAME_WORD_LETTERS: usize = 63;
+
+/// Newer minor versions frame a script with `\restrict` and a random word. Until `\unrestrict` with the same word, `psql` obeys no other
+/// backslash command, so that a name in the script cannot run one on the machine that restores it (CVE-2025-8714).
+///
+/// With a random word, identical roles would never give identical bytes. The word is the hash of what it frames instead: no text
+/// can contain its own hash, so nobody can write the end of the frame into a name.
+fn with_fixed_frame(sql: &str) -> String {
+    let framed = |line: &&str| line.starts_with(RESTRICT) || line.starts_with(UNRESTRICT);
+    let inside: String = sql.lines().filter(|line| !framed(line)).flat_map(|line| [line, "\n"]).collect();
+    if !sql.lines().any(|line| framed(&line)) {
+        return inside;
+    }
+    let hash = blake3::hash(inside.as_bytes()).to_hex();
+    let word: String = hash.chars().take(FRAME_WORD_LETTERS).collect();
+    format!("{RESTRICT}{word}\n{inside}{UNRESTRICT}{word}\n")
 }
 
 /// The roles that a script of `pg_dumpall` creates, in its order.
@@ -154,8 +170,19 @@ mod tests {
     }
 
     #[test]
-    fn the_random_frame_of_a_script_is_taken_off() {
-        assert_eq!(without_restrict("\\restrict Xy\nCREATE ROLE a;\n\\unrestrict Xy\n"), "CREATE ROLE a;\n");
+    fn the_frame_of_a_script_stays_and_its_word_is_the_same_for_the_same_roles() {
+        let framed = with_fixed_frame("\\restrict Xy\nCREATE ROLE a;\n\\unrestrict Xy\n");
+        assert_eq!(framed, with_fixed_frame("\\restrict zZ9\nCREATE ROLE a;\n\\unrestrict zZ9\n"));
+        let lines: Vec<&str> = framed.lines().collect();
+        let [first, "CREATE ROLE a;", last] = lines.as_slice() else { panic!("{framed}") };
+        let word = first.strip_prefix(RESTRICT).unwrap();
+        assert_eq!(last.strip_prefix(UNRESTRICT), Some(word));
+        assert!(word.len() == FRAME_WORD_LETTERS && word.chars().all(|c| c.is_ascii_alphanumeric()), "{word}");
+        let other = with_fixed_frame("\\restrict Xy\nCREATE ROLE b;\n\\unrestrict Xy\n");
+        assert!(!other.contains(word), "other roles have another word");
+        // The tools of an older minor version write no frame, and their psql knows none.
+        assert_eq!(with_fixed_frame("CREATE ROLE a;\n"), "CREATE ROLE a;\n");
+        assert_eq!(role_names(&framed), ["a"]);
     }
 
     #[test]

@@ -333,3 +333,31 @@ pub(crate) async fn find_rewritten(session: &Session, locked: &[&Relation]) -> R
     let changed: HashSet<u32> = rows.iter().map(|row| row.get(0)).collect();
     Ok(locked.iter().find(|relation| changed.contains(&relation.oid)).map(|relation| relation.name.clone()))
 }
+
+/// The first table whose columns are not those that the snapshot shows. `now` sees the catalog as it is, and the tables must be locked.
+///
+/// A column that is dropped and added again, renamed or retyped without a rewrite leaves the table's file as it is. COPY finds columns by
+/// their names of now, and an older row has nothing in a newer column.
+pub(crate) async fn find_redefined(
+    snapshot: &Session,
+    now: &Session,
+    relations: &[Relation],
+) -> Result<Option<RelationName>> {
+    let copied: Vec<u32> =
+        relations.iter().filter(|r| r.disposition == Disposition::Copy).map(|relation| relation.oid).collect();
+    let (then, now) = tokio::try_join!(definitions(snapshot, &copied), definitions(now, &copied))?;
+    let differs = |relation: &&Relation| then.get(&relation.oid) != now.get(&relation.oid);
+    Ok(relations.iter().find(differs).map(|relation| relation.name.clone()))
+}
+
+/// The columns of each table: number, name, type, modifier, and whether it is generated.
+async fn definitions(session: &Session, tables: &[u32]) -> Result<HashMap<u32, Vec<Column>>> {
+    let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();
+    for row in session.rows("comparing columns with the snapshot", COLUMNS, &[&tables]).await? {
+        let column = (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5));
+        columns.entry(row.get(0)).or_default().push(column);
+    }
+    Ok(columns)
+}
+
+type Column = (i16, String, u32, i32, bool);

@@ -64,6 +64,23 @@ async fn a_rewriting_alter_table_a_rename_and_a_drop_between_snapshot_and_lock_s
 }
 
 #[tokio::test]
+async fn columns_that_change_without_a_rewrite_between_snapshot_and_lock_start_it_over() {
+    // An older snapshot reads the new column of an old row as NULL.
+    let (_fixture, snapshot) = snapshot_around("ALTER TABLE t DROP a, ADD a int; UPDATE t SET a = 7").await;
+    assert_eq!(relation(&snapshot, "public.t").columns, ["a"]);
+    let copied = &copy_all(&snapshot, 1 << 20).await[0];
+    assert_eq!(copied.rows, 1000);
+    let null = (-1_i32).to_be_bytes();
+    assert!(copied.chunks.iter().all(|chunk| !chunk.windows(null.len()).any(|bytes| bytes == null)));
+
+    let (_fixture, snapshot) = snapshot_around("ALTER TABLE t RENAME a TO b").await;
+    assert_eq!(relation(&snapshot, "public.t").columns, ["b"]);
+    let (_fixture, snapshot) = snapshot_around("ALTER TABLE t ADD b int DEFAULT 5").await;
+    assert_eq!(relation(&snapshot, "public.t").columns, ["a", "b"]);
+    assert_eq!(copy_all(&snapshot, 1 << 20).await[0].rows, 1000);
+}
+
+#[tokio::test]
 async fn a_table_that_stays_locked_is_named_and_worth_another_try_later() {
     let fixture = Fixture::new("CREATE TABLE free (a int); CREATE TABLE held (a int)");
     let _holder = Holder::begin(&fixture, "LOCK TABLE held IN ACCESS EXCLUSIVE MODE").await;

@@ -15,9 +15,25 @@ pub fn print<T: serde::Serialize>(json: bool, document: &T, text: impl FnOnce() 
     let output = if json {
         serde_json::to_string(document).map_err(|error| RuntimeError::Input(error.to_string()))?
     } else {
-        text()
+        without_controls(&text())
     };
     // A reader that closes the pipe early (`| head`) has seen what it wanted.
     let _ = writeln!(std::io::stdout(), "{}", output.trim_end());
     Ok(())
+}
+
+/// A name in a text may hold any character. A terminal must not obey it.
+fn without_controls(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_lines_and_no_control_characters() {
+        assert_eq!(without_controls("a\u{1b}[2Jb\nzürich\t|"), "a\\u{1b}[2Jb\nzürich\\t|");
+    }
 }

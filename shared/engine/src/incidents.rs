@@ -43,6 +43,8 @@ impl Transition {
     fn of_seen(before: Option<&Incident>, after: &Incident) -> Self {
         match before {
             _ if !after.is_open() => Self::Watched,
+            // It became worse than what was acknowledged.
+            Some(before) if before.acknowledged.is_some() && after.acknowledged.is_none() => Self::Opened,
             Some(before) if before.is_open() || before.since == after.since && before.resolved_at.is_some() => {
                 Self::SeenAgain
             }

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertRule, AlertState, Channel, Escalation, Severity};
+use crate::fact::Fact;
 use crate::identity::DatabaseName;
 use crate::policy::Policy;
 
@@ -24,6 +25,9 @@ const CLAIM: SignedDuration = SignedDuration::from_secs(120);
 
 /// Largest number of distinct parts: a rotation of a month, and both sites.
 const MOST_PARTS: usize = 40;
+
+/// Largest number of distinct causes of one incident that are remembered as accepted.
+const MOST_CAUSES: usize = 10;
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +78,20 @@ pub struct Acknowledgement {
     pub reason: String,
 }
 
+/// A problem as a person has accepted it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Its parts.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: BTreeSet<Part>,
+    /// The highest number of its findings, as far as they are counted.
+    #[serde(default)]
+    pub findings: u64,
+    /// Its causes: each hint, without what it names.
+    #[serde(default)]
+    pub causes: BTreeSet<String>,
+}
+
 /// A message that must still be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
@@ -116,6 +134,9 @@ pub struct Incident {
     /// Who acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
+    /// The problem as it was acknowledged. What goes beyond it opens the incident again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
     /// The problem, as last seen.
     pub what: String,
     /// A hint for a person.
@@ -165,9 +186,11 @@ impl Incident {
         let sightings = before.map_or(0, |incident| incident.sightings).saturating_add(1);
         let was_open = before.filter(|incident| incident.state != IncidentState::Watched);
         let is_open = was_open.is_some() || sightings >= u64::from(rule.after);
+        let reopened = was_open.is_some_and(|incident| incident.is_exceeded_by(&sighting, policy, now));
+        let acknowledged = before.filter(|_| !reopened).and_then(|incident| incident.acknowledged.clone());
         let Sighting { what, hint, database, part, facts } = sighting;
-        // A failed check does not hide earlier findings.
-        let found = was_open.filter(|incident| part.is_none() && !incident.parts.is_empty());
+        // A failed check does not hide earlier findings, unless it is the news.
+        let found = was_open.filter(|incident| !reopened && part.is_none() && !incident.parts.is_empty());
         let (what, hint, facts) = match found {
             Some(Self { what, hint, facts, .. }) => (what.clone(), hint.clone(), facts.clone()),
             None => (what, hint, facts),
@@ -181,7 +204,7 @@ impl Incident {
         Self {
             name: name.clone(),
             state: match was_open {
-                Some(incident) if incident.acknowledged.is_some() => IncidentState::Acknowledged,
+                Some(_) if acknowledged.is_some() => IncidentState::Acknowledged,
                 _ if is_open => IncidentState::Open,
                 _ => IncidentState::Watched,
             },
@@ -190,13 +213,15 @@ impl Incident {
             seen_at: now,
             sightings,
             resolved_at: None,
-            acknowledged: before.and_then(|incident| incident.acknowledged.clone()),
+            acknowledged,
+            // What was accepted once is accepted again when the incident as it is now is acknowledged.
+            accepted: before.and_then(|incident| incident.accepted.clone()),
             what,
             hint,
             database,
             parts,
             facts,
-            owed: match was_open {
+            owed: match was_open.filter(|_| !reopened) {
                 Some(incident) => incident.owed.clone().filter(|owed| owed.state != AlertState::Resolved),
                 None => is_open.then(|| Owed::new(AlertState::Opened, first_moment(&rule, policy, now))),
             },
@@ -237,8 +262,32 @@ impl Incident {
             return None;
         }
         let owed = self.owed.clone().filter(|owed| owed.state != AlertState::Reminder);
-        let acknowledged = Some(acknowledgement);
-        Some(Self { state: IncidentState::Acknowledged, acknowledged, owed, ..self.clone() })
+        let (acknowledged, accepted) = (Some(acknowledgement), Some(self.accepted_now()));
+        Some(Self { state: IncidentState::Acknowledged, acknowledged, accepted, owed, ..self.clone() })
+    }
+
+    /// Whether an acknowledged incident is worse than what was acknowledged, or was acknowledged too long ago.
+    fn is_exceeded_by(&self, sighting: &Sighting, policy: &Policy, now: Timestamp) -> bool {
+        let Some(acknowledgement) = &self.acknowledged else { return false };
+        let accepted = self.accepted.clone().unwrap_or_else(|| self.accepted_now());
+        let has_new_part = sighting.part.as_ref().is_some_and(|part| !accepted.parts.contains(part));
+        let is_expired = now.duration_since(acknowledgement.at) > policy.alerts.acknowledged;
+        has_new_part && !accepted.parts.contains(&Part::Everything)
+            || findings(&sighting.facts) > accepted.findings
+            || !accepted.causes.contains(&cause(&sighting.hint))
+            || is_expired
+    }
+
+    /// The problem as it is now, with what was accepted of it before.
+    fn accepted_now(&self) -> Accepted {
+        let mut accepted = self.accepted.clone().unwrap_or_default();
+        accepted.parts.extend(self.parts.iter().cloned());
+        accepted.findings = accepted.findings.max(findings(&self.facts));
+        if accepted.causes.len() >= MOST_CAUSES {
+            accepted.causes.clear();
+        }
+        accepted.causes.insert(cause(&self.hint));
+        accepted
     }
 
     /// The incident with a reminder owed, when one is due.
@@ -279,6 +328,10 @@ impl Incident {
         let mut facts = self.facts.clone();
         facts.push(("seen".to_owned(), self.sightings.to_string()));
         facts.extend(resolved.map(|at| ("resolved_at".to_owned(), at.to_string())));
+        if self.accepted.is_some() && self.acknowledged.is_none() && resolved.is_none() {
+            let why = "it was acknowledged, and is worse now or was acknowledged too long ago";
+            facts.push(("reopened".to_owned(), why.to_owned()));
+        }
         Alert {
             kind: self.name.kind,
             severity: self.severity,
@@ -306,4 +359,16 @@ fn first_moment(rule: &AlertRule, policy: &Policy, at: Timestamp) -> Timestamp {
         Escalation::Immediate | Escalation::Daily => at,
         Escalation::BusinessHours => policy.hours.next(at),
     }
+}
+
+/// The number of findings among the facts, if there is one.
+fn findings(facts: &[(String, String)]) -> u64 {
+    let counted = facts.iter().find(|(name, _)| name == Fact::Findings.as_str());
+    counted.and_then(|(_, count)| count.parse().ok()).unwrap_or_default()
+}
+
+/// The cause that a hint is about. A hint says what to do, and so is the same for the same cause. The names in it, in backticks, are left
+/// out: a file or a table may have another name each time.
+fn cause(hint: &str) -> String {
+    hint.split('`').step_by(2).collect()
 }

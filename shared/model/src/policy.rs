@@ -105,6 +105,8 @@ pub struct Alerts {
     pub notices: bool,
     /// The time between reminders of an incident with immediate escalation.
     pub repeat: SignedDuration,
+    /// How long an acknowledgement holds.
+    pub acknowledged: SignedDuration,
     /// A rule for each kind of incident.
     pub rules: BTreeMap<AlertKind, AlertRule>,
 }
@@ -164,7 +166,12 @@ impl Default for Policy {
                 from: Time::constant(8, 0, 0, 0),
                 to: Time::constant(18, 0, 0, 0),
             },
-            alerts: Alerts { notices: true, repeat: SignedDuration::from_mins(60), rules: BTreeMap::new() },
+            alerts: Alerts {
+                notices: true,
+                repeat: SignedDuration::from_mins(60),
+                acknowledged: SignedDuration::from_hours(24 * 30),
+                rules: BTreeMap::new(),
+            },
             prices: Prices {
                 storage_gb_month: 0.023,
                 writes_per_thousand: 0.005,

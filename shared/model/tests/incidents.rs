@@ -137,3 +137,75 @@ fn an_acknowledged_incident_stays_so_without_reminders_until_it_is_resolved() {
     let over = again.cleared(&Cleared::All, &policy, later).unwrap();
     assert_eq!(told(&over, &policy, later).0, Some(AlertState::Resolved));
 }
+
+/// An incident in two parts with five findings, which was reported and acknowledged.
+fn acknowledged(policy: &Policy, now: Timestamp) -> Incident {
+    let name = IncidentName::new(AlertKind::VerificationFinding, clinic());
+    let mut incident = None;
+    for part in ["rotation 1 of 30", "rotation 2 of 30"] {
+        incident = Some(Incident::seen(incident.as_ref(), &name, found(part, 5, "do this"), policy, now));
+    }
+    let (state, told) = told(&incident.unwrap(), policy, now);
+    assert_eq!(state, Some(AlertState::Opened));
+    let acknowledgement = Acknowledgement { by: "ana".to_owned(), at: now, reason: "ticket 1".to_owned() };
+    told.acknowledged_by(acknowledgement).unwrap()
+}
+
+fn found(part: &str, findings: u64, hint: &str) -> Sighting {
+    let facts = vec![("findings".to_owned(), findings.to_string())];
+    Sighting { hint: hint.to_owned(), facts, ..sighting(&format!("{findings} objects are damaged"), Some(part)) }
+}
+
+#[test]
+fn what_was_acknowledged_stays_so_and_anything_worse_opens_the_incident_again() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let before = acknowledged(&policy, now);
+    let name = before.name.clone();
+    let soon = now + SignedDuration::from_hours(1);
+    let late = now + policy.alerts.acknowledged + SignedDuration::from_hours(1);
+    for (case, sighting, at, opens) in [
+        ("the same", found("rotation 1 of 30", 5, "do this"), soon, false),
+        ("fewer", found("rotation 2 of 30", 1, "do this"), soon, false),
+        ("a new part", found("rotation 3 of 30", 1, "do this"), soon, true),
+        ("more of it", found("rotation 1 of 30", 6, "do this"), soon, true),
+        ("another cause", found("rotation 1 of 30", 5, "do that"), soon, true),
+        ("another failure", Sighting { hint: "look at the key".to_owned(), ..sighting("no answer", None) }, soon, true),
+        ("long ago", found("rotation 1 of 30", 5, "do this"), late, true),
+    ] {
+        let after = Incident::seen(Some(&before), &name, sighting.clone(), &policy, at);
+        let (state, after) = told(&after, &policy, at);
+        if !opens {
+            assert_eq!((after.state, state), (IncidentState::Acknowledged, None), "{case}");
+            continue;
+        }
+        assert_eq!((after.state, state), (IncidentState::Open, Some(AlertState::Opened)), "{case}");
+        assert_eq!((&after.what, &after.hint), (&sighting.what, &sighting.hint), "{case}: the news is told");
+        assert!(after.parts.is_superset(&before.parts), "{case}: nothing is forgotten");
+
+        // When the worse problem is acknowledged as well, both are known.
+        let acknowledgement = Acknowledgement { by: "ana".to_owned(), at, reason: "ticket 2".to_owned() };
+        let mut accepted = after.acknowledged_by(acknowledgement).unwrap();
+        for known in [found("rotation 1 of 30", 5, "do this"), sighting, found("rotation 2 of 30", 5, "do this")] {
+            accepted = Incident::seen(Some(&accepted), &name, known, &policy, at);
+            assert_eq!(accepted.state, IncidentState::Acknowledged, "{case}");
+        }
+    }
+}
+
+#[test]
+fn names_in_a_hint_are_no_other_cause_and_an_incident_of_an_older_version_counts_as_it_was_last_seen() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let name = IncidentName::new(AlertKind::BackupFailed, clinic());
+    let hint = |file: &str| format!("check with `ls -l {file}` that the file is accessible");
+    let failed = |file: &str| Sighting { hint: hint(file), ..sighting("it failed", None) };
+    let open = Incident::seen(None, &name, failed("/tmp/a"), &policy, now);
+    let acknowledgement = Acknowledgement { by: "ana".to_owned(), at: now, reason: "ticket".to_owned() };
+    let known = open.acknowledged_by(acknowledgement).unwrap();
+    let older = Incident { accepted: None, ..known.clone() };
+    for before in [known, older] {
+        let same = Incident::seen(Some(&before), &name, failed("/tmp/b"), &policy, now);
+        assert_eq!(same.state, IncidentState::Acknowledged);
+        let other = Incident::seen(Some(&before), &name, sighting("it failed", None), &policy, now);
+        assert_eq!(other.state, IncidentState::Open);
+    }
+}

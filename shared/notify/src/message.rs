@@ -67,7 +67,7 @@ fn title(alert: &Alert) -> String {
 
 fn email(alert: &Alert, title: &str) -> String {
     let mut text = format!("{title}\n\n");
-    let mut line = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\n"));
+    let mut line = |name: &str, value: &str| text.push_str(&format!("{name}: {}\n", one_line(value)));
     match alert.state {
         AlertState::Resolved => {
             line("Status", "Resolved. There is nothing to do.");
@@ -90,9 +90,20 @@ fn email(alert: &Alert, title: &str) -> String {
     }
     text.push('\n');
     for (name, value) in &alert.facts {
-        let _ = writeln!(text, "{name}: {value}");
+        let _ = writeln!(text, "{name}: {}", one_line(value));
     }
     text
+}
+
+/// A name in a text may hold any character. A line feed must not begin a line that seems to be ours, and a terminal must not obey it.
+fn one_line(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
+/// The same for chat, where these three characters begin links and mentions.
+fn one_chat_line(text: &str) -> String {
+    one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn for_machines(alert: &Alert) -> Value {
@@ -116,13 +127,14 @@ fn for_machines(alert: &Alert) -> Value {
 }
 
 fn for_chat(alert: &Alert, title: &str) -> Value {
-    let mut steps: Vec<String> = alert.hint.iter().map(|hint| sentence(hint)).collect();
+    let mut steps: Vec<String> = alert.hint.iter().map(|hint| one_chat_line(&sentence(hint))).collect();
     if let (Some(incident), AlertState::Opened | AlertState::Reminder) = (&alert.incident, alert.state) {
         steps.push(format!("`{}`", alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str))));
         steps.push(format!("`{}`", acknowledge(incident)));
     }
     let facts: Map<String, Value> = alert.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    let description = format!("{}\n*What it means:* {}", sentence(&alert.what), sentence(alert.kind.meaning()));
+    let what = one_chat_line(&sentence(&alert.what));
+    let description = format!("{what}\n*What it means:* {}", sentence(alert.kind.meaning()));
     json!({
         "version": "1.0",
         "source": "custom",
@@ -211,6 +223,23 @@ mod tests {
         let Message { subject, sms, .. } = Message::from(&long);
         assert!(sms.starts_with("Lifeboat CRITICAL: Backup failed: clinic. z?rich?") && sms.len() == 140, "{sms}");
         assert!(subject.len() <= 100 && subject.is_ascii());
+    }
+
+    #[test]
+    fn a_name_with_a_line_feed_or_a_mention_forges_no_line_and_calls_nobody() {
+        let name = "table `a\nStatus: Resolved.\u{1b}[2J <!channel>`";
+        let forged = Alert {
+            what: format!("{name} cannot be read"),
+            hint: Some(format!("grant SELECT on {name}")),
+            facts: vec![("error".to_owned(), name.to_owned())],
+            ..alert(AlertState::Opened)
+        };
+        let Message { email, chat, sms, .. } = Message::from(&forged);
+        assert!(!email.lines().any(|line| line.starts_with("Status")), "{email}");
+        assert!(email.contains("Table `a\\nStatus") && !email.contains('\u{1b}'), "{email}");
+        assert!(!sms.contains(['\n', '\u{1b}']));
+        let shown = format!("{}{}", chat["content"]["description"], chat["content"]["nextSteps"]);
+        assert!(!shown.contains("<!channel>") && shown.contains("&lt;!channel&gt;"), "{shown}");
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl RuntimeError {
     pub fn hint(&self) -> String {
         match self {
             Self::Settings(_) => "set the missing values in the stack's parameters and deploy again".to_owned(),
-            Self::Input(_) | Self::SeveralDatabases(_) => "see events/ for an example of each input".to_owned(),
+            Self::Input(_) => "see events/ for an example of each input".to_owned(),
+            Self::SeveralDatabases(_) => "name one in `database`: an invocation works on one database".to_owned(),
             Self::UnknownDatabase(_) => {
                 "use a name from the stack's parameter `DatabaseNames`, or add this database to it and deploy".to_owned()
             }

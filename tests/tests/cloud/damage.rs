@@ -115,7 +115,8 @@ async fn assert_found_and_healed(
 
 /// What a verification of everything finds.
 async fn verify(stage: &Stage) -> Vec<Value> {
-    let answer = stage.cloud().invoke(&stage.deployment().verify, &json!({"scope": "all"})).await.unwrap();
+    let answer =
+        stage.cloud().invoke(&stage.deployment().verify, &json!({"database": DATABASE, "scope": "all"})).await.unwrap();
     assert!(!answer.failed, "{answer:?}");
     assert_eq!(answer.payload.as_array().unwrap().len(), 1);
     answer.payload[0]["findings"].as_array().unwrap().clone()

@@ -59,6 +59,7 @@ mod tests {
             sightings: 1,
             resolved_at: None,
             acknowledged: None,
+            accepted: None,
             what: String::new(),
             hint: String::new(),
             database: None,

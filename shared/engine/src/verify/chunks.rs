@@ -120,7 +120,7 @@ impl Inspection<'_> {
         let searches = backups.iter().cloned().map(|backup| self.search(backup));
         futures_util::stream::iter(searches).buffer_unordered(BACKUPS_AT_ONCE).try_collect::<()>().await?;
         let doubtful = std::mem::take(&mut *self.doubtful());
-        self.look_at(Mismatch::IsDamage, doubtful.into_chunks()).await
+        self.look_at_each(Mismatch::IsDamage, doubtful.into_chunks()).await.map(drop)
     }
 
     async fn search(&self, backup: Backup) -> Result<(), EngineError> {

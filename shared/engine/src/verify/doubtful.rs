@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lifeboat_model::{ChunkAddress, Finding, FindingSubject, StoredChunk};
+use lifeboat_model::{ChunkAddress, Finding, FindingSubject, Site, StoredChunk};
 use lifeboat_vault::Listed;
 
 /// Chunks that are set aside at most, some 100 MB. A bucket that was damaged whole has more: then each is damage at once.
@@ -14,18 +14,22 @@ const DOUBTFUL_LIMIT: usize = 500_000;
 /// It happens seldom, so the other lists are read only when there is a difference.
 #[derive(Default)]
 pub(super) struct Doubtful {
-    chunks: HashMap<ChunkAddress, Listed>,
+    /// With the sites whose bytes differ.
+    chunks: HashMap<ChunkAddress, (Listed, Vec<Site>)>,
     findings: Vec<Finding>,
 }
 
 impl Doubtful {
     /// Sets a chunk aside with the finding that it is when no list names its bytes; gives the finding back when there is no room.
     pub(super) fn set_aside(&mut self, listed: Listed, finding: Finding) -> Option<Finding> {
-        let FindingSubject::Chunk(address) = finding.subject else { return Some(finding) };
+        let (FindingSubject::Chunk(address), Some(site)) = (&finding.subject, finding.site) else {
+            return Some(finding);
+        };
         if self.findings.len() >= DOUBTFUL_LIMIT {
             return Some(finding);
         }
-        self.chunks.insert(address, listed);
+        let (_, sites) = self.chunks.entry(*address).or_insert_with(|| (listed, Vec::new()));
+        sites.push(site);
         self.findings.push(finding);
         None
     }
@@ -37,14 +41,15 @@ impl Doubtful {
 
     /// Takes down that another list has the chunk, with these bytes.
     pub(super) fn name(&mut self, chunk: &StoredChunk) {
-        if let Some(listed) = self.chunks.get_mut(&ChunkAddress { epoch: chunk.epoch, id: chunk.id }) {
+        if let Some((listed, _)) = self.chunks.get_mut(&ChunkAddress { epoch: chunk.epoch, id: chunk.id }) {
             *listed = listed.clone().or(chunk);
         }
     }
 
-    /// The chunks, each with all checksums that lists have of it.
-    pub(super) fn into_chunks(self) -> impl Iterator<Item = Listed> {
-        self.chunks.into_values()
+    /// The chunks on their sites, each with all checksums that lists have of it.
+    pub(super) fn into_chunks(self) -> Vec<(Listed, Site)> {
+        let on_sites = |(listed, sites): (Listed, Vec<Site>)| sites.into_iter().map(move |site| (listed.clone(), site));
+        self.chunks.into_values().flat_map(on_sites).collect()
     }
 
     /// The findings, when the other lists were not searched.

@@ -206,7 +206,13 @@ impl<'t> Reader<'t> {
     fn alerts(&mut self, mut section: Section<'_, 't>, otherwise: Alerts) -> Alerts {
         let minutes = u32::try_from(otherwise.repeat.as_mins()).unwrap_or(u32::MAX);
         let repeat = self.number(&mut section, "repeat_minutes", minutes, 5..=7 * 24 * 60);
-        let mut alerts = Alerts { repeat: SignedDuration::from_mins(i64::from(repeat)), ..otherwise };
+        let days = u32::try_from(otherwise.acknowledged.as_hours() / 24).unwrap_or(u32::MAX);
+        let days = self.number(&mut section, "acknowledged_days", days, 1..=365);
+        let mut alerts = Alerts {
+            repeat: SignedDuration::from_mins(i64::from(repeat)),
+            acknowledged: SignedDuration::from_hours(24 * i64::from(days)),
+            ..otherwise
+        };
         if let Some(value) = section.get("notices") {
             match value.get_ref().as_bool() {
                 Some(notices) => alerts.notices = notices,

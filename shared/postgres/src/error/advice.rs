@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_lock_and_a_full_server_are_retried_later_and_a_missing_privilege_is_not() {
-        let query = |sqlstate| PostgresError::Query { step: "x".into(), source: ServerError::new(sqlstate, "") };
+        let query = |sqlstate| PostgresError::Query { step: "x".into(), source: ServerError::new(sqlstate, None) };
         assert_eq!(query("55P03").advice().response, Response::Retry);
         assert_eq!(query("53300").advice().response, Response::Retry);
         assert_eq!(query("42501").advice().response, Response::Fail);

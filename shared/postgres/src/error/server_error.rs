@@ -20,12 +20,15 @@ const CLASSES_WITHOUT_VALUES: [&str; 16] =
 
 impl ServerError {
     pub(crate) fn of(error: &tokio_postgres::Error) -> Option<Self> {
-        error.as_db_error().map(|db| Self::new(db.code().code(), db.message()))
+        let db = error.as_db_error()?;
+        let is_raised = is_raised_by_user_code(db.file(), db.where_());
+        Some(Self::new(db.code().code(), if is_raised { None } else { Some(db.message()) }))
     }
 
-    pub(crate) fn new(sqlstate: &str, message: &str) -> Self {
+    /// `message` is the server's own; absent when a user's code wrote it.
+    pub(crate) fn new(sqlstate: &str, message: Option<&str>) -> Self {
         let safe = sqlstate.get(..2).is_some_and(|class| CLASSES_WITHOUT_VALUES.contains(&class));
-        Self { sqlstate: sqlstate.to_owned(), message: safe.then(|| message.to_owned()) }
+        Self { sqlstate: sqlstate.to_owned(), message: message.filter(|_| safe).map(str::to_owned) }
     }
 
     /// Five characters, such as `42501`.
@@ -73,6 +76,18 @@ impl ServerError {
     }
 }
 
+/// Source files of the procedural languages that raise what a user's code tells them: PL/pgSQL, PL/Python, PL/Perl, PL/Tcl.
+const RAISING_FILES: [&str; 5] = ["pl_exec.c", "plpy_elog.c", "plpy_plpymodule.c", "plperl.c", "pltcl.c"];
+
+/// Whether a function of a user made the message. It can state any SQLSTATE, and quote a row.
+///
+/// The server's source file is known in every language of messages. The context of a function that an extension's language runs names a
+/// function in most of them.
+fn is_raised_by_user_code(file: Option<&str>, context: Option<&str>) -> bool {
+    file.is_some_and(|file| RAISING_FILES.contains(&file))
+        || context.is_some_and(|context| context.contains("PL/") || context.to_lowercase().contains("function"))
+}
+
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.message {
@@ -90,11 +105,11 @@ mod tests {
 
     #[test]
     fn a_message_that_can_quote_a_row_is_left_out() {
-        let quoted = ServerError::new("22P02", "invalid input syntax for type integer: \"Jane Doe\"");
+        let quoted = ServerError::new("22P02", Some("invalid input syntax for type integer: \"Jane Doe\""));
         assert_eq!(quoted.to_string(), "SQLSTATE 22P02");
-        let raised = ServerError::new("P0001", "patient Jane Doe is locked");
+        let raised = ServerError::new("P0001", Some("patient Jane Doe is locked"));
         assert_eq!(raised.to_string(), "SQLSTATE P0001");
-        let named = ServerError::new("42501", "permission denied for table patient");
+        let named = ServerError::new("42501", Some("permission denied for table patient"));
         assert_eq!(named.to_string(), "permission denied for table patient (SQLSTATE 42501)");
     }
 }

@@ -94,7 +94,8 @@ fn is_setval(line: &str) -> bool {
         return false;
     };
     let inner = literal.strip_prefix("E'").or_else(|| literal.strip_prefix('\'')).unwrap_or("'");
-    let literal_is_one = !inner.replace("''", "").replace("\\\\", "").contains(['\'', '\\']);
+    let plain = inner.replace("''", "").replace("\\\\", "").replace("\\n", "").replace("\\r", "");
+    let literal_is_one = !plain.contains(['\'', '\\']);
     let Some((value, is_called)) = arguments.split_once(", ") else { return false };
     literal_is_one && value.parse::<i64>().is_ok() && matches!(is_called, "true" | "false")
 }
@@ -109,6 +110,7 @@ mod tests {
             "",
             "SELECT pg_catalog.setval('public.a', 5, true);",
             "SELECT pg_catalog.setval('s.\"it''s, b\"', -1, false);",
+            "SELECT pg_catalog.setval(E's.\"two\\nlines\\\\n\"', -1, false);",
         ] {
             assert!(is_setval(good), "{good}");
         }

@@ -36,10 +36,13 @@ pub(crate) fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text literal, independent of `standard_conforming_strings`, as `quote_literal()` writes it.
+/// A text literal, independent of `standard_conforming_strings`, as `quote_literal()` writes it, but always on one line.
 pub(crate) fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    if !quoted.contains(['\\', '\n', '\r']) {
+        return format!("'{quoted}'");
+    }
+    format!("E'{}'", quoted.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r"))
 }
 
 /// Column names for a select list or a COPY.

@@ -217,3 +217,24 @@ async fn a_chunk_is_a_file_that_psql_loads_alone() {
         assert_eq!(fixture.sql(&format!("SELECT count(*) FROM {name}_copy")), "100");
     }
 }
+
+#[tokio::test]
+async fn sequences_with_any_name_come_back_where_they_stood() {
+    let names = ["two\nlines", "carriage\rreturn", "back\\slash\\n", "quo'te\""];
+    let quoted = names.map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
+    let create: String = quoted.iter().map(|name| format!("CREATE SEQUENCE {name};")).collect();
+    let fixture = Fixture::new(&create);
+    for (value, name) in (7..).zip(&quoted) {
+        fixture.sql(&format!("SELECT setval('{}', {value})", name.replace('\'', "''")));
+    }
+    let snapshot = fixture.snapshot().await;
+    let values = snapshot.sequences().await.unwrap();
+    snapshot.close().await.unwrap();
+    assert_eq!((values.count, values.sql.lines().count()), (4, 4), "{}", values.sql);
+
+    let restored = Fixture::new(&create);
+    lifeboat_postgres::RestoreTarget::new(restored.settings()).set_sequences(&values.sql).await.unwrap();
+    for (value, name) in (7..).zip(&quoted) {
+        assert_eq!(restored.sql(&format!("SELECT last_value FROM {name}")), value.to_string(), "{name}");
+    }
+}

@@ -40,6 +40,25 @@ async fn a_chunk_that_does_not_load_does_not_quote_its_rows() {
 }
 
 #[tokio::test]
+async fn a_message_of_user_code_is_withheld_whatever_sqlstate_it_states() {
+    let fixture = Fixture::new(
+        "CREATE FUNCTION refuse(name text, state text) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
+         BEGIN RAISE EXCEPTION 'patient % is locked', name USING ERRCODE = state, TABLE = name, CONSTRAINT = name; END $$;
+         CREATE TABLE t (a text, b text CHECK (refuse(a, b)))",
+    );
+    let mut loader = RestoreTarget::new(fixture.settings()).loader().await.unwrap();
+    let table = TableTarget {
+        name: RelationName::new("public", "t"),
+        columns: vec!["a".to_owned(), "b".to_owned()],
+        format: CopyFormat::Text,
+    };
+    for state in ["23514", "23505", "42501", "42P01", "53400", "57014", "P0001", "22023"] {
+        let error = loader.load_chunk(&table, format!("Jane Doe\t{state}\n").as_bytes()).await.unwrap_err();
+        assert!(shown(&error).contains(state) && !shown(&error).contains("Jane"), "{}", shown(&error));
+    }
+}
+
+#[tokio::test]
 async fn a_chunk_far_larger_than_the_socket_that_the_server_refuses_early_still_tells_why() {
     let fixture = Fixture::new("CREATE TABLE t (a int)");
     let mut loader = RestoreTarget::new(fixture.settings()).loader().await.unwrap();

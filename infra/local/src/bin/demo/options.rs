@@ -7,11 +7,11 @@ use clap::Parser;
 #[command(name = "cargo demo")]
 pub struct Options {
     /// Back up this database instead of the sample: `postgres://user:password@host/database`. It is only read.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "LIFEBOAT_DEMO_SOURCE_URL", hide_env_values = true)]
     pub source: Option<String>,
 
     /// Also restore into this empty database, and leave the restored data there.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "LIFEBOAT_DEMO_INTO_URL", hide_env_values = true)]
     pub into: Option<String>,
 
     /// Print one line of JSON on standard output instead of a table.

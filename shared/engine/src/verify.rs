@@ -38,20 +38,40 @@ pub(crate) use rotation::rotation;
 /// Damage is not an error. The report's findings list it, and say whether it was healed. An error means that the verification itself
 /// failed.
 pub async fn verify(run: &Run, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
-    let result = inspect_scope(run, request).await;
+    let (result, large) = inspect_scope(run, request).await;
     let announced = announce(run, &VerificationEnding { request, result: &result }).await;
-    result.and_then(|report| announced.map(|()| report))
+    let report = result?;
+    announced?;
+    // This comes last: a part counts as read only after what was found in it was announced.
+    rotation::keep(run, &report, large).await;
+    Ok(report)
 }
 
-async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
+/// The report, and the backups that added more chunks than are read in one day, with their number.
+async fn inspect_scope(
+    run: &Run,
+    request: &VerifyRequest,
+) -> (Result<VerificationReport, EngineError>, Vec<(BackupId, u64)>) {
+    let repository = match run.repository_to_verify().await {
+        Ok(repository) => repository,
+        Err(error) => return (Err(error), Vec::new()),
+    };
+    let inspection = Inspection::new(run, repository.clone());
+    (inspect(run, &inspection, &repository, request).await, inspection.large())
+}
+
+async fn inspect(
+    run: &Run,
+    inspection: &Inspection<'_>,
+    repository: &Repository,
+    request: &VerifyRequest,
+) -> Result<VerificationReport, EngineError> {
     let started_at = Timestamp::now();
     let mut stopwatch = Stopwatch::new(&*run.progress);
 
     stopwatch.begin("documents", None);
-    let repository = run.repository_to_verify().await?;
-    let inspection = Inspection::new(run, repository.clone());
     // The deadline applies only to this part, so that findings are kept when time runs out.
-    let following = Box::pin(follow(&inspection, &repository, request, &mut stopwatch));
+    let following = Box::pin(follow(inspection, repository, request, &mut stopwatch));
     let mut followed = run.deadline.bound(following).await;
     inspection.report_doubtful();
     if let Err(error) = &followed
@@ -65,12 +85,10 @@ async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Result<Verificatio
     // The findings are kept even when the rest could not be read.
     stopwatch.begin("report", None);
     let report = inspection.report(request, started_at);
-    let keeping = Box::pin(keep_findings(&repository, &request.database, &report.findings));
+    let keeping = Box::pin(keep_findings(repository, &request.database, &report.findings));
     let kept = run.deadline.bound(keeping).await;
     followed?;
-    kept?;
-    rotation::keep(run, &report, inspection.large()).await;
-    Ok(report)
+    kept.map(|()| report)
 }
 
 /// Reads everything in scope.
@@ -98,8 +116,11 @@ async fn follow(
     let oldest = backups.first().cloned();
     let reads = backups.into_iter().filter_map(|backup| {
         let has_documents = part.has_backup(&backup.id) || !backup.is_everywhere;
-        let is_due = has_documents || large.contains(&backup.id);
-        is_due.then(|| inspection.backup(backup, has_documents, part))
+        let is_due = has_documents || large.backups.contains(&backup.id);
+        is_due.then(|| {
+            let share = if large.are_shared(&backup.id) { part } else { Part::ALL };
+            inspection.backup(backup, has_documents, share)
+        })
     });
     futures_util::stream::iter(reads).buffer_unordered(BACKUPS_AT_ONCE).try_collect::<()>().await?;
     if !matches!(request.scope, VerificationScope::Backup { .. }) {
@@ -122,14 +143,14 @@ async fn follow(
 }
 
 impl Inspection<'_> {
-    /// Reads the documents of a backup, if they are due, and the chunks that it added.
-    async fn backup(&self, backup: Backup, has_documents: bool, part: Part) -> Result<(), EngineError> {
+    /// Reads the documents of a backup, if they are due, and the chunks that it added: of many, those of `share`.
+    async fn backup(&self, backup: Backup, has_documents: bool, share: Part) -> Result<(), EngineError> {
         let manifest = match has_documents {
             true => self.documents(&backup).await?,
             false => self.any_manifest(&backup).await,
         };
         match manifest {
-            Some(manifest) => self.added_chunks(&manifest, part).await,
+            Some(manifest) => self.added_chunks(&manifest, share).await,
             None => Ok(()),
         }
     }

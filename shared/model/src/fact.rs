@@ -47,6 +47,8 @@ pub enum Fact {
     ReadBytes,
     /// Findings.
     Findings,
+    /// Findings of damage that was not healed.
+    Damaged,
     /// The number of healed findings.
     Healed,
     /// Whether every proof of a drill held.
@@ -74,7 +76,7 @@ names!(Fact, "a fact", [
     BackupId => "backup_id", Site => "site", Scope => "scope", Relations => "relations", Tables => "tables",
     Rows => "rows", RawBytes => "raw_bytes", StoredBytes => "stored_bytes", ReusedBytes => "reused_bytes",
     NewChunks => "new_chunks", ReusedChunks => "reused_chunks", Objects => "objects", ReadBytes => "read_bytes",
-    Findings => "findings", Healed => "healed", Equal => "equal", Seconds => "seconds", Writes => "writes",
+    Findings => "findings", Damaged => "damaged", Healed => "healed", Equal => "equal", Seconds => "seconds", Writes => "writes",
     Reads => "reads", KeyRequests => "key_requests", GbSeconds => "gb_seconds", Sha256 => "sha256",
     BeforeSha256 => "before_sha256", ModifiedAt => "modified_at",
 ]);

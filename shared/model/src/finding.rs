@@ -54,9 +54,10 @@ impl From<Finding> for StoredFinding {
 }
 
 impl Finding {
-    /// Whether it was not healed, and is more than left over.
+    /// Whether it was not healed, and stored bytes are lost or altered. What is left over is no damage, and a misdated backup is intact: it has
+    /// an incident of its own.
     pub fn is_damage(&self) -> bool {
-        !self.healed && self.kind != FindingKind::Unlisted
+        !self.healed && !matches!(self.kind, FindingKind::Unlisted | FindingKind::Misdated)
     }
 }
 

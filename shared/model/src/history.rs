@@ -50,9 +50,9 @@ pub struct DatabaseHistory {
     /// The last successful drill from each site.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub proved: BTreeMap<Site, Timestamp>,
-    /// When it was first noted from which site a drill was: before that, no site could be overdue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proved_since: Option<Timestamp>,
+    /// Since when a drill from each site is awaited: since the site was first seen to be configured.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sites_since: BTreeMap<Site, Timestamp>,
     /// The last runs of each action, oldest first.
     pub runs: BTreeMap<String, VecDeque<PastRun>>,
 }
@@ -137,9 +137,18 @@ impl History {
         self.databases.get(database)?.proved.get(&site).copied()
     }
 
-    /// The time from which it is known from which site each drill of `database` was.
-    pub fn proved_since(&self, database: &DatabaseName) -> Option<Timestamp> {
-        self.databases.get(database)?.proved_since
+    /// The time of the last drill that proved a backup of `database` from `site`, or else since when one is awaited.
+    pub fn unproved_since(&self, database: &DatabaseName, site: Site) -> Option<Timestamp> {
+        self.proved(database, site).or_else(|| self.databases.get(database)?.sites_since.get(&site).copied())
+    }
+
+    /// Starts to wait for drills from these sites at `now`, and no longer waits for those from other sites.
+    pub fn wait_for_sites(&mut self, database: &DatabaseName, sites: &[Site], now: Timestamp) {
+        let known = self.databases.entry(database.clone()).or_default();
+        known.sites_since.retain(|site, _| sites.contains(site));
+        for site in sites {
+            known.sites_since.entry(*site).or_insert(now);
+        }
     }
 
     /// The last runs of an action, oldest first.
@@ -172,7 +181,6 @@ impl DatabaseHistory {
         {
             let proved = self.proved.entry(site).or_insert(entry.at);
             *proved = entry.at.max(*proved);
-            self.proved_since.get_or_insert(entry.at);
         }
         let runs = self.runs.entry(entry.action.clone()).or_default();
         runs.push_back(PastRun::of(entry));

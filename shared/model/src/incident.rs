@@ -361,10 +361,10 @@ fn first_moment(rule: &AlertRule, policy: &Policy, at: Timestamp) -> Timestamp {
     }
 }
 
-/// The number of findings among the facts, if there is one.
+/// The number of findings among the facts, if there is one. Those that are no damage do not count, where they are told apart.
 fn findings(facts: &[(String, String)]) -> u64 {
-    let counted = facts.iter().find(|(name, _)| name == Fact::Findings.as_str());
-    counted.and_then(|(_, count)| count.parse().ok()).unwrap_or_default()
+    let count = |fact: Fact| facts.iter().find(|(name, _)| name == fact.as_str())?.1.parse().ok();
+    count(Fact::Damaged).or_else(|| count(Fact::Findings)).unwrap_or_default()
 }
 
 /// The cause that a hint is about. A hint says what to do, and so is the same for the same cause. The names in it, in backticks, are left

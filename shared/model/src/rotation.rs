@@ -47,11 +47,11 @@ impl Rotation {
 
     /// The parts that are due: the one of today, then those that were missed, the oldest first.
     pub fn due(&self, now: Timestamp) -> Vec<VerificationScope> {
-        let today = epoch_day(now);
+        let today = self.part_of(epoch_day(now));
         let mut missed: Vec<(i64, u32)> =
             (0..self.days).filter_map(|part| Some((self.due_day(part, now)?, part))).collect();
         missed.sort_unstable();
-        let is_of_today = |(day, _): &(i64, u32)| *day == today;
+        let is_of_today = |(_, part): &(i64, u32)| *part == today;
         let (mut due, missed): (Vec<_>, Vec<_>) = missed.into_iter().partition(is_of_today);
         due.extend(missed);
         due.into_iter().map(|(_, day)| VerificationScope::Rotation { day, days: self.days }).collect()
@@ -59,8 +59,7 @@ impl Rotation {
 
     /// The part of today, due or not.
     pub fn today(&self, now: Timestamp) -> VerificationScope {
-        let day = epoch_day(now).rem_euclid(i64::from(self.days));
-        VerificationScope::Rotation { day: u32::try_from(day).unwrap_or_default(), days: self.days }
+        VerificationScope::Rotation { day: self.part_of(epoch_day(now)), days: self.days }
     }
 
     /// The beginning of the day on which the oldest part was due that was not read since.
@@ -95,17 +94,25 @@ impl Rotation {
         }
     }
 
+    /// Whether no more large backups are remembered.
+    pub fn is_full(&self) -> bool {
+        self.large.len() >= LARGE_KEPT
+    }
+
     /// The backups that are read in shares.
     pub fn large(&self) -> impl Iterator<Item = &BackupId> {
         self.large.keys()
     }
 
-    /// The last day on which the part was due, if it was not read since.
+    /// The first day on which the part was due and that it was not read on or after; `None` when that is yet to come.
     fn due_day(&self, part: u32, now: Timestamp) -> Option<i64> {
-        let today = epoch_day(now);
-        let day = today - (today - i64::from(part)).rem_euclid(i64::from(self.days));
-        let is_read = self.read.get(&part).is_some_and(|read| epoch_day(*read) >= day);
-        (day >= epoch_day(self.since) && !is_read).then_some(day)
+        let from = self.read.get(&part).map_or_else(|| epoch_day(self.since), |read| epoch_day(*read) + 1);
+        let day = from + (i64::from(part) - from).rem_euclid(i64::from(self.days));
+        (day <= epoch_day(now)).then_some(day)
+    }
+
+    fn part_of(&self, day: i64) -> u32 {
+        u32::try_from(day.rem_euclid(i64::from(self.days))).unwrap_or_default()
     }
 }
 
@@ -172,6 +179,24 @@ mod tests {
         assert_eq!(rotation.due(tick(31)).first(), Some(&missed[0]));
         rotation.read(&VerificationScope::All, tick(31));
         assert_eq!(rotation.due(tick(31)), []);
+    }
+
+    #[test]
+    fn a_part_that_is_never_read_is_due_since_its_first_day_however_often_its_turn_comes() {
+        for days in [1, 7] {
+            let mut rotation = Rotation::begin(days, tick(0));
+            rotation.read(&VerificationScope::All, tick(0));
+            let first = tick(1) - SignedDuration::from_hours(3);
+            for day in 1..40 {
+                assert_eq!(rotation.due_since(tick(day)), Some(first), "day {day} of {days}");
+                let today = rotation.today(tick(day));
+                assert_eq!(rotation.due(tick(day)).first(), Some(&today), "day {day} of {days}");
+                // All but the part of the first day are read.
+                if today != rotation.today(tick(1)) {
+                    rotation.read(&today, tick(day));
+                }
+            }
+        }
     }
 
     #[test]

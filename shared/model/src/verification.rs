@@ -123,9 +123,9 @@ impl VerificationReport {
         self.findings.iter().filter(|finding| finding.is_damage())
     }
 
-    /// Whether every object in scope was read, damaged or not.
+    /// Whether every object in scope was read, damaged or not. With more damage than a report holds that is not known.
     pub fn is_complete(&self) -> bool {
-        self.findings.iter().all(|finding| finding.kind != FindingKind::Unanswered)
+        self.more_findings == 0 && self.findings.iter().all(|finding| finding.kind != FindingKind::Unanswered)
     }
 
     /// Whether no object in scope is damaged.

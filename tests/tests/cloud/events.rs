@@ -75,8 +75,11 @@ async fn every_sample_event_succeeds_at_its_function() {
             (_, tick) if tick.ends_with("-tick.json") => {
                 assert_eq!(*answer, json!({"requested": [DATABASE]}), "{file}")
             }
-            // The order before it has read everything.
-            (_, "verify-requested.json") => assert_eq!(*answer, json!([]), "{file}"),
+            // The order before it has read everything, so nothing is due, unless midnight came in between.
+            (_, "verify-requested.json") => {
+                let reports = answer.as_array().unwrap();
+                assert!(reports.iter().all(|report| report["findings"] == json!([])), "{file}: {answer}");
+            }
             ("backup", _) => {
                 assert!(answer["backup_id"].as_str().unwrap() >= backup_id.as_str(), "{file}: {answer}");
                 assert_eq!(answer["totals"]["rows"], 25_000, "{file}: {answer}");

@@ -129,9 +129,16 @@ async fn chunks_that_no_site_has_any_more_are_stored_again_by_the_backup_after_t
         bench.stores.assert_whole(&again.backup_id, site).await;
     }
     // The first backup lists the bytes that the chunks had. Those that the second one lists are as good.
+    for backup_id in [&again.backup_id, &first.backup_id] {
+        let scope = VerificationScope::Backup { backup_id: backup_id.clone() };
+        assert_eq!(bench.process().verify(scope).await.unwrap().findings, []);
+    }
+    // And they heal a site that lost its copy, whichever of the two backups is read.
     for backup_id in [again.backup_id, first.backup_id] {
+        assert!(bench.stores.offsite.remove(lost) && bench.stores.primary.keys("chunks/").contains(lost));
         let report = bench.process().verify(VerificationScope::Backup { backup_id }).await.unwrap();
-        assert_eq!(report.findings, []);
+        assert!(report.is_sound() && report.findings.iter().all(|finding| finding.healed), "{:?}", report.findings);
+        assert_eq!(bench.stores.offsite.bytes(lost), bench.stores.primary.bytes(lost));
     }
     let all = bench.verify_all().await;
     assert!(all.is_sound(), "the first backup is whole again, too: {:?}", all.findings);

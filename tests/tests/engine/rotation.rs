@@ -1,12 +1,16 @@
 //! The rotation of verifications: what was missed is made up for, and a backup that is too large for one day is read in shares.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Fault, Refusal, Rule, Script};
-use lifeboat_engine::{HealthRequest, look_at_health, verify_due};
+use lifeboat_engine::{EngineError, HealthRequest, look_at_health, verify_due};
 use lifeboat_model::{
-    AlertKind, BackupId, ChunkEntry, ChunkId, Manifest, Probe, READ_IN_ONE_DAY, StoredChunk, VerificationReport,
-    VerificationScope,
+    Alert, AlertKind, BackupId, ChunkEntry, ChunkId, Event, Manifest, Probe, READ_IN_ONE_DAY, StoredChunk,
+    VerificationReport, VerificationScope,
 };
+use lifeboat_notify::{Outbox, SignalError};
 use lifeboat_vault::{Sites, chunk_key, sha256};
 use serde_json::{Value, json};
 
@@ -27,6 +31,20 @@ fn process(bench: &Bench, sites: Sites, days: u32) -> Process {
     process
 }
 
+/// A bus that refuses every event.
+struct Mute;
+
+#[async_trait]
+impl Outbox for Mute {
+    async fn publish(&self, event: &Event) -> Result<(), SignalError> {
+        Err(SignalError::Refused { signal: event.detail_type().to_owned(), code: "NoSuchBus".to_owned() })
+    }
+
+    async fn alert(&self, _: &Alert) -> Result<(), SignalError> {
+        Ok(())
+    }
+}
+
 async fn overdue(process: &Process) -> Probe {
     let request = HealthRequest { databases: vec![database()], drills: false };
     let report = look_at_health(&process.again(), &request).await;
@@ -37,8 +55,18 @@ fn days(reports: &[VerificationReport]) -> Vec<String> {
     reports.iter().map(|report| report.scope.to_string()).collect()
 }
 
+/// Each day has another part, so a day must not begin in the middle of the test.
+async fn away_from_midnight() {
+    const LONG_ENOUGH: i64 = 120;
+    let left = 86_400 - Timestamp::now().as_second().rem_euclid(86_400);
+    if left < LONG_ENOUGH {
+        tokio::time::sleep(std::time::Duration::from_secs(left.unsigned_abs() + 1)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_that_were_missed_are_made_up_for_and_the_alarm_is_over_only_then() {
+    away_from_midnight().await;
     let bench = Bench::with("missed", TABLE);
     bench.back_up().await;
     let well = process(&bench, bench.stores.sites(), 3);
@@ -48,12 +76,12 @@ async fn parts_that_were_missed_are_made_up_for_and_the_alarm_is_over_only_then(
     assert_eq!(days(&verify_due(&well.again(), &database(), true).await.unwrap()), days(&first), "a person asks");
     assert_eq!(overdue(&well).await.wrong, None);
 
-    // The two days before were missed: the rotation began ten days ago, and only the part of today was read.
+    // The other two parts were missed: the rotation began ten days ago, and only the part of today was read.
     let mut state: Value = serde_json::from_slice(&bench.stores.primary.bytes(STATE).unwrap()).unwrap();
     state["since"] = json!(Timestamp::now() - SignedDuration::from_hours(240));
     bench.stores.primary.replace(STATE, state.to_string());
     let wrong = overdue(&well).await.wrong.unwrap();
-    let day = (Timestamp::now() - SignedDuration::from_hours(48)).strftime("%Y-%m-%d").to_string();
+    let day = (Timestamp::now() - SignedDuration::from_hours(240)).strftime("%Y-%m-%d").to_string();
     assert!(wrong.what.contains(&format!("was due on {day}")), "{}", wrong.what);
 
     // A run that fails makes up for nothing, and a part that is read says nothing of the other one.
@@ -68,6 +96,14 @@ async fn parts_that_were_missed_are_made_up_for_and_the_alarm_is_over_only_then(
     assert_eq!(made_up.len(), 2, "{:?}", days(&made_up));
     assert!(made_up.iter().all(VerificationReport::is_sound));
     assert_eq!(overdue(&well).await.wrong, None);
+
+    // What was found must be announced before the part counts as read.
+    bench.stores.primary.replace(STATE, "{}");
+    let mut mute = process(&bench, bench.stores.sites(), 3);
+    mute.run.ports.outbox = Arc::new(Mute);
+    let unannounced = verify_due(&mute.again(), &database(), false).await.unwrap_err();
+    assert!(matches!(unannounced, EngineError::Unannounced(_)), "{unannounced:?}");
+    assert_eq!(days(&verify_due(&well.again(), &database(), false).await.unwrap()), days(&first));
 
     // A state that is lost or unreadable begins anew.
     bench.stores.primary.replace(STATE, "{");

@@ -26,7 +26,8 @@ impl Ending for DrillEnding<'_> {
             Err(error) => {
                 // Only a failure of the repository belongs to the site. Any drill that can run clears other failures.
                 let part = matches!(error, EngineError::Vault(_)).then_some(Part::Site(self.request.site));
-                failed(Some(&self.request.database), part, error)
+                let failed = failed(Some(&self.request.database), part, error);
+                Announcement { facts: failed.facts.with(Fact::Site, self.request.site), ..failed }
             }
         }
     }

@@ -67,18 +67,17 @@ pub(crate) struct SiteBackups {
 pub(crate) struct Observed {
     /// Its newest backups on each site.
     pub(crate) listed: Vec<SiteBackups>,
-    /// The progress of its verifications; absent before the first one, or when it cannot be read.
-    rotation: Option<Rotation>,
+    /// The progress of its verifications; absent before the first one.
+    rotation: Result<Option<Rotation>, EngineError>,
 }
 
 /// Looks at the backups of a database on each site, all at the same time, and at the progress of its verifications.
 pub(crate) async fn observe(run: &Run, views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Observed {
     let progress = within(SITE_WITHIN, Box::pin(rotation(run, database)));
-    let (listed, progress) = tokio::join!(listed(views, database, at), progress);
-    let rotation = progress.unwrap_or_else(|error| {
+    let (listed, rotation) = tokio::join!(listed(views, database, at), progress);
+    if let Err(error) = &rotation {
         tracing::warn!(%database, error = error.story(), "the progress of the verifications cannot be read");
-        None
-    });
+    }
     Observed { listed, rotation }
 }
 
@@ -164,8 +163,12 @@ pub(crate) fn ages(
         let limit = run.policy.freshness.limit(act)?;
         let (stored, gone) = if act == Act::Backup { (newest, gone.clone()) } else { (None, None) };
         let last = stored.or_else(|| history.last(database, act));
-        let rotates = rotation.as_ref().filter(|_| act == Act::Verify);
-        let unread_since = rotates.and_then(|rotation| rotation.due_since(at));
+        let unread_since = match (act, rotation) {
+            // Whether a part was missed is not known, and so neither is whether a verification is overdue.
+            (Act::Verify, Err(_)) => return None,
+            (Act::Verify, Ok(rotation)) => rotation.as_ref().and_then(|rotation| rotation.due_since(at)),
+            _ => None,
+        };
         let since = last.or_else(|| history.awaited(database, act)).unwrap_or(at);
         // A part that was missed is not made up for by the parts that were read after it.
         let age = at.duration_since(unread_since.map_or(since, |unread| unread.min(since)));
@@ -185,8 +188,8 @@ fn unproved(
     let sites = run.ports.sites.names();
     let turns = i32::try_from(sites.len()).unwrap_or(1);
     let allowed = too_old(at, limit.saturating_mul(turns));
-    let proved = |site: &Site| history.proved(database, *site).or_else(|| history.proved_since(database));
-    sites.into_iter().find(|site| proved(site).is_some_and(|proved| proved < allowed))
+    let since = |site: &Site| history.unproved_since(database, *site);
+    sites.into_iter().find(|site| since(site).is_some_and(|since| since < allowed))
 }
 
 /// The backups in the ledger, newest first.

@@ -25,6 +25,7 @@ pub(crate) async fn keep_history(
     let (state, mut history) = read(run, repository).await?;
     for database in &request.databases {
         request.scheduled_acts().for_each(|(act, _)| history.wait_for(database, act, now));
+        history.wait_for_sites(database, &run.ports.sites.names(), now);
     }
     if state.value.as_ref() != Some(&history) {
         States::new(&run.ports.sites).replace(HISTORY, state, &history).await?;

@@ -47,15 +47,15 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
     of_database(age.overdue_kind, database, wrong)
 }
 
-/// Whether any site has a backup of the database that is dated in the future. `None` when no site can be listed.
+/// Whether any site has a backup of the database that is dated in the future. `None` when none is seen and a site cannot be listed.
 pub(super) fn dates(listed: &[SiteBackups], database: &DatabaseName) -> Option<Probe> {
-    listed.iter().find(|one| one.backups.is_ok())?;
     let mut misdated = listed.iter().filter_map(|one| Some((one.site, one.misdated.first()?)));
     let wrong = misdated.next().map(|(site, backup_id)| {
         let error = EngineError::Misdated { backup_id: backup_id.clone(), site };
         Wrong { what: error.story(), hint: error.hint() }
     });
-    Some(of_database(AlertKind::BackupMisdated, database, wrong))
+    let is_known = wrong.is_some() || listed.iter().all(|one| one.backups.is_ok());
+    is_known.then(|| of_database(AlertKind::BackupMisdated, database, wrong))
 }
 
 /// Whether the off-site has every backup that should be there by now.

@@ -135,7 +135,7 @@ impl Inspection<'_> {
     /// Reports the chunks that were set aside and not judged.
     pub(super) fn report_doubtful(&self) {
         let doubtful = std::mem::take(&mut *self.doubtful());
-        doubtful.into_findings().into_iter().for_each(|finding| self.found(finding));
+        doubtful.into_findings().for_each(|finding| self.found(finding));
     }
 
     /// Reports stored chunks that none of `backups` lists. Unfinished runs left them, and later runs reuse them.

@@ -1,14 +1,14 @@
-//! Chunks whose bytes differ from a list that names them.
+//! Chunks that no site has as the list names them.
 
 use std::collections::HashMap;
 
-use lifeboat_model::{ChunkAddress, Finding, FindingSubject, Site, StoredChunk};
+use lifeboat_model::{ChunkAddress, Finding, FindingKind, FindingSubject, Site, StoredChunk};
 use lifeboat_vault::Listed;
 
 /// Chunks that are set aside at most, some 100 MB. A bucket that was damaged whole has more: then each is damage at once.
 const DOUBTFUL_LIMIT: usize = 500_000;
 
-/// Chunks whose bytes differ from their list.
+/// Chunks that differ from their list on some site, and that the other site could not heal.
 ///
 /// A chunk that was lost everywhere and sealed again is listed with several checksums, in the lists of several backups. Any of them is valid.
 /// It happens seldom, so the other lists are read only when there is a difference.
@@ -52,8 +52,12 @@ impl Doubtful {
         self.chunks.into_values().flat_map(on_sites).collect()
     }
 
-    /// The findings, when the other lists were not searched.
-    pub(super) fn into_findings(self) -> Vec<Finding> {
-        self.findings
+    /// The findings, when the other lists were not searched to the end: whether it is damage is not known.
+    pub(super) fn into_findings(self) -> impl Iterator<Item = Finding> {
+        self.findings.into_iter().map(|finding| Finding {
+            kind: FindingKind::Unanswered,
+            detail: format!("{}; the other lists were not searched for its bytes", finding.detail),
+            ..finding
+        })
     }
 }

@@ -165,6 +165,7 @@ fn facts(request: &VerifyRequest, report: &VerificationReport) -> Facts {
         .with(Fact::Objects, report.objects)
         .with(Fact::ReadBytes, report.read_bytes)
         .with(Fact::Findings, report.findings.len() as u64 + report.more_findings)
+        .with(Fact::Damaged, report.damage().count() as u64 + report.more_findings)
         .with(Fact::Healed, healed(report))
 }
 

@@ -65,16 +65,16 @@ pub(super) enum Looked {
         size_bytes: u64,
     },
     Found(Finding),
-    /// A chunk whose bytes differ from this list. Another list may name them; else this is the finding.
+    /// A chunk that no site has as this list names it. Another list may name its bytes; else this is the finding.
     Doubtful(Listed, Finding),
 }
 
-/// What is done with a chunk whose bytes differ from its list.
+/// What is done with an object that differs from its list and that the other site cannot heal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mismatch {
-    /// It is healed, and reported.
+    /// It is reported.
     IsDamage,
-    /// It is set aside until the other lists were searched for its bytes.
+    /// It is a chunk, and set aside until the other lists were searched for the bytes that the sites have.
     IsDoubtful,
 }
 
@@ -342,11 +342,6 @@ async fn look(repository: Repository, listed: Listed, site: Site, mismatch: Mism
         ObjectState::Unreadable { error } if error.is_outage() => FindingKind::Unanswered,
         ObjectState::Unreadable { .. } | ObjectState::Newer { .. } => FindingKind::Unreadable,
     };
-    let subject = FindingSubject::stored(listed.key());
-    let finding = |healed, detail| Finding { kind, site: Some(site), subject, detail, healed };
-    if matches!(kind, FindingKind::Size | FindingKind::Checksum) && mismatch == Mismatch::IsDoubtful {
-        return Ok(Looked::Doubtful(listed, finding(false, format!("{state}; not healed: time ran out"))));
-    }
     // An object that cannot be read may be intact. A network failure must not cause it to be overwritten.
     let (healed, detail) = match kind {
         FindingKind::Unreadable | FindingKind::Unanswered => (false, state.to_string()),
@@ -355,7 +350,11 @@ async fn look(repository: Repository, listed: Listed, site: Site, mismatch: Mism
             Err(error) => (false, format!("{state}; not healed: {error}")),
         },
     };
-    let finding = finding(healed, detail);
+    let finding = Finding { kind, site: Some(site), subject: FindingSubject::stored(listed.key()), detail, healed };
+    let is_damage = matches!(kind, FindingKind::Missing | FindingKind::Size | FindingKind::Checksum) && !healed;
+    if is_damage && mismatch == Mismatch::IsDoubtful {
+        return Ok(Looked::Doubtful(listed, finding));
+    }
     tracing::warn!(finding = %finding, "verification found damage");
     Ok(Looked::Found(finding))
 }

@@ -14,18 +14,36 @@ pub(crate) async fn rotation(run: &Run, database: &DatabaseName) -> Result<Optio
 }
 
 /// The backups that are read in shares, one each day.
-pub(super) async fn large(run: &Run, scope: &VerificationScope, database: &DatabaseName) -> BTreeSet<BackupId> {
+#[derive(Default)]
+pub(super) struct Large {
+    pub(super) backups: BTreeSet<BackupId>,
+    /// Whether no more are remembered: any other one is read whole on its own day.
+    is_full: bool,
+}
+
+impl Large {
+    /// Whether a backup that adds many chunks is read in shares.
+    pub(super) fn are_shared(&self, id: &BackupId) -> bool {
+        !self.is_full || self.backups.contains(id)
+    }
+}
+
+/// The large backups of a database, which matter to a rotation alone.
+pub(super) async fn large(run: &Run, scope: &VerificationScope, database: &DatabaseName) -> Large {
     if !matches!(scope, VerificationScope::Rotation { .. }) {
-        return BTreeSet::new();
+        return Large::default();
     }
     match rotation(run, database).await {
-        Ok(known) => known.iter().flat_map(Rotation::large).cloned().collect(),
+        Ok(known) => known.map_or_else(Large::default, |known| Large {
+            backups: known.large().cloned().collect(),
+            is_full: known.is_full(),
+        }),
         Err(error) => {
             tracing::warn!(
                 error = error.story(),
                 "which backups are large is not known; they are read on their own days"
             );
-            BTreeSet::new()
+            Large::default()
         }
     }
 }
@@ -42,8 +60,8 @@ pub(super) async fn keep(run: &Run, report: &VerificationReport, added: Vec<(Bac
         scope.iter().for_each(|scope| rotation.read(scope, at));
         (known != Some(&rotation)).then_some(rotation)
     });
-    if let Err(error) = taken_down.await {
-        let error = EngineError::from(error);
+    let taken_down = run.deadline.bound(Box::pin(async { Ok(taken_down.await?) })).await;
+    if let Err(error) = taken_down {
         tracing::warn!(error = error.story(), "the progress of the rotation was not stored; this part is read again");
     }
 }

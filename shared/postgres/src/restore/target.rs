@@ -93,11 +93,29 @@ fn is_setval(line: &str) -> bool {
     let Some((literal, arguments)) = rest.strip_suffix(");").and_then(|rest| rest.rsplit_once("', ")) else {
         return false;
     };
-    let inner = literal.strip_prefix("E'").or_else(|| literal.strip_prefix('\'')).unwrap_or("'");
-    let plain = inner.replace("''", "").replace("\\\\", "").replace("\\n", "").replace("\\r", "");
-    let literal_is_one = !plain.contains(['\'', '\\']);
+    let (inner, may_escape) = match literal.strip_prefix("E'") {
+        Some(inner) => (inner, true),
+        None => (literal.strip_prefix('\'').unwrap_or("'"), false),
+    };
+    let literal_is_one = is_inside_of_literal(inner, may_escape);
     let Some((value, is_called)) = arguments.split_once(", ") else { return false };
     literal_is_one && value.parse::<i64>().is_ok() && matches!(is_called, "true" | "false")
+}
+
+/// Whether this text ends no literal: each quote is doubled, and each backslash begins an escape that `quote_literal` writes.
+fn is_inside_of_literal(text: &str, may_escape: bool) -> bool {
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        let is_kept = match letter {
+            '\'' => letters.next() == Some('\''),
+            '\\' => may_escape && matches!(letters.next(), Some('\\' | 'n' | 'r')),
+            _ => true,
+        };
+        if !is_kept {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -119,6 +137,9 @@ mod tests {
             "SELECT pg_catalog.setval('a', 5, true); DROP TABLE x; SELECT ('b', 5, true);",
             "SELECT pg_catalog.setval('a', (SELECT 1), true);",
             "SELECT pg_catalog.setval('a' || (SELECT 'b'), 5, true);",
+            "SELECT pg_catalog.setval(E'x\\''n || (SELECT 1) || ', 5, true);",
+            "SELECT pg_catalog.setval(E'x\\''\\', 5, true);",
+            "SELECT pg_catalog.setval('x\\n', 5, true);",
         ] {
             assert!(!is_setval(bad), "{bad}");
         }

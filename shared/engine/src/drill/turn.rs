@@ -29,7 +29,7 @@ async fn history(run: &Run) -> History {
     let views = site_views(run).await;
     let reading = Box::pin(look_at_history(run, readable(&views).ok().flatten()));
     within(SITE_WITHIN, reading).await.unwrap_or_else(|error| {
-        tracing::warn!(error = error.story(), "which site was proved last is not known");
+        tracing::warn!(error = error.story(), "which site was drilled last is not known");
         History::default()
     })
 }

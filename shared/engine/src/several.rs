@@ -38,15 +38,6 @@ impl<T> Several<T> {
         };
         (self.reports, failed)
     }
-
-    /// All reports.
-    ///
-    /// # Errors
-    /// The failure of one database; [`EngineError::SomeFailed`] when there were several databases.
-    pub fn into_result(self) -> Result<Vec<T>, EngineError> {
-        let (reports, failed) = self.end();
-        failed.map(|()| reports)
-    }
 }
 
 #[cfg(test)]
@@ -87,8 +78,12 @@ mod tests {
 
     #[test]
     fn one_database_alone_fails_as_it_is_and_all_good_ones_do_not_fail() {
-        assert!(matches!(several(&[("a", false)]).into_result(), Err(EngineError::NoAnswer { seconds: 7 })));
-        assert_eq!(several(&[("a", true), ("b", true)]).into_result().unwrap(), ["a", "b"]);
-        assert_eq!(several(&[]).into_result().unwrap(), Vec::<String>::new());
+        let (reports, failed) = several(&[("a", false)]).end();
+        assert!(reports.is_empty() && matches!(failed, Err(EngineError::NoAnswer { seconds: 7 })));
+        for good in [&[("a", true), ("b", true)][..], &[]] {
+            let (reports, failed) = several(good).end();
+            assert_eq!(reports, good.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+            failed.unwrap();
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The local cloud: the emulator with both stacks on it, and clients for it.
+//! The local cloud: the emulator with all stacks on it, and clients for it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,13 @@ pub const OFFSITE_REGION: &str = "eu-west-1";
 
 /// The stacks' names.
 const MAIN_STACK: &str = "lifeboat";
+const PRIMARY_STACK: &str = "lifeboat-primary";
 const OFFSITE_STACK: &str = "lifeboat-offsite";
+/// The emulator's account.
+const ACCOUNT: &str = "000000000000";
+/// The parameters that the sites' stacks share with each other, and one of them with the main stack.
+const OF_SITES: [&str; 4] = ["ObjectLockMode", "ObjectLockDays", "OperatorArns", BREAK_GLASS];
+const BREAK_GLASS: &str = "BreakGlassRoleArn";
 /// The bucket for uploaded packages, as `sam package` uses one.
 const PACKAGES_BUCKET: &str = "lifeboat-packages";
 /// The emulator answers in milliseconds; an upload of 100 MB takes about a second. A function may run for 900 s.
@@ -53,7 +59,7 @@ pub struct Cloud {
     options: CloudOptions,
     executables: BTreeMap<String, PathBuf>,
     main: Template,
-    offsite: Template,
+    site: Template,
 }
 
 /// The outputs and resources of the deployed stacks.
@@ -62,7 +68,7 @@ pub struct Deployment {
     pub primary_bucket: String,
     pub primary_key_arn: String,
     pub primary_mac_key_arn: String,
-    pub offsite: Option<DeployedOffsite>,
+    pub offsite: Option<DeployedSite>,
     pub bus: String,
     pub topic_arn: String,
     pub backup: DeployedFunction,
@@ -80,12 +86,20 @@ pub struct Deployment {
     pub gaps: Vec<String>,
 }
 
-/// The outputs of the off-site's stack.
+/// The outputs of a site's stack.
 #[derive(Debug, Clone)]
-pub struct DeployedOffsite {
+pub struct DeployedSite {
     pub bucket: String,
     pub key_arn: String,
     pub mac_key_arn: String,
+}
+
+impl DeployedSite {
+    /// The parameters of the main stack that name it.
+    fn parameters(&self, site: &str) -> [(String, String); 3] {
+        [("Bucket", &self.bucket), ("KeyArn", &self.key_arn), ("MacKeyArn", &self.mac_key_arn)]
+            .map(|(name, value)| (format!("{site}{name}"), value.clone()))
+    }
 }
 
 /// A function of the main stack.
@@ -100,12 +114,12 @@ pub struct DeployedFunction {
 impl Cloud {
     /// Builds the functions, starts the emulator and uploads the packages. Nothing is deployed yet.
     pub async fn start(options: CloudOptions) -> Result<Self> {
-        let [main, offsite] = TEMPLATES.map(|template| Template::read(&workspace::root().join(template)));
-        let (main, offsite, functions) = (main?, offsite?, options.functions.clone());
+        let [main, site] = TEMPLATES.map(|template| Template::read(&workspace::root().join(template)));
+        let (main, site, functions) = (main?, site?, options.functions.clone());
         let binaries: Vec<String> = main.function_binaries()?.into_iter().map(|(_, binary)| binary).collect();
         let built = tokio::task::spawn_blocking(move || functions.executables(&binaries));
         let (emulator, executables) = tokio::join!(Emulator::start(), built);
-        let mut cloud = Self { emulator: emulator?, options, executables: executables??, main, offsite };
+        let mut cloud = Self { emulator: emulator?, options, executables: executables??, main, site };
         cloud.upload_packages().await?;
         Ok(cloud)
     }
@@ -138,10 +152,10 @@ impl Cloud {
         Ok(())
     }
 
-    /// Deploys or updates both stacks: first the off-site, whose outputs become parameters of the main stack. Then it applies
+    /// Deploys or updates all stacks: first the sites, whose outputs become parameters of the main stack. Then it applies
     /// the properties that the emulator's CloudFormation ignores.
     ///
-    /// `parameters` are the main stack's. Those that only the local cloud knows are filled in unless given.
+    /// `parameters` are those of all stacks. Those that only the local cloud knows are filled in unless given.
     pub async fn deploy(&self, parameters: &Parameters) -> Result<Deployment> {
         let mut given = Parameters::from([
             ("EndpointUrl".to_owned(), self.endpoint().to_owned()),
@@ -149,24 +163,18 @@ impl Cloud {
             ("PostgresClientDir".to_owned(), self.options.postgres_client_dir.to_string_lossy().into_owned()),
         ]);
         let mut gaps = gaps::name_open(&self.main);
+        gaps.extend(gaps::name_open(&self.site));
+        let primary = self.deploy_site(PRIMARY_STACK, PRIMARY_REGION, "primary", parameters).await?;
+        given.extend(primary.parameters("Primary"));
         let mut offsite = None;
         if self.options.offsite {
-            let retention = ["ObjectLockMode", "ObjectLockDays"].into_iter();
-            let shared = retention.filter_map(|name| Some((name.to_owned(), parameters.get(name)?.clone()))).collect();
-            let stack = self.deploy_one(OFFSITE_STACK, OFFSITE_REGION, &self.offsite, &shared).await?;
-            let deployed = DeployedOffsite {
-                bucket: stack.output("BucketName")?,
-                key_arn: stack.output("KeyArn")?,
-                mac_key_arn: stack.output("MacKeyArn")?,
-            };
-            given.insert("OffsiteBucket".to_owned(), deployed.bucket.clone());
-            given.insert("OffsiteRegion".to_owned(), stack.output("Region")?);
-            given.insert("OffsiteKeyArn".to_owned(), deployed.key_arn.clone());
-            given.insert("OffsiteMacKeyArn".to_owned(), deployed.mac_key_arn.clone());
-            gaps.extend(gaps::name_open(&self.offsite));
+            let deployed = self.deploy_site(OFFSITE_STACK, OFFSITE_REGION, "offsite", parameters).await?;
+            given.extend(deployed.parameters("Offsite"));
+            given.insert("OffsiteRegion".to_owned(), OFFSITE_REGION.to_owned());
             offsite = Some(deployed);
         }
-        given.extend(parameters.clone());
+        let of_main = |name: &str| name == BREAK_GLASS || !OF_SITES.contains(&name);
+        given.extend(parameters.clone().into_iter().filter(|(name, _)| of_main(name)));
         let stack = self.deploy_one(MAIN_STACK, PRIMARY_REGION, &self.main, &given).await?;
         gaps.sort();
         gaps.dedup();
@@ -177,9 +185,9 @@ impl Cloud {
             })
         };
         Ok(Deployment {
-            primary_bucket: stack.output("PrimaryBucketName")?,
-            primary_key_arn: stack.output("PrimaryKeyArn")?,
-            primary_mac_key_arn: stack.output("PrimaryMacKeyArn")?,
+            primary_bucket: primary.bucket,
+            primary_key_arn: primary.key_arn,
+            primary_mac_key_arn: primary.mac_key_arn,
             offsite,
             bus: stack.output("BusName")?,
             topic_arn: stack.output("AlertsTopicArn")?,
@@ -212,6 +220,24 @@ impl Cloud {
         function_url::ask(self.endpoint(), url, "GET", path, None).await
     }
 
+    async fn deploy_site(
+        &self,
+        name: &str,
+        region: &'static str,
+        site: &str,
+        parameters: &Parameters,
+    ) -> Result<DeployedSite> {
+        let own = [("Site", site), ("MainRegion", PRIMARY_REGION), ("MainAccountId", ACCOUNT)];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter();
+        let shared = OF_SITES.iter().filter_map(|name| Some(((*name).to_owned(), parameters.get(*name)?.clone())));
+        let stack = self.deploy_one(name, region, &self.site, &own.chain(shared).collect()).await?;
+        Ok(DeployedSite {
+            bucket: stack.output("BucketName")?,
+            key_arn: stack.output("KeyArn")?,
+            mac_key_arn: stack.output("MacKeyArn")?,
+        })
+    }
+
     async fn deploy_one(
         &self,
         name: &str,
@@ -221,7 +247,11 @@ impl Cloud {
     ) -> Result<Stack> {
         let config = self.config(region).await;
         let client = aws_sdk_cloudformation::Client::new(&config);
-        let stack = Stack::deploy(&client, name, gaps::deployable(template)?, given).await?;
+        // As SAM does: the body of a request may have 51,200 bytes, and an object 1 MB.
+        let key = format!("{name}.template");
+        upload(&self.s3(PRIMARY_REGION).await, &key, gaps::deployable(template)?.into_bytes()).await?;
+        let url = format!("https://s3.{PRIMARY_REGION}.amazonaws.com/{PACKAGES_BUCKET}/{key}");
+        let stack = Stack::deploy(&client, name, &url, given).await?;
         gaps::close(&self.s3(region).await, template, given, &stack).await?;
         plain_http::allow(&config, template, &stack).await?;
         Ok(stack)

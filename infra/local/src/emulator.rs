@@ -26,6 +26,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// The pause between two requests for the health page.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
+/// The program that starts it, with what the templates use and it does not know by itself.
+const PROGRAM: &str = include_str!("../emulator/emulator.py");
+
 /// A running emulator. Dropping it ends it and every function process it started.
 #[derive(Debug)]
 pub struct Emulator {
@@ -55,8 +58,11 @@ impl Emulator {
         fs::create_dir(&tmp)?;
         let port = PortFinder::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = File::create(log_path(scratch.path()))?;
-        let mut command = Command::new(venv.program("ministack"));
+        let program = scratch.path().join("emulator.py");
+        fs::write(&program, PROGRAM)?;
+        let mut command = Command::new(venv.program("python"));
         command
+            .arg(&program)
             // Function processes inherit this environment, which must not contain the developer's variables.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

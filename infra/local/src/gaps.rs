@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, DefaultRetention, ExpirationStatus, LifecycleRule,
-    LifecycleRuleFilter, NoncurrentVersionExpiration, ObjectLockConfiguration, ObjectLockEnabled,
-    ObjectLockRetentionMode, ObjectLockRule, ServerSideEncryption, ServerSideEncryptionByDefault,
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, DefaultRetention, ExpirationStatus,
+    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration, ObjectLockConfiguration,
+    ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule, ServerSideEncryption, ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use serde_json::Value;
@@ -45,10 +45,7 @@ const DIFFERENCES: &[Difference] = &[
         "KMS does not authenticate. A tampered data key decrypts to other bytes without an error, and so does a data key \
          under the wrong key.",
     ),
-    (
-        |template| template.to_json().contains(UNKNOWN_CONDITION),
-        "IAM does not know the encryption context of a request to KMS. Conditions on it are removed from the deployed policies.",
-    ),
+    (|template| has(template, TRAIL), "There is no CloudTrail. The trail is left out, and its log group stays empty."),
     (
         |template| has(template, ALARM),
         "CloudWatch alarms and the dashboard are created but not evaluated. An alarm on an expression becomes an alarm on its metric.",
@@ -67,30 +64,19 @@ const DIFFERENCES: &[Difference] = &[
     ),
 ];
 
+/// A resource that the emulator does not know.
+const TRAIL: &str = "AWS::CloudTrail::Trail";
+
 const ALARM: &str = "AWS::CloudWatch::Alarm";
 
-/// Policy conditions that the emulator does not support. It treats them as never met.
-const UNKNOWN_CONDITION: &str = "kms:EncryptionContext:";
-
-/// The template in a form that the emulator can deploy: unsupported conditions are removed from policy statements.
+/// The template in a form that the emulator can deploy: without what it does not know.
 pub fn deployable(template: &Template) -> Result<String> {
     let mut body: Value = serde_json::from_str(&template.to_json())?;
-    drop_unknown(&mut body);
     simplify_alarms(&mut body);
-    Ok(body.to_string())
-}
-
-fn drop_unknown(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            if fields.get("Condition").is_some_and(|condition| condition.to_string().contains(UNKNOWN_CONDITION)) {
-                fields.remove("Condition");
-            }
-            fields.values_mut().for_each(drop_unknown);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_unknown),
-        _ => {}
+    if let Some(resources) = body.get_mut("Resources").and_then(Value::as_object_mut) {
+        resources.retain(|_, one| one.get("Type").and_then(Value::as_str) != Some(TRAIL));
     }
+    Ok(body.to_string())
 }
 
 /// Turns an alarm on an expression into an alarm on the metric that the expression uses.
@@ -171,6 +157,8 @@ async fn set_lifecycle(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> 
         let expire = rule.get("NoncurrentVersionExpiration").map(|expire| number(expire, "/NoncurrentDays"));
         let expire =
             expire.transpose()?.map(|days| NoncurrentVersionExpiration::builder().noncurrent_days(days).build());
+        let end = rule.get("ExpirationInDays").map(|_| number(rule, "/ExpirationInDays")).transpose()?;
+        let end = end.map(|days| LifecycleExpiration::builder().days(days).build());
         let prefix = rule.get("Prefix").and_then(Value::as_str).unwrap_or_default();
         configuration = configuration.rules(
             LifecycleRule::builder()
@@ -179,6 +167,7 @@ async fn set_lifecycle(s3: &Client, bucket: &str, wanted: &Value) -> Result<()> 
                 .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
                 .set_abort_incomplete_multipart_upload(abort)
                 .set_noncurrent_version_expiration(expire)
+                .set_expiration(end)
                 .build()?,
         );
     }

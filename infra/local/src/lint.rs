@@ -9,7 +9,7 @@ use crate::venv::{LINT, Venv};
 use crate::workspace;
 
 /// The templates of this project, relative to its root.
-pub const TEMPLATES: [&str; 2] = ["template.yaml", "infra/offsite.yaml"];
+pub const TEMPLATES: [&str; 2] = ["template.yaml", "infra/site.yaml"];
 
 /// Lints the project's templates. The error has the whole output of cfn-lint. Warnings are errors.
 pub fn lint() -> Result<()> {

@@ -30,15 +30,15 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Creates or updates the stack `name`, and waits until CloudFormation is done.
-    pub async fn deploy(client: &Client, name: &str, body: String, parameters: &Parameters) -> Result<Self> {
+    /// Creates or updates the stack `name` from the template at `url`, and waits until CloudFormation is done.
+    pub async fn deploy(client: &Client, name: &str, url: &str, parameters: &Parameters) -> Result<Self> {
         let parameters: Vec<Parameter> = parameters
             .iter()
             .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build())
             .collect();
-        let capabilities = vec![Capability::CapabilityIam, Capability::CapabilityAutoExpand];
+        let capabilities = vec![Capability::CapabilityNamedIam, Capability::CapabilityAutoExpand];
         if client.describe_stacks().stack_name(name).send().await.is_ok() {
-            let update = client.update_stack().stack_name(name).template_body(body);
+            let update = client.update_stack().stack_name(name).template_url(url);
             let sent = update.set_parameters(Some(parameters)).set_capabilities(Some(capabilities)).send().await;
             if let Err(error) = sent
                 && error.message() != Some(NOTHING_TO_UPDATE)
@@ -46,7 +46,7 @@ impl Stack {
                 return Err(error).with_context(|| format!("cannot update the stack `{name}`"));
             }
         } else {
-            let create = client.create_stack().stack_name(name).template_body(body);
+            let create = client.create_stack().stack_name(name).template_url(url);
             create
                 .set_parameters(Some(parameters))
                 .set_capabilities(Some(capabilities))

@@ -63,7 +63,7 @@ impl Stage {
             Cloud::start(CloudOptions { functions: Functions::Built, offsite: true, postgres_client_dir }).await?;
         let source_secret = cloud.put_secret(SOURCE_SECRET, &source_url).await?;
         let scratch_secret = cloud.put_secret(SCRATCH_SECRET, &scratch.url("postgres")).await?;
-        report("deploying template.yaml and infra/offsite.yaml");
+        report("deploying template.yaml and infra/site.yaml");
         let own = [
             ("DatabaseNames", DATABASE),
             ("DatabaseSecretArns", &source_secret),

@@ -18,7 +18,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{LambdaEvent, service_fn};
 use lifeboat_local::{
-    AlertInbox, Cloud, CloudOptions, DeployedFunction, DeployedOffsite, Deployment, Functions, OFFSITE_REGION,
+    AlertInbox, Cloud, CloudOptions, DeployedFunction, DeployedSite, Deployment, Functions, OFFSITE_REGION,
     PRIMARY_REGION, Parameters,
 };
 use serde_json::{Value, json};
@@ -113,8 +113,8 @@ fn alive(group: u32) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_stacks_deploy_and_nothing_is_left_when_the_cloud_goes() {
-    let Stage { cloud, at, .. } = deployed(&[("ObjectLockDays", "7")]).await;
-    let DeployedOffsite { bucket: offsite_bucket, key_arn: offsite_key, .. } = at.offsite.clone().unwrap();
+    let Stage { cloud, at, .. } = deployed(&[("ObjectLockDays", "130")]).await;
+    let DeployedSite { bucket: offsite_bucket, key_arn: offsite_key, .. } = at.offsite.clone().unwrap();
     assert!(at.primary_key_arn.contains(PRIMARY_REGION) && offsite_key.contains(OFFSITE_REGION));
 
     // What the emulator's CloudFormation ignores is there all the same, as the parameters say, and works.
@@ -122,7 +122,7 @@ async fn both_stacks_deploy_and_nothing_is_left_when_the_cloud_goes() {
         let s3 = cloud.s3(region).await;
         let lock = s3.get_object_lock_configuration().bucket(bucket).send().await.unwrap();
         let rule = lock.object_lock_configuration().and_then(|lock| lock.rule()).unwrap();
-        assert_eq!(rule.default_retention().and_then(|retention| retention.days()), Some(7));
+        assert_eq!(rule.default_retention().and_then(|retention| retention.days()), Some(130));
         let put = s3.put_object().bucket(bucket).key("kept").body(b"bytes".to_vec().into()).send().await.unwrap();
         let version = put.version_id().unwrap();
         let delete = s3.delete_object().bucket(bucket).key("kept").version_id(version).send().await;
@@ -202,7 +202,7 @@ async fn as_function(cloud: &Cloud, function: &DeployedFunction, region: &'stati
 async fn rights(cloud: &Cloud, at: &Deployment, function: &DeployedFunction, secrets: [&str; 2]) -> Vec<&'static str> {
     let mut rights = Vec::new();
     let mut note = |right: &'static str, allowed: bool| rights.extend(allowed.then_some(right));
-    let DeployedOffsite { bucket: offsite_bucket, key_arn: offsite_key, .. } = at.offsite.clone().unwrap();
+    let DeployedSite { bucket: offsite_bucket, key_arn: offsite_key, .. } = at.offsite.clone().unwrap();
     let near = as_function(cloud, function, PRIMARY_REGION).await;
     let far = as_function(cloud, function, OFFSITE_REGION).await;
     for (config, bucket, words) in [

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Backoff, Sha256};
 use lifeboat_vault::{
     BodySink, CopySource, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject,
-    StoreError, Version, copy_through,
+    Retention, StoreError, Version, copy_through,
 };
 use tokio::sync::OnceCell;
 
@@ -66,17 +66,25 @@ impl S3Store {
         Self { client, bucket: bucket.into(), region, retention: Arc::default() }
     }
 
-    /// How an object is locked that is to be kept until some time: in the bucket's own mode, and never for a shorter time than the bucket
-    /// itself keeps everything. Nothing in a bucket that keeps nothing, or whose settings this caller may not see.
-    async fn lock(&self, until: Timestamp) -> Option<(ObjectLockMode, DateTime)> {
+    /// The lock that a write asks for: in the bucket's own mode. `None` leaves it to the bucket: when that is what is wanted, in a
+    /// bucket that locks nothing, and in one whose settings this caller may not see.
+    async fn lock(&self, wanted: Retention) -> Option<(ObjectLockMode, DateTime)> {
+        if wanted == Retention::Bucket {
+            return None;
+        }
         let retention = self.retention.get_or_try_init(|| self.default_retention()).await;
         let retention = retention.inspect_err(|error| {
-            tracing::warn!(bucket = self.bucket, %error, "how the bucket locks is not known; nothing is kept for longer");
+            tracing::warn!(bucket = self.bucket, %error, "how the bucket locks is not known; its default retention applies");
         });
         let retention = retention.ok()?.as_ref()?;
         let days = i64::from(retention.days.unwrap_or_default()) + 366 * i64::from(retention.years.unwrap_or_default());
-        let by_itself = Timestamp::now().checked_add(SignedDuration::from_hours(24 * days)).ok()?;
-        let until = until.max(by_itself);
+        let (now, hours) = (Timestamp::now(), SignedDuration::from_hours);
+        let until = match wanted {
+            Retention::Bucket => return None,
+            // The bucket's policy refuses a shorter lock than its default. The hour is for the way there.
+            Retention::AtLeast(until) => until.max(now.checked_add(hours(24 * days + 1)).ok()?),
+            Retention::Day => now.checked_add(hours(24)).ok()?,
+        };
         let mode = ObjectLockMode::from(retention.mode.as_ref()?.as_str());
         Some((mode, DateTime::from_millis(until.as_millisecond())))
     }
@@ -101,11 +109,7 @@ impl S3Store {
             .checksum_sha256(BASE64.encode(object.sha256.0))
             .set_metadata(object.mark.clone().map(|mark| [(MARK.to_owned(), mark)].into()))
             .body(ByteStream::from(object.body.clone()));
-        let lock = match object.keep_until {
-            Some(until) => self.lock(until).await,
-            None => None,
-        };
-        let request = match lock {
+        let request = match self.lock(object.retention).await {
             Some((mode, until)) => request.object_lock_mode(mode).object_lock_retain_until_date(until),
             None => request,
         };

@@ -222,7 +222,7 @@ impl EngineError {
                 "choose another backup with `lifeboat backups`, or another date, or run `lifeboat ledger export`"
             }
             Self::NoSite(Site::Offsite) => {
-                "deploy infra/offsite.yaml in another region, and give its outputs to the main stack"
+                "deploy infra/site.yaml in another region, and give its outputs to the main stack"
             }
             Self::NoSite(Site::Primary) => {
                 "set `LIFEBOAT_PRIMARY_BUCKET`, `LIFEBOAT_PRIMARY_REGION` and `LIFEBOAT_PRIMARY_KEY`"

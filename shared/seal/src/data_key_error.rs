@@ -50,6 +50,15 @@ impl DataKeyError {
         }
     }
 
+    /// Whether the key service answered that this caller may not use the key.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::NoUsableKey { cause, .. } => cause.as_ref().is_some_and(|cause| cause.is_denied()),
+            _ => false,
+        }
+    }
+
     /// What a person can do: one sentence without its full stop.
     pub fn hint(&self) -> &'static str {
         match self {

@@ -29,7 +29,7 @@ use crate::repository::randomness::random;
 use crate::store::checksum::sha256;
 use crate::store::contention::LOST_RACE;
 use crate::store::error::StoreError;
-use crate::store::port::{KeyPage, NewObject, PAGE_KEYS, PutCondition};
+use crate::store::port::{KeyPage, NewObject, PAGE_KEYS, PutCondition, Retention};
 use crate::store::sites::{Mirrored, SiteStore, Sites};
 
 /// Longest entry that is read, in bytes: more than the longest that is written.
@@ -148,7 +148,7 @@ impl Ledger {
             let entry = next_entry(&act, newest.as_ref(), &append_id, now);
             let key = ledger_key(entry.number);
             let object = seal_entry(&entry, &self.repository_id, &self.macs).await?;
-            let object = NewObject { keep_until: self.keep_until(&entry), ..object };
+            let object = NewObject { retention: self.retention(&entry), ..object };
             let bytes = object.body.clone();
             match primary.store().put(&key, object, PutCondition::CreateOnly).await {
                 Ok(_) => {
@@ -346,13 +346,13 @@ impl Ledger {
 
     /// An entry as it is stored, to be stored once more.
     fn object(&self, stored: &Stored) -> NewObject {
-        NewObject { keep_until: self.keep_until(&stored.entry), ..NewObject::new(stored.text.clone()) }
+        NewObject { retention: self.retention(&stored.entry), ..NewObject::new(stored.text.clone()) }
     }
 
     /// No store takes a time that is over.
-    fn keep_until(&self, entry: &LedgerEntry) -> Option<Timestamp> {
-        let until = entry.at.checked_add(self.kept_for?).ok()?;
-        (until > Timestamp::now()).then_some(until)
+    fn retention(&self, entry: &LedgerEntry) -> Retention {
+        let until = self.kept_for.and_then(|kept_for| entry.at.checked_add(kept_for).ok());
+        until.filter(|until| *until > Timestamp::now()).map_or(Retention::Bucket, Retention::AtLeast)
     }
 
     /// The number of the newest entry of a site, at least `from`, which must be there; 0 for none. Looks ahead by growing

@@ -44,6 +44,6 @@ pub use store::checksum::{Sha256Sum, sha256};
 pub use store::error::{Cause, StoreError};
 pub use store::port::{
     BodySink, CopySource, DOCUMENT_LIMIT_BYTES, Fetched, KeyPage, Measured, NewObject, ObjectHead, ObjectStore,
-    PAGE_KEYS, Protection, PutCondition, ReadObject, Summed, Version, copy_through,
+    PAGE_KEYS, Protection, PutCondition, ReadObject, Retention, Summed, Version, copy_through,
 };
 pub use store::sites::{SiteStore, Sites};

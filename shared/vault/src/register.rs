@@ -16,7 +16,7 @@ use crate::layout::is_plain_key;
 use crate::repository::document::{Place, encode};
 use crate::store::contention::LOST_RACE;
 use crate::store::error::StoreError;
-use crate::store::port::{Fetched, NewObject, PutCondition, Version};
+use crate::store::port::{Fetched, NewObject, PutCondition, Retention, Version};
 use crate::store::sites::{SiteStore, Sites};
 
 /// Times that a change is tried when others change the same document. Each round one of them succeeds.
@@ -183,7 +183,7 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
             }
             let before = newest.and_then(|newest| copies.get_mut(newest)?.document.take());
             let Some(after) = decide(before.as_ref())? else { return Ok(None) };
-            let object = NewObject::new(encode(&self.key, &after)?);
+            let object = self.object(&after)?;
             let Some((home, others)) = copies.split_first() else { return Err(self.silent().into()) };
             match self.put(home.store, object.clone(), home.condition()).await {
                 Ok(Some(version)) => {
@@ -210,7 +210,7 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
     /// # Errors
     /// [`VaultError::Store`]; [`VaultError::NoSite`].
     pub(crate) async fn replace(&self, seen: Option<Version>, document: &T) -> Result<Option<Version>, VaultError> {
-        let object = NewObject::new(encode(&self.key, document)?);
+        let object = self.object(document)?;
         let condition = seen.map_or(PutCondition::CreateOnly, PutCondition::IfMatch);
         let stores = self.stores()?;
         let home = stores.first().ok_or_else(|| self.silent())?;
@@ -225,6 +225,10 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
         let ours = encode(&self.key, document)?;
         let copies = self.copies().await?;
         Ok(copies.into_iter().find(|copy| copy.body == ours).and_then(|copy| copy.version))
+    }
+
+    fn object(&self, document: &T) -> Result<NewObject, VaultError> {
+        Ok(NewObject { retention: Retention::Day, ..NewObject::new(encode(&self.key, document)?) })
     }
 
     /// Brings a document to the sites that do not have it. What does not get there is mended by the next change.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use lifeboat_local::{
-    DATABASE, DeployedOffsite, OFFSITE_REGION, PRIMARY_REGION, STOCK, Stage, StageSource, Venv, install, root,
+    DATABASE, DeployedSite, OFFSITE_REGION, PRIMARY_REGION, STOCK, Stage, StageSource, Venv, install, root,
 };
 use lifeboat_seal::{CachedDataKeys, Header, RawAesDataKeys, RawAesKey, open};
 use serde_json::json;
@@ -153,7 +153,7 @@ async fn the_page_brings_a_database_back_with_stock_tools_alone_from_either_site
     let wanted = facts(|sql| stage.source().unwrap().psql(DATABASE, sql).unwrap());
 
     let deployment = stage.deployment().clone();
-    let DeployedOffsite { bucket: offsite_bucket, key_arn: offsite_key, .. } = deployment.offsite.clone().unwrap();
+    let DeployedSite { bucket: offsite_bucket, key_arn: offsite_key, .. } = deployment.offsite.clone().unwrap();
     let primary = ("primary", deployment.primary_bucket, PRIMARY_REGION, deployment.primary_key_arn.clone());
     for (site, bucket, region, key) in [primary, ("offsite", offsite_bucket, OFFSITE_REGION, offsite_key)] {
         if site == "offsite" {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{ChunkEntry, ChunkId, ChunkKey, EpochNumber, Manifest, Origin, Sha256, Site, StoredChunk};
-use lifeboat_seal::Sealer;
+use lifeboat_seal::{SealError, Sealer};
 
 use crate::chunks::chunk_mark::ChunkMarks;
 use crate::chunks::cpu::on_cpu;
@@ -19,7 +19,7 @@ use crate::repository::signature::public_key;
 use crate::repository::{EPOCH_AGE, Repository};
 use crate::store::checksum::sha256;
 use crate::store::error::StoreError;
-use crate::store::port::{Fetched, NewObject, ObjectHead, PutCondition, ReadObject, Version};
+use crate::store::port::{Fetched, NewObject, ObjectHead, PutCondition, ReadObject, Retention, Version};
 use crate::store::sites::{Mirrored, SiteStore, Sites};
 
 /// Chunks that a writer remembers. About 120 bytes each, so 60 MB; with slices of 2 MiB they stand for a terabyte. Chunks
@@ -251,7 +251,7 @@ impl Writer {
             })?;
             let stored_bytes = body.len() as u64;
             let mark = Some(self.marks.mark(&chunk.id, stored_bytes, &sha256));
-            let object = NewObject { body: body.clone(), sha256, mark, keep_until: None };
+            let object = NewObject { body: body.clone(), sha256, mark, retention: Retention::default() };
             let put = primary.store().put(&key, object, condition).await;
             scratch.reclaim(body);
             match put {
@@ -333,6 +333,10 @@ impl Writer {
             Ok(()) => Ok(Found::Sound(SoundObject { stored_bytes, sha256, version })),
             Err(VaultError::WrongContent { .. } | VaultError::Foreign { .. }) => Ok(Found::Unsound(version)),
             Err(VaultError::Open { source, .. }) if source.is_bad_message() => Ok(Found::Unsound(version)),
+            // A role may seal chunks and not open them. What it cannot prove sound, it stores again.
+            Err(VaultError::Open { source: SealError::DataKey(error), .. }) if error.is_denied() => {
+                Ok(Found::Unsound(version))
+            }
             Err(error) => Err(error),
         }
     }
@@ -355,7 +359,7 @@ impl Writer {
     ) -> Result<SoundObject, VaultError> {
         let Fetched { body, mark, .. } = copy;
         let (stored_bytes, sha256) = (body.len() as u64, on_cpu(|| sha256(&body)));
-        let object = NewObject { body, sha256, mark, keep_until: None };
+        let object = NewObject { body, sha256, mark, retention: Retention::default() };
         let version = match store.store().put(key, object, PutCondition::IfMatch(version)).await {
             Ok(version) => version,
             // Another session may have done the very same, or an answer was lost and the write repeated.

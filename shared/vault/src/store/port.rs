@@ -57,16 +57,28 @@ pub struct NewObject {
     pub sha256: Sha256,
     /// A short ASCII text kept with the bytes: the writer's statement on what they are.
     pub mark: Option<String>,
-    /// Until when nobody can delete this version, where the store can see to that; absent: for as long as the bucket says.
-    pub keep_until: Option<Timestamp>,
+    /// For how long nobody can delete this version.
+    pub retention: Retention,
+}
+
+/// For how long nobody can delete a version of an object. A bucket that locks nothing locks none of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// For as long as the bucket keeps what is written to it.
+    #[default]
+    Bucket,
+    /// Until this time, and for as long as the bucket says when that is longer.
+    AtLeast(Timestamp),
+    /// For a day: the document is replaced often, and its old versions prove nothing.
+    Day,
 }
 
 impl NewObject {
-    /// An object without a mark. Hashes the bytes.
+    /// An object without a mark, kept for as long as the bucket says. Hashes the bytes.
     pub fn new(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let sha256 = sha256(&body);
-        Self { body, sha256, mark: None, keep_until: None }
+        Self { body, sha256, mark: None, retention: Retention::default() }
     }
 }
 
@@ -298,6 +310,6 @@ pub async fn copy_through<S: ObjectStore + ?Sized>(
     if actual != *expected {
         return Err(StoreError::Corrupt { key: key.to_owned(), expected: *expected, actual: Some(actual) });
     }
-    let object = NewObject { body: fetched.body, sha256: actual, mark: fetched.mark, keep_until: None };
+    let object = NewObject { body: fetched.body, sha256: actual, mark: fetched.mark, retention: Retention::default() };
     target.put(key, object, PutCondition::CreateOnly).await.map(drop)
 }

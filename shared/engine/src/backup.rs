@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, ChunkKey, Manifest, Site};
-use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, Snapshot, SnapshotOptions, doctor};
+use lifeboat_model::{BackupId, ChunkKey, Manifest, Site, Source};
+use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, PostgresError, Snapshot, SnapshotOptions, doctor};
 use lifeboat_vault::Repository;
 
 use crate::announcement::announce;
@@ -32,6 +32,10 @@ use previous::{already_answered, remember_previous};
 pub(crate) use ending::failed;
 pub use plan::{BackupPlan, plan_backup};
 pub use request::{Asked, BackupRequest};
+
+/// How often a backup takes a new snapshot because a relation was altered or dropped while it began. A job that does so every few seconds
+/// rarely meets all of them.
+const SNAPSHOT_ATTEMPTS: u32 = 5;
 
 /// Takes a backup and announces how it ended.
 ///
@@ -87,24 +91,22 @@ async fn answer_under_lease(
     let writer = Arc::new(repository.begin_writing(started).await?);
     let previous = remember_previous(repository, &writer, &request.database).await?;
 
-    stopwatch.begin("snapshot", None);
-    let options = SnapshotOptions { left_out: run.policy.left_out.clone(), ..SnapshotOptions::default() };
-    let snapshot = Snapshot::take(&request.source, &options).await?;
-    let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
-    let id = BackupId::following(previous.id.as_ref(), started, fastrand::u32(..));
-    let new = NewBackup { run, repository, id, started, began, tools, writer };
-
-    let stored = tokio::select! {
-        stored = execute_backup(&new, plan, &snapshot, request, stopwatch) => stored,
-        // The database is more important than the backup. The next run reuses the stored chunks.
-        must_end = snapshot.guard() => Err(must_end.into()),
+    let next_id = || BackupId::following(previous.id.as_ref(), started, fastrand::u32(..));
+    let mut new = NewBackup { run, repository, id: next_id(), started, began, tools, writer };
+    let mut attempt = 1;
+    let (source, stored) = loop {
+        match copy_database(&new, request, stopwatch).await {
+            Err(EngineError::Postgres(PostgresError::RewrittenDuringSnapshot { relation }))
+                if attempt < SNAPSHOT_ATTEMPTS =>
+            {
+                tracing::info!(table = relation, attempt, "changed between snapshot and lock, starting over");
+                // The chunk list of the id may be begun. The stored chunks are reused.
+                new.id = next_id();
+                attempt += 1;
+            }
+            copied => break copied?,
+        }
     };
-    // The snapshot ends first, even after a failure, because it holds back the database's vacuum.
-    let source = snapshot.source().clone();
-    let ended = snapshot.close().await;
-    let stored = stored?;
-    // If the snapshot ended too early, a session may have read another view of the database.
-    ended?;
 
     let ledger = new.newest_entry(previous.ledger).await;
     let manifest = new.manifest(request, source, stored, ledger, stopwatch.phases());
@@ -114,6 +116,30 @@ async fn answer_under_lease(
     stopwatch.begin("bring over", None);
     offsite::bring_over(&new, &request.database).await;
     Ok(manifest)
+}
+
+/// Takes a snapshot and stores what the backup's plan wants of it.
+async fn copy_database(
+    new: &NewBackup<'_>,
+    request: &BackupRequest,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<(Source, Stored), EngineError> {
+    stopwatch.begin("snapshot", None);
+    let options = SnapshotOptions { left_out: new.run.policy.left_out.clone(), ..SnapshotOptions::default() };
+    let snapshot = Snapshot::take(&request.source, &options).await?;
+    let plan = plan_backup(snapshot.relations(), snapshot.large_objects().await?)?;
+    let stored = tokio::select! {
+        stored = execute_backup(new, plan, &snapshot, request, stopwatch) => stored,
+        // The database is more important than the backup. The next run reuses the stored chunks.
+        must_end = snapshot.guard() => Err(must_end.into()),
+    };
+    // The snapshot ends first, even after a failure, because it holds back the database's vacuum.
+    let source = snapshot.source().clone();
+    let ended = snapshot.close().await;
+    let stored = stored?;
+    // If the snapshot ended too early, a session may have read another view of the database.
+    ended?;
+    Ok((source, stored))
 }
 
 /// Publishes the manifest. When that fails, checks whether the backup exists nevertheless.
@@ -144,7 +170,7 @@ async fn execute_backup(
 
     stopwatch.begin("data", Some(plan.piece_count()));
     let (stored, entries) = entries_for(new.run.ports.sessions());
-    tokio::try_join!(
+    let (earlier, (), ()) = tokio::try_join!(
         streams::store_schema(new, snapshot, stored.clone()),
         rows::store_rows(new, snapshot, &plan, stored),
         collector.take(entries),
@@ -152,7 +178,7 @@ async fn execute_backup(
     // Sequences ignore snapshots. Read last, their values are at or after every copied row.
     stopwatch.begin("sequences", None);
     let (stored, entries) = entries_for(1);
-    tokio::try_join!(streams::store_sequences(new, snapshot, stored), collector.take(entries))?;
+    tokio::try_join!(streams::store_sequences(new, snapshot, &earlier, stored), collector.take(entries))?;
 
     collector.finish(plan).await
 }

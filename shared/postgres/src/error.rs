@@ -127,13 +127,11 @@ pub enum PostgresError {
         /// The first by name.
         first: String,
     },
-    /// Tables kept being truncated, rewritten or altered between the snapshot and the locks.
-    #[error("`{relation}` was rewritten or altered while the snapshot was taken (attempts: {attempts})")]
+    /// A relation was truncated, rewritten, altered or dropped between the snapshot and its lock. Another snapshot may succeed at once.
+    #[error("`{relation}` was rewritten, altered or dropped while the backup began")]
     RewrittenDuringSnapshot {
-        /// One of them.
+        /// `schema.name`, quoted where needed.
         relation: String,
-        /// Snapshots tried.
-        attempts: u32,
     },
     /// A relation cannot be read by this role.
     #[error("`{relation}` cannot be read: {reason}")]

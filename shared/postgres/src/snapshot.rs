@@ -30,8 +30,9 @@ use crate::session::Session;
 use crate::session::identifier::RelationName;
 use crate::session::settings::ConnectionSettings;
 
-/// How often a snapshot is thrown away because a table was rewritten before it could be locked.
-const SNAPSHOT_ATTEMPTS: u32 = 5;
+/// How often `pg_dump` runs when it fails while no table was altered: it may have waited too long for a lock. A third run would meet
+/// what the second met, and the next backup runs it again.
+const DUMP_ATTEMPTS: u32 = 2;
 
 /// How a snapshot is taken.
 #[derive(Debug, Clone)]
@@ -60,7 +61,9 @@ impl Default for SnapshotOptions {
     }
 }
 
-/// A view of one database at one moment, with every table held against being truncated, rewritten or dropped.
+/// A view of one database at one moment, with every table that is copied held against being truncated, rewritten or dropped.
+///
+/// Tables of which only the definition is wanted are locked while `pg_dump` describes them, and for a moment afterwards.
 ///
 /// It holds back the server's cleanup for as long as it lives: close it as soon as the rows are read.
 #[derive(Debug)]
@@ -77,48 +80,30 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes a snapshot, locks every table in ACCESS SHARE mode and makes sure that none changed in between.
+    /// Locks every table that is copied in ACCESS SHARE mode, takes a snapshot, and makes sure that no table changed in between.
     ///
     /// Errors: those of [`Session::connect`], [`PostgresError::LeftOutIsReferenced`], [`PostgresError::LockTimeout`],
     /// [`PostgresError::RewrittenDuringSnapshot`], and [`PostgresError::GaveWay`] when another session waits for a table
     /// that is already locked.
     pub async fn take(settings: &ConnectionSettings, options: &SnapshotOptions) -> Result<Self> {
-        let mut last_changed = None;
-        for _ in 0..SNAPSHOT_ATTEMPTS {
-            let leader = Session::connect(settings, &options.application_name).await?;
-            let backends = Backends::default();
-            let backend = backends.enrol(&leader).await?;
-            let watch = Watch {
-                settings: settings.clone(),
-                backends,
-                began: Instant::now(),
-                lock_wait_limit: options.lock_wait_limit,
-                age_limit: options.age_limit,
-            };
-            let id = begin_and_export(&leader).await?;
-            let mut relations = catalog::list_relations(&leader, settings.user(), &options.left_out).await?;
-            let changed = tokio::select! {
-                changed = lock_and_compare(&leader, settings, options, &relations) => changed?,
-                must_end = watch.clone().until_it_must_end() => return Err(must_end),
-            };
-            match changed {
-                Some(changed) => {
-                    tracing::info!(table = %changed, "changed between snapshot and lock, starting over");
-                    last_changed = Some(changed);
-                    leader.close().await;
-                }
-                None => {
-                    catalog::measure(&leader, &mut relations).await?;
-                    let source = source::read(&leader).await?;
-                    let (settings, options) = (settings.clone(), options.clone());
-                    return Ok(Self { leader, settings, options, id, source, relations, watch, _backend: backend });
-                }
-            }
-        }
-        Err(PostgresError::RewrittenDuringSnapshot {
-            relation: last_changed.map(|name| name.to_string()).unwrap_or_default(),
-            attempts: SNAPSHOT_ATTEMPTS,
-        })
+        let leader = Session::connect(settings, &options.application_name).await?;
+        let backends = Backends::default();
+        let backend = backends.enrol(&leader).await?;
+        let watch = Watch {
+            settings: settings.clone(),
+            backends,
+            began: Instant::now(),
+            lock_wait_limit: options.lock_wait_limit,
+            age_limit: options.age_limit,
+        };
+        let (id, mut relations) = tokio::select! {
+            taken = lock_and_export(&leader, settings, options) => taken?,
+            must_end = watch.clone().until_it_must_end() => return Err(must_end),
+        };
+        catalog::measure(&leader, &mut relations).await?;
+        let source = source::read(&leader).await?;
+        let (settings, options) = (settings.clone(), options.clone());
+        Ok(Self { leader, settings, options, id, source, relations, watch, _backend: backend })
     }
 
     /// The server and the moment.
@@ -152,9 +137,33 @@ impl Snapshot {
     ///
     /// Relations that this role may not even lock are left out of it; they are [`Disposition::Unreadable`], or policy leaves
     /// out their rows.
+    ///
+    /// `pg_dump` locks what it describes until it ends. Its locks are the only ones on tables that are not copied: with locks of ours, a
+    /// TRUNCATE that arrives before `pg_dump` would wait for us, and `pg_dump` for the TRUNCATE. [`inventory`](Self::inventory) finds
+    /// out afterwards whether such a table changed before `pg_dump` had locked it.
+    ///
+    /// Errors: [`PostgresError::RewrittenDuringSnapshot`], [`PostgresError::LockTimeout`] and [`PostgresError::GaveWay`] when one of these
+    /// is why `pg_dump` failed, else [`PostgresError::ToolFailed`].
     pub async fn schema_archive(&self, tools: &ClientTools, into: &Path) -> Result<()> {
         let excluded: Vec<&RelationName> = self.undescribed().map(|relation| &relation.name).collect();
-        archive::dump_schema(tools, &self.settings, &self.id, &excluded, &self.source.encoding, into).await
+        for attempt in 1.. {
+            let dump = archive::dump_schema(tools, &self.settings, &self.id, &excluded, &self.source.encoding, into);
+            match dump.await {
+                Err(failed @ PostgresError::ToolFailed { .. }) => {
+                    // Its message names no table when a lock was not to be had, and may be in any language.
+                    if let Some(relation) = self.watch.waiting_now().await? {
+                        return Err(PostgresError::GaveWay { relation: relation.to_string() });
+                    }
+                    self.for_a_moment(self.expect_unchanged()).await?;
+                    if attempt >= DUMP_ATTEMPTS {
+                        return Err(failed);
+                    }
+                    tracing::info!(error = %failed, attempt, "no table changed, running `pg_dump` again");
+                }
+                other => return other,
+            }
+        }
+        Ok(())
     }
 
     /// Writes the SQL of the server's roles, without passwords, to `into`. Roles belong to the server, not to the snapshot.
@@ -168,20 +177,32 @@ impl Snapshot {
     }
 
     /// The sequences' values. PostgreSQL keeps no versions of them, so they are current, never older than the snapshot.
-    pub async fn sequences(&self) -> Result<SequenceValues> {
+    ///
+    /// A sequence can be dropped with a table that is not copied. Then its value is that of `earlier`.
+    ///
+    /// Errors: [`PostgresError::RewrittenDuringSnapshot`] when a sequence is gone and `earlier` lacks it.
+    pub async fn sequences(&self, earlier: Option<&SequenceValues>) -> Result<SequenceValues> {
         let carried: Vec<RelationName> = self
             .relations
             .iter()
             .filter(|r| r.kind == RelationKind::Sequence && r.disposition == Disposition::Carried)
             .map(|relation| relation.name.clone())
             .collect();
-        sequence::read(&self.leader, &carried).await
+        self.for_a_moment(sequence::read_remaining(&self.leader, &carried, earlier)).await
     }
 
-    /// The definitions a restore must bring back.
+    /// The definitions a restore must bring back, read while nobody can alter a table. Call it after
+    /// [`schema_archive`](Self::schema_archive): it also proves that the archive has the same tables.
+    ///
+    /// Errors: [`PostgresError::RewrittenDuringSnapshot`] when a table was altered or dropped since the snapshot, and
+    /// [`PostgresError::LockTimeout`].
     pub async fn inventory(&self) -> Result<Inventory> {
         let undescribed: Vec<u32> = self.undescribed().map(|relation| relation.oid).collect();
-        inventory::read(&self.leader, &undescribed).await
+        let read = async {
+            self.expect_unchanged().await?;
+            inventory::read(&self.leader, &undescribed).await
+        };
+        self.for_a_moment(read).await
     }
 
     /// How many large objects there are, and how many of them this role cannot read.
@@ -199,27 +220,70 @@ impl Snapshot {
     fn undescribed(&self) -> impl Iterator<Item = &Relation> {
         self.relations.iter().filter(|relation| relation.definition_is_unreadable)
     }
+
+    /// Locks the tables that are not copied, and fails if one differs from the snapshot.
+    async fn expect_unchanged(&self) -> Result<()> {
+        let described: Vec<&Relation> = self.relations.iter().filter(|relation| relation.is_only_described()).collect();
+        hold_as_seen(&self.leader, &self.settings, &self.options, &described).await
+    }
+
+    /// Does this work with the leader's session and releases the locks that it took: rolling back to a savepoint does.
+    async fn for_a_moment<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        const STEP: &str = "holding tables for a moment";
+        self.leader.run(STEP, "SAVEPOINT lifeboat_moment").await?;
+        let done = work.await;
+        let release = "ROLLBACK TO SAVEPOINT lifeboat_moment; RELEASE SAVEPOINT lifeboat_moment";
+        let released = self.leader.run(STEP, release).await;
+        done.and_then(|done| released.map(|()| done))
+    }
 }
 
-/// Locks the tables; gives the name of one that is not what the snapshot shows.
-async fn lock_and_compare(
+/// Locks the tables that are copied, and takes the snapshot and its relations.
+///
+/// The locks come first: nobody can truncate or rewrite a table between the snapshot and its lock. A job that does so again and again
+/// would otherwise keep every snapshot from being taken.
+async fn lock_and_export(
     leader: &Session,
     settings: &ConnectionSettings,
     options: &SnapshotOptions,
-    relations: &[Relation],
-) -> Result<Option<RelationName>> {
-    if let Some(changed) = table_locks::hold(leader, relations, options.lock_attempts).await? {
-        return Ok(Some(changed));
-    }
-    // The leader's transaction sees the catalog of the snapshot.
-    let now = Session::connect(settings, &options.application_name).await?;
-    let redefined = catalog::find_redefined(leader, &now, relations).await;
-    now.close().await;
-    redefined
+) -> Result<(String, Vec<Relation>)> {
+    const STEP: &str = "taking the snapshot";
+    let now = catalog::list_relations(leader, settings.user(), &options.left_out).await?;
+    // The transaction has no snapshot yet: LOCK and SAVEPOINT take none.
+    leader.run(STEP, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let copied: Vec<&Relation> = now.iter().filter(|relation| relation.is_copied()).collect();
+    // What is gone by now, the snapshot does not show either.
+    table_locks::hold(leader, &copied, options.lock_attempts).await?;
+    let id = leader.row(STEP, "SELECT pg_catalog.pg_export_snapshot()", &[]).await?.get(0);
+
+    let mut relations = catalog::list_relations(leader, settings.user(), &options.left_out).await?;
+    catalog::describe(leader, &mut relations).await?;
+    // These are the same tables, but for those that were created or renamed since.
+    let copied: Vec<&Relation> = relations.iter().filter(|relation| relation.is_copied()).collect();
+    hold_as_seen(leader, settings, options, &copied).await?;
+    Ok((id, relations))
 }
 
-async fn begin_and_export(leader: &Session) -> Result<String> {
-    const STEP: &str = "taking the snapshot";
-    leader.run(STEP, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    Ok(leader.row(STEP, "SELECT pg_catalog.pg_export_snapshot()", &[]).await?.get(0))
+/// Locks tables and fails if one of them differs from the snapshot.
+async fn hold_as_seen(
+    leader: &Session,
+    settings: &ConnectionSettings,
+    options: &SnapshotOptions,
+    tables: &[&Relation],
+) -> Result<()> {
+    let mut changed = table_locks::hold(leader, tables, options.lock_attempts).await?;
+    if changed.is_none() {
+        changed = catalog::find_rewritten(leader, tables).await?;
+    }
+    if changed.is_none() {
+        // The leader's transaction sees the catalog of the snapshot.
+        let now = Session::connect(settings, &options.application_name).await?;
+        let redefined = catalog::find_redefined(leader, &now, tables).await;
+        now.close().await;
+        changed = redefined?;
+    }
+    match changed {
+        None => Ok(()),
+        Some(relation) => Err(PostgresError::RewrittenDuringSnapshot { relation: relation.to_string() }),
+    }
 }

@@ -1,10 +1,15 @@
 //! What policy leaves out of backups: named in each with its reason, its definition kept, and nothing else missing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lifeboat_model::{LeftOut, Manifest, Policy, RelationStatus, Site};
+use lifeboat_engine::EngineError;
+use lifeboat_model::{LeftOut, Manifest, Policy, RelationStatus, Response, Site};
+use lifeboat_postgres::PostgresError;
+use tokio_postgres::NoTls;
 
 use crate::bench::{Bench, Process};
+use crate::wrapped_tools::tools_with_first_dump;
 
 const TABLES: &str = "CREATE SCHEMA audit;
     CREATE TABLE audit.log (i int GENERATED ALWAYS AS IDENTITY, n serial, line text);
@@ -129,5 +134,77 @@ async fn a_table_that_cannot_be_read_is_no_failure_when_policy_names_it() {
     let manifest = leaving_out(&bench, &["log"]).back_up(&request).await.unwrap();
     let RelationStatus::Unreadable { reason } = status(&manifest, "log") else { panic!() };
     assert_eq!(reason, "role `half` has no SELECT on it; policy: kept elsewhere");
+    assert!(bench.drill(Site::Primary).await.equal);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_left_out_may_be_truncated_all_the_time() {
+    let bench = Bench::with("left-out-truncated", TABLES);
+    let (client, connection) = tokio_postgres::connect(&bench.server.url("clinic_source"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&count));
+    let writer = tokio::spawn(async move {
+        while !stopped.load(Ordering::Relaxed) {
+            let sql = "INSERT INTO audit.log (line) VALUES ('x'); TRUNCATE audit.log RESTART IDENTITY";
+            client.batch_execute(sql).await.unwrap();
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    for _ in 0..3 {
+        let before = count.load(Ordering::Relaxed);
+        let manifest = leaving_out(&bench, &["log"]).back_up(&bench.request()).await.unwrap();
+        assert_eq!((status(&manifest, "log"), manifest.totals.rows), (&left_out("kept elsewhere"), 105));
+        assert!(count.load(Ordering::Relaxed) > before + 1, "nothing was truncated during the backup");
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
+    let report = bench.drill(Site::Primary).await;
+    assert!(report.equal, "{:?}", report.findings);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_left_out_table_that_changes_before_its_definition_is_dumped_starts_the_backup_over() {
+    let bench = Bench::with("left-out-changed", TABLES);
+    for (change, is_there) in [
+        ("DROP TABLE audit.log CASCADE; CREATE TABLE audit.log (again int)", "again"),
+        ("ALTER TABLE audit.log ADD more int", "more"),
+        ("ALTER TABLE audit.early RENAME TO earlier", "again"),
+    ] {
+        let tools = tools_with_first_dump(&bench, &format!("$PSQL -c '{change}' || exit 1"));
+        let mut process = leaving_out(&bench, &["log", "early"]);
+        process.run.ports.tools_dir = Some(tools.path().to_owned());
+        process.back_up(&bench.request()).await.unwrap();
+        assert!(tools.path().join("pg_dump.ran").exists());
+        let mut request = bench.drill_request(Site::Primary);
+        request.into = lifeboat_engine::DrillTarget::Keep(bench.empty_database("kept"));
+        let report = bench.process().drill(&request).await.unwrap();
+        assert!(report.equal, "{change}: {:?}", report.findings);
+        bench.server.psql("kept", &format!("SELECT {is_there} FROM audit.log")).unwrap();
+        bench.server.psql("postgres", "DROP DATABASE kept").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_truncate_that_waits_for_a_copied_table_ends_the_backup_with_its_name_and_what_to_do() {
+    let bench = Bench::with("left-out-not", TABLES);
+    // The TRUNCATE waits for the backup before `pg_dump` begins, so `pg_dump` waits for the TRUNCATE.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    let script = format!(
+        "$PSQL -c 'TRUNCATE kept' >/dev/null 2>&1 &\nwhile [ \"$($PSQL -At -c '{waiting}')\" = 0 ]; do sleep 0.01; done"
+    );
+    let tools = tools_with_first_dump(&bench, &script);
+    let mut process = bench.process();
+    process.run.ports.tools_dir = Some(tools.path().to_owned());
+    let error = process.back_up(&bench.request()).await.unwrap_err();
+    let EngineError::Postgres(cause) = &error else { panic!("{error:?}") };
+    let (PostgresError::GaveWay { relation } | PostgresError::LockTimeout { relation }) = cause else {
+        panic!("{error:?}")
+    };
+    assert_eq!(relation, "public.kept");
+    assert_eq!(error.advice().response, Response::Retry);
+    // The next backup has the table as it is now.
+    let manifest = bench.back_up().await;
+    assert_eq!(status(&manifest, "kept"), &RelationStatus::Copied);
     assert!(bench.drill(Site::Primary).await.equal);
 }

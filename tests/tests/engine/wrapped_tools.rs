@@ -1,4 +1,5 @@
-//! PostgreSQL's tools with a `pg_restore` that does something more: how a restored database comes to differ.
+//! PostgreSQL's tools with a `pg_restore` or a `pg_dump` that does something more: how a restored database comes to differ, and what happens
+//! while a backup begins.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -42,6 +43,25 @@ pub fn tools_with(bench: &Bench, moment: Moment, sql: &str) -> TempDir {
     let script =
         format!("#!/bin/sh\ncase \" $* \" in\n*--section={section}*)\n{first}\n{second}\n;;\n*) {restore} ;;\nesac\n");
     write_program(&folder.path().join("pg_restore"), &script);
+    folder
+}
+
+/// A folder of tools whose `pg_dump` first runs this script, once: what others do between a backup's snapshot and its schema. The script
+/// finds the connection in libpq's variables and `psql` in `$PSQL`.
+pub fn tools_with_first_dump(bench: &Bench, script: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let real = bench.server.bin_dir();
+    for tool in ["pg_restore", "pg_dumpall"] {
+        symlink(real.join(tool), folder.path().join(tool)).unwrap();
+    }
+    let psql = real.join("psql");
+    let program = format!(
+        "#!/bin/sh\nPSQL=\"{} --no-psqlrc --quiet --set=ON_ERROR_STOP=1\"\ncase \" $* \" in\n*--schema-only*)\n\
+         if mkdir \"$0.ran\" 2>/dev/null; then\n{script}\nfi ;;\nesac\nexec \"{}\" \"$@\"\n",
+        psql.display(),
+        real.join("pg_dump").display()
+    );
+    write_program(&folder.path().join("pg_dump"), &program);
     folder
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lifeboat_model::{CHUNK_BYTES, ChunkEntry, Stream};
-use lifeboat_postgres::Snapshot;
+use lifeboat_postgres::{SequenceValues, Snapshot};
 use lifeboat_vault::Scratch;
 use tokio::io::AsyncReadExt;
 
@@ -12,23 +12,27 @@ use super::new_backup::NewBackup;
 use crate::error::EngineError;
 use crate::ports::work_folder;
 
-/// Stores the schema archive, the roles, the globals and the inventory.
+/// Stores the schema archive, the inventory, the roles and the globals. Gives the sequences' values of this moment.
 pub(super) async fn store_schema(
     new: &NewBackup<'_>,
     snapshot: &Snapshot,
     entries: Entries,
-) -> Result<(), EngineError> {
+) -> Result<SequenceValues, EngineError> {
     let folder = work_folder()?;
     let archive = folder.path().join("schema.dump");
+    // The inventory follows at once: from then on, tables that are not copied may be altered.
     snapshot.schema_archive(&new.tools, &archive).await?;
+    let inventory = snapshot.inventory().await?;
+    let sequences = snapshot.sequences(None).await?;
     store_file(new, Stream::Schema, &archive, &entries).await?;
+    store_json(new, Stream::Inventory, &inventory, &entries).await?;
 
     let roles = folder.path().join("roles.sql");
     snapshot.roles(&new.tools, &roles).await?;
     store_file(new, Stream::Roles, &roles, &entries).await?;
 
     store_json(new, Stream::Globals, &snapshot.globals().await?, &entries).await?;
-    store_json(new, Stream::Inventory, &snapshot.inventory().await?, &entries).await
+    Ok(sequences)
 }
 
 async fn store_json(
@@ -42,13 +46,14 @@ async fn store_json(
     store_bytes(new, stream, &json, entries).await
 }
 
-/// Stores the sequences' values.
+/// Stores the sequences' values. A sequence that was dropped since the schema was stored has its value of `earlier`.
 pub(super) async fn store_sequences(
     new: &NewBackup<'_>,
     snapshot: &Snapshot,
+    earlier: &SequenceValues,
     entries: Entries,
 ) -> Result<(), EngineError> {
-    let sequences = snapshot.sequences().await?;
+    let sequences = snapshot.sequences(Some(earlier)).await?;
     store_bytes(new, Stream::Sequences, sequences.sql.as_bytes(), &entries).await
 }
 

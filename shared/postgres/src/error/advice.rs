@@ -116,11 +116,13 @@ impl PostgresError {
             )
             .into(),
             Self::RewrittenDuringSnapshot { relation, .. } => {
-                format!("schedule backups for hours in which no job truncates or rewrites `{relation}`").into()
+                format!("schedule backups for hours in which no job alters, drops or rewrites `{relation}`").into()
             }
-            Self::GaveWay { .. } => {
-                "nothing is lost: the next run reuses what is stored; run migrations outside the hours of backups".into()
-            }
+            Self::GaveWay { relation } => format!(
+                "nothing is lost: the next run reuses what is stored; alter `{relation}` outside the hours of backups; if a job truncates it often, \
+                 list it in `backup.leave_out` of the policy, or let the job delete its rows instead"
+            )
+            .into(),
             Self::SnapshotTooOld { .. } => {
                 "the next run reuses what is stored; allow more sessions or more memory if every run ends like this".into()
             }

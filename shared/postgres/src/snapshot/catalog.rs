@@ -101,7 +101,7 @@ const NEEDS: &str = "
 
 const READING: &str = "reading the catalog";
 
-/// Lists every relation in the session's snapshot. `pages` is 0 until the tables are locked.
+/// Lists every relation in the session's snapshot, without its columns and its size.
 ///
 /// Fails with [`PostgresError::LeftOutIsReferenced`] when a restore would need rows that are left out.
 pub(crate) async fn list_relations(session: &Session, user: &str, left_out: &[LeftOut]) -> Result<Vec<Relation>> {
@@ -110,17 +110,21 @@ pub(crate) async fn list_relations(session: &Session, user: &str, left_out: &[Le
     if !left_out.is_empty() {
         leave_out(session, &mut relations, left_out).await?;
     }
-    let copied: Vec<u32> =
-        relations.iter().filter(|r| r.disposition == Disposition::Copy).map(|relation| relation.oid).collect();
+    Ok(relations)
+}
+
+/// Reads the columns of the tables that are copied, and the form in which their rows are read.
+pub(crate) async fn describe(session: &Session, relations: &mut [Relation]) -> Result<()> {
+    let copied: Vec<u32> = relations.iter().filter(|r| r.is_copied()).map(|relation| relation.oid).collect();
     let types = TypeCatalog::read(session).await?;
     let mut columns = Columns::read(session, &copied, &types).await?;
-    for relation in relations.iter_mut().filter(|r| r.disposition == Disposition::Copy) {
+    for relation in relations.iter_mut().filter(|r| r.is_copied()) {
         let read = columns.0.remove(&relation.oid).unwrap_or_default();
         relation.format = if read.text_only { CopyFormat::Text } else { CopyFormat::Binary };
         relation.columns_hash = blake3::hash(read.described.as_bytes()).to_hex().to_string();
         relation.columns = read.names;
     }
-    Ok(relations)
+    Ok(())
 }
 
 fn relation(row: &Row, user: &str) -> Result<Relation> {
@@ -305,8 +309,7 @@ pub(crate) async fn measure(session: &Session, relations: &mut [Relation]) -> Re
     const SQL: &str = "
         SELECT oid, pg_catalog.pg_relation_size(oid) / pg_catalog.current_setting('block_size')::int8
         FROM pg_catalog.unnest($1::oid[]) AS tables (oid)";
-    let copied: Vec<u32> =
-        relations.iter().filter(|r| r.disposition == Disposition::Copy).map(|relation| relation.oid).collect();
+    let copied: Vec<u32> = relations.iter().filter(|r| r.is_copied()).map(|relation| relation.oid).collect();
     let rows = session.rows(READING, SQL, &[&copied]).await?;
     let pages: HashMap<u32, i64> =
         rows.iter().map(|row| (row.get(0), row.get::<_, Option<i64>>(1).unwrap_or(0))).collect();
@@ -325,9 +328,8 @@ pub(crate) async fn find_rewritten(session: &Session, locked: &[&Relation]) -> R
         LIMIT 1";
     let oids: Vec<u32> = locked.iter().map(|relation| relation.oid).collect();
     // Tables whose rows are not copied may be rewritten.
-    let is_left_out = |relation: &Relation| matches!(relation.disposition, Disposition::RowsLeftOut { .. });
     let nodes: Vec<Option<u32>> =
-        locked.iter().map(|relation| (!is_left_out(relation)).then_some(relation.relfilenode)).collect();
+        locked.iter().map(|relation| relation.is_copied().then_some(relation.relfilenode)).collect();
     let names: Vec<String> = locked.iter().map(|relation| relation.name.sql()).collect();
     let rows = session.rows("comparing tables with the snapshot", SQL, &[&oids, &nodes, &names]).await?;
     let changed: HashSet<u32> = rows.iter().map(|row| row.get(0)).collect();
@@ -341,13 +343,12 @@ pub(crate) async fn find_rewritten(session: &Session, locked: &[&Relation]) -> R
 pub(crate) async fn find_redefined(
     snapshot: &Session,
     now: &Session,
-    relations: &[Relation],
+    locked: &[&Relation],
 ) -> Result<Option<RelationName>> {
-    let copied: Vec<u32> =
-        relations.iter().filter(|r| r.disposition == Disposition::Copy).map(|relation| relation.oid).collect();
-    let (then, now) = tokio::try_join!(definitions(snapshot, &copied), definitions(now, &copied))?;
-    let differs = |relation: &&Relation| then.get(&relation.oid) != now.get(&relation.oid);
-    Ok(relations.iter().find(differs).map(|relation| relation.name.clone()))
+    let oids: Vec<u32> = locked.iter().map(|relation| relation.oid).collect();
+    let (then, now) = tokio::try_join!(definitions(snapshot, &oids), definitions(now, &oids))?;
+    let differs = |relation: &&&Relation| then.get(&relation.oid) != now.get(&relation.oid);
+    Ok(locked.iter().find(differs).map(|relation| relation.name.clone()))
 }
 
 /// The columns of each table: number, name, type, modifier, and whether it is generated.

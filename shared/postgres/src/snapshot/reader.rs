@@ -58,7 +58,7 @@ impl SliceReader {
                 Some("55P03") => PostgresError::LockTimeout { relation: relation.name.to_string() },
                 // The lock is held now: the drop or rename happened between snapshot and lock.
                 Some("42703" | "42P01") => {
-                    PostgresError::RewrittenDuringSnapshot { relation: relation.name.to_string(), attempts: 1 }
+                    PostgresError::RewrittenDuringSnapshot { relation: relation.name.to_string() }
                 }
                 _ => error,
             }),

@@ -71,6 +71,18 @@ impl Relation {
         slices(if self.has_block_ranges { self.pages } else { 0 }, slice_blocks)
     }
 
+    /// Whether its rows are copied, so that it must stay as it is until they are read.
+    pub(crate) fn is_copied(&self) -> bool {
+        self.disposition == Disposition::Copy
+    }
+
+    /// Whether `pg_dump` locks it although none of its rows are copied.
+    pub(crate) fn is_only_described(&self) -> bool {
+        matches!(self.kind, RelationKind::Table | RelationKind::PartitionedTable)
+            && matches!(self.disposition, Disposition::Definition | Disposition::RowsLeftOut { .. })
+            && !self.definition_is_unreadable
+    }
+
     /// The query of COPY for one slice.
     pub(crate) fn copy_query(&self, slice: Slice) -> String {
         let condition = match (&self.extension_filter, self.has_block_ranges, slice) {

@@ -1,5 +1,7 @@
 //! Where sequences stand, as `setval` calls.
 
+use std::collections::HashSet;
+
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 use crate::session::identifier::{RelationName, quote_literal};
@@ -14,6 +16,38 @@ pub struct SequenceValues {
     pub sql: String,
     /// Lines.
     pub count: u64,
+}
+
+/// Reads these sequences. One that is gone has its line of `earlier`.
+pub(crate) async fn read_remaining(
+    session: &Session,
+    sequences: &[RelationName],
+    earlier: Option<&SequenceValues>,
+) -> Result<SequenceValues> {
+    // This function reads the current catalog, not the snapshot.
+    const GONE: &str =
+        "SELECT name FROM pg_catalog.unnest($1::text[]) AS one (name) WHERE pg_catalog.to_regclass(name) IS NULL";
+    let names: Vec<String> = sequences.iter().map(RelationName::sql).collect();
+    let rows = session.rows("looking for sequences", GONE, &[&names]).await?;
+    let gone: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let (gone, remaining): (Vec<RelationName>, Vec<RelationName>) =
+        sequences.iter().cloned().partition(|name| gone.contains(&name.sql()));
+    let mut values = read(session, &remaining).await?;
+    for name in gone {
+        let start = line_start(&name);
+        let line = earlier.and_then(|earlier| earlier.sql.lines().find(|line| line.starts_with(&start)));
+        let Some(line) = line else {
+            return Err(PostgresError::RewrittenDuringSnapshot { relation: name.to_string() });
+        };
+        values.sql.push_str(line);
+        values.sql.push('\n');
+        values.count += 1;
+    }
+    Ok(values)
+}
+
+fn line_start(name: &RelationName) -> String {
+    format!("SELECT pg_catalog.setval({}, ", quote_literal(&name.to_string()))
 }
 
 /// Reads the sequences, which are sorted.
@@ -35,8 +69,7 @@ pub(crate) async fn read(session: &Session, sequences: &[RelationName]) -> Resul
         }
         for (name, row) in batch.iter().zip(&rows) {
             let (last_value, is_called): (i64, bool) = (row.get(1), row.get(2));
-            let name = quote_literal(&name.to_string());
-            values.sql.push_str(&format!("SELECT pg_catalog.setval({name}, {last_value}, {is_called});\n"));
+            values.sql.push_str(&format!("{}{last_value}, {is_called});\n", line_start(name)));
             values.count += 1;
         }
     }

@@ -1,14 +1,13 @@
-//! The locks that keep tables from being truncated, rewritten or dropped under a snapshot.
+//! The locks that keep tables from being truncated, rewritten, altered or dropped.
 
 use std::time::Duration;
 
-use lifeboat_model::{Backoff, RelationKind};
+use lifeboat_model::Backoff;
 
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
 use crate::session::identifier::RelationName;
-use crate::snapshot::catalog;
-use crate::snapshot::relation::{Disposition, Relation};
+use crate::snapshot::relation::Relation;
 
 /// Tables named in one LOCK: a statement of some kilobytes, and one that can be taken apart to name the table that is held.
 const LOCK_BATCH: usize = 100;
@@ -20,13 +19,10 @@ pub(super) const LOCK_ATTEMPTS: u32 = 6;
 /// The pause between two attempts, in which others in the queue get the lock.
 const LOCK_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_millis(500) };
 
-/// Locks what can be locked; gives the name of a table that is not what the snapshot shows.
-pub(super) async fn hold(leader: &Session, relations: &[Relation], lock_attempts: u32) -> Result<Option<RelationName>> {
-    let tables: Vec<&Relation> = relations
-        .iter()
-        .filter(|r| matches!(r.kind, RelationKind::Table | RelationKind::PartitionedTable))
-        .filter(|r| !r.definition_is_unreadable && !matches!(r.disposition, Disposition::LeftOut { .. }))
-        .collect();
+/// Locks these tables until the transaction or its savepoint ends; gives the name of one that is gone. Tables that the session already
+/// holds cost one statement a batch and no wait.
+pub(super) async fn hold(leader: &Session, tables: &[&Relation], lock_attempts: u32) -> Result<Option<RelationName>> {
+    let mut gone = None;
     for batch in tables.chunks(LOCK_BATCH) {
         if try_lock(leader, batch).await?.is_held() {
             continue;
@@ -34,12 +30,12 @@ pub(super) async fn hold(leader: &Session, relations: &[Relation], lock_attempts
         for table in batch {
             match lock_one(leader, table, lock_attempts).await? {
                 Lock::Held => {}
-                Lock::Gone => return Ok(Some(table.name.clone())),
+                Lock::Gone => gone = Some(table.name.clone()),
                 Lock::Busy => return Err(PostgresError::LockTimeout { relation: table.name.to_string() }),
             }
         }
     }
-    catalog::find_rewritten(leader, &tables).await
+    Ok(gone)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +73,8 @@ async fn try_lock(leader: &Session, tables: &[&Relation]) -> Result<Lock> {
     let outcome = match leader.run(STEP, &lock).await {
         Ok(()) => Lock::Held,
         Err(error) => match error.sqlstate() {
-            Some("55P03") => Lock::Busy,
+            // Also when the other session waits for a table of ours: the watcher then ends the snapshot.
+            Some("55P03" | "40P01") => Lock::Busy,
             // Undefined table or schema, or no longer a table: it was there in the snapshot.
             Some("42P01" | "3F000" | "42809") => Lock::Gone,
             _ => return Err(error),

@@ -1,7 +1,7 @@
 //! The guard of a snapshot. It checks on a separate connection whether other sessions have to wait for the snapshot.
 //!
-//! A snapshot holds every table in ACCESS SHARE mode, which only ACCESS EXCLUSIVE conflicts with: a migration's ALTER TABLE,
-//! DROP or TRUNCATE. It would wait until the last row is read, and every query on its table would queue behind it.
+//! A snapshot holds every table that is copied in ACCESS SHARE mode, which only ACCESS EXCLUSIVE conflicts with: a migration's ALTER
+//! TABLE, DROP or TRUNCATE. It would wait until the last row is read, and every query on its table would queue behind it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,6 +91,14 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// A table of the snapshot for which another session waits at this moment.
+    pub(crate) async fn waiting_now(&self) -> Result<Option<RelationName>> {
+        let session = Session::connect(&self.settings, APPLICATION).await?;
+        let waiting = waited_for(&session, &self.backends.pids(), Duration::ZERO).await;
+        session.close().await;
+        waiting
     }
 
     async fn ask(&self, session: &mut Option<Session>) -> Result<Option<RelationName>> {

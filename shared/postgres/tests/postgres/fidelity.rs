@@ -177,7 +177,7 @@ async fn an_unchanged_database_gives_the_same_bytes_twice() {
         snapshot.schema_archive(&tools, &archive).await.unwrap();
         snapshot.roles(&tools, &roles).await.unwrap();
         let chunks: Vec<Vec<u8>> = copy_all(&snapshot, 1000).await.into_iter().flat_map(|table| table.chunks).collect();
-        let sequences = snapshot.sequences().await.unwrap();
+        let sequences = snapshot.sequences(None).await.unwrap();
         let inventory = snapshot.inventory().await.unwrap();
         let hashes: Vec<String> = snapshot.relations().iter().map(|relation| relation.columns_hash.clone()).collect();
         snapshot.close().await.unwrap();
@@ -228,7 +228,7 @@ async fn sequences_with_any_name_come_back_where_they_stood() {
         fixture.sql(&format!("SELECT setval('{}', {value})", name.replace('\'', "''")));
     }
     let snapshot = fixture.snapshot().await;
-    let values = snapshot.sequences().await.unwrap();
+    let values = snapshot.sequences(None).await.unwrap();
     snapshot.close().await.unwrap();
     assert_eq!((values.count, values.sql.lines().count()), (4, 4), "{}", values.sql);
 

@@ -133,7 +133,7 @@ pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut So
     let snapshot = fixture.snapshot().await;
     snapshot.schema_archive(&tools, &archive).await.unwrap();
     snapshot.roles(&tools, &roles).await.unwrap();
-    let (sequences, inventory) = (snapshot.sequences().await.unwrap(), snapshot.inventory().await.unwrap());
+    let (sequences, inventory) = (snapshot.sequences(None).await.unwrap(), snapshot.inventory().await.unwrap());
     let copied = copy_all(&snapshot, CHUNK_BYTES).await;
     let (pages, page_chunks) = copy_large_objects(&snapshot, CHUNK_BYTES).await;
     let views: Vec<RelationName> = snapshot

@@ -1,8 +1,10 @@
 //! What a snapshot notices, holds and refuses.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lifeboat_model::{RelationKind, Response, SLICE_BLOCKS};
+use lifeboat_model::{LeftOut, RelationKind, Response, SLICE_BLOCKS};
 use lifeboat_postgres::{Disposition, PostgresError, Snapshot, SnapshotOptions};
 
 use crate::fixture::{Fixture, copy_all, relation};
@@ -30,7 +32,7 @@ impl Holder {
     }
 }
 
-/// Changes `t` in a transaction that began before the snapshot and commits after it, and gives the snapshot.
+/// Changes `t` in a transaction that began before the locks and commits once they wait for it, and gives the snapshot.
 async fn snapshot_around(change: &str) -> (Fixture, Snapshot) {
     let fixture =
         Fixture::new("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000); CREATE TABLE z (a int);");
@@ -40,7 +42,7 @@ async fn snapshot_around(change: &str) -> (Fixture, Snapshot) {
 }
 
 #[tokio::test]
-async fn a_truncate_between_snapshot_and_lock_never_gives_a_table_that_looks_empty_to_an_older_snapshot() {
+async fn a_truncate_while_the_locks_are_taken_never_gives_a_table_that_looks_empty_to_an_older_snapshot() {
     let (fixture, snapshot) = snapshot_around("TRUNCATE t; INSERT INTO t VALUES (1), (2)").await;
     let copied = copy_all(&snapshot, 1 << 20).await;
     assert_eq!(copied[0].rows, 2, "the rows after the truncate, neither those before nor none");
@@ -49,7 +51,7 @@ async fn a_truncate_between_snapshot_and_lock_never_gives_a_table_that_looks_emp
 }
 
 #[tokio::test]
-async fn a_rewriting_alter_table_a_rename_and_a_drop_between_snapshot_and_lock_start_it_over() {
+async fn a_rewriting_alter_table_a_rename_and_a_drop_while_the_locks_are_taken_are_all_in_the_snapshot() {
     let (_fixture, snapshot) =
         snapshot_around("ALTER TABLE t ALTER a TYPE bigint, ADD b text DEFAULT random()::text").await;
     assert_eq!(relation(&snapshot, "public.t").columns, ["a", "b"]);
@@ -64,7 +66,7 @@ async fn a_rewriting_alter_table_a_rename_and_a_drop_between_snapshot_and_lock_s
 }
 
 #[tokio::test]
-async fn columns_that_change_without_a_rewrite_between_snapshot_and_lock_start_it_over() {
+async fn columns_that_change_without_a_rewrite_while_the_locks_are_taken_are_in_the_snapshot() {
     // An older snapshot reads the new column of an old row as NULL.
     let (_fixture, snapshot) = snapshot_around("ALTER TABLE t DROP a, ADD a int; UPDATE t SET a = 7").await;
     assert_eq!(relation(&snapshot, "public.t").columns, ["a"]);
@@ -78,6 +80,77 @@ async fn columns_that_change_without_a_rewrite_between_snapshot_and_lock_start_i
     let (_fixture, snapshot) = snapshot_around("ALTER TABLE t ADD b int DEFAULT 5").await;
     assert_eq!(relation(&snapshot, "public.t").columns, ["a", "b"]);
     assert_eq!(copy_all(&snapshot, 1 << 20).await[0].rows, 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_truncated_or_made_anew_all_the_time_is_held_by_the_first_snapshot() {
+    let fixture = Fixture::new("CREATE TABLE a (i int); CREATE TABLE t (a int); CREATE TABLE u (a int)");
+    for change in ["TRUNCATE t; INSERT INTO t VALUES (1), (2)", "DROP TABLE u; CREATE TABLE u AS SELECT 1 AS a"] {
+        let writer = Arc::new(Holder::begin(&fixture, "COMMIT").await);
+        let (stop, writing) = (Arc::new(AtomicBool::new(false)), Arc::clone(&writer));
+        let stopped = Arc::clone(&stop);
+        let changes = tokio::spawn(async move {
+            let mut count = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                writing.0.batch_execute(change).await.unwrap();
+                count += 1;
+            }
+            count
+        });
+        for _ in 0..10 {
+            let snapshot = fixture.snapshot().await;
+            for relation in snapshot.relations().iter().filter(|relation| relation.disposition == Disposition::Copy) {
+                let now = fixture.sql(&format!("SELECT pg_relation_filenode('{}')", relation.name));
+                assert_eq!(relation.relfilenode.to_string(), now, "{change}");
+            }
+            snapshot.close().await.unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(changes.await.unwrap() >= 10, "{change}: nothing changed");
+    }
+}
+
+#[tokio::test]
+async fn a_table_whose_rows_are_left_out_is_locked_no_longer_than_its_definition_is_read() {
+    let fixture = Fixture::new(
+        "CREATE TABLE kept (i int); INSERT INTO kept SELECT generate_series(1, 50000);
+         CREATE TABLE log (i serial, line text); INSERT INTO log (line) VALUES ('one'), ('two');
+         CREATE VIEW lines AS SELECT line FROM log; CREATE TABLE part (i int) PARTITION BY LIST (i);
+         CREATE TABLE part_1 PARTITION OF part DEFAULT",
+    );
+    let left_out = |name: &str| LeftOut { schema: "public".into(), name: name.into(), reason: "kept elsewhere".into() };
+    let options = SnapshotOptions { left_out: vec![left_out("log"), left_out("part")], ..SnapshotOptions::default() };
+    let snapshot = Snapshot::take(&fixture.settings(), &options).await.unwrap();
+    let locked = || {
+        let sql = "SELECT string_agg(DISTINCT c.relname, ' ' ORDER BY c.relname) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+                   WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND c.oid >= 16384";
+        fixture.sql(sql)
+    };
+    assert_eq!(locked(), "kept", "before the schema is dumped");
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("schema");
+    snapshot.schema_archive(&fixture.tools().await, &archive).await.unwrap();
+    let inventory = snapshot.inventory().await.unwrap();
+    assert!(inventory.objects.iter().any(|object| object.identity == "public.log"));
+    let earlier = snapshot.sequences(None).await.unwrap();
+    assert!(earlier.sql.contains("public.log_i_seq', 2, true"), "{}", earlier.sql);
+
+    let kept = relation(&snapshot, "public.kept").clone();
+    let mut reader = snapshot.reader().await.unwrap();
+    let rows = reader.copy_slice(&kept, kept.slices(SLICE_BLOCKS).next().unwrap()).await.unwrap();
+    assert_eq!(locked(), "kept", "while rows are copied");
+    fixture
+        .sql("SET lock_timeout = 1; TRUNCATE log RESTART IDENTITY; ALTER TABLE part ADD j int; DROP TABLE log CASCADE");
+    assert_eq!(rows.totals(&crate::fixture::hasher()).await.unwrap().rows, 50_000);
+    // The sequence went with its table; the archive still has both.
+    assert_eq!(snapshot.sequences(Some(&earlier)).await.unwrap(), earlier);
+    let error = snapshot.sequences(None).await.unwrap_err();
+    let is_named = |error: &PostgresError| matches!(error, PostgresError::RewrittenDuringSnapshot { relation } if relation == "public.log_i_seq");
+    assert!(is_named(&error), "{error:?}");
+    // An inventory of now would not be that of the archive.
+    let error = snapshot.inventory().await.unwrap_err();
+    assert!(matches!(error, PostgresError::RewrittenDuringSnapshot { .. }), "{error:?}");
+    snapshot.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -35,7 +35,9 @@ impl Restore<'_> {
         target.require_extensions(&definitions.inventory).await?;
         target.require_row_access(&definitions.inventory).await?;
         let created_roles = target.restore_roles(&definitions.roles).await?;
-        target.restore_section(self.tools, &definitions.archive, Section::PreData).await?;
+        // A scratch server rarely has the source's tablespaces. The drill names what is in another one.
+        let tablespaces = target.has_tablespaces(&definitions.inventory).await?;
+        target.restore_section(self.tools, &definitions.archive, Section::PreData, tablespaces).await?;
 
         stopwatch.begin("data", Some(self.manifest.chunk_list.entries));
         self.load_rows(target).await?;
@@ -43,7 +45,7 @@ impl Restore<'_> {
         let mut refused = self.load_large_object_properties(target).await?;
 
         stopwatch.begin("indexes", None);
-        target.restore_section(self.tools, &definitions.archive, Section::PostData).await?;
+        target.restore_section(self.tools, &definitions.archive, Section::PostData, tablespaces).await?;
         target.refresh_materialized_views(&self.materialized_views()).await?;
         refused.extend(self.restore_surroundings(target, &definitions, &created_roles).await?);
         Ok(Restored { definitions, created_roles, refused })

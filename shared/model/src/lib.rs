@@ -58,7 +58,7 @@ pub use incident::{
     Accepted, Acknowledgement, Claim, Cleared, Incident, IncidentName, IncidentState, IncidentSubject, Owed, Part,
     Sighting,
 };
-pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind};
+pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind, Surroundings};
 pub use lease::Lease;
 pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Outcome};
 pub use listing::{BackupPage, ListedBackup, PAGE_BACKUPS, Presence, ShownBackup, UnusableBackup};

@@ -1,7 +1,9 @@
 //! Each proof of a drill can fail: a restored database that differs is not called equal, and what differs is named.
 
+use lifeboat_engine::DrillTarget;
+use lifeboat_local::PostgresServer;
 use lifeboat_model::{FindingKind, Severity, Site};
-use lifeboat_postgres::PostgresError;
+use lifeboat_postgres::{ConnectionSettings, PostgresError};
 
 use crate::bench::Bench;
 use crate::sample::CLINIC;
@@ -10,7 +12,7 @@ use crate::wrapped_tools::{Moment, tools_with};
 /// What is done to the restored database, and the findings that must come of it: kind, and what the subject ends with.
 type Case = (&'static str, &'static [(FindingKind, &'static str)]);
 
-const CASES: [Case; 25] = [
+const CASES: [Case; 27] = [
     ("UPDATE clinic.account SET note = 'another' WHERE id = 7", &[(FindingKind::RowDigest, "clinic.account")]),
     // Count and sum stay what they were: only the rows are others.
     (
@@ -57,6 +59,8 @@ const CASES: [Case; 25] = [
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
         &[(FindingKind::DatabaseDiffers, "database")],
     ),
+    ("GRANT CREATE ON SCHEMA public TO PUBLIC WITH GRANT OPTION", &[(FindingKind::SchemaDiffers, "public")]),
+    ("ALTER SCHEMA public OWNER TO pg_read_all_data", &[(FindingKind::SchemaDiffers, "public")]),
     (
         "SELECT lo_unlink(50003)",
         &[(FindingKind::LargeObjects, "large objects"), (FindingKind::LargeObjects, "large objects")],
@@ -100,6 +104,48 @@ async fn a_restored_database_that_differs_in_anything_is_not_equal_and_the_diffe
     assert_eq!(report.backup_id, manifest.backup_id);
 }
 
+/// A database with a property of each kind that a server can lack, and a schema `public` that is not as it comes.
+const SURROUNDED: &str =
+    "CREATE ROLE app; GRANT USAGE ON SCHEMA public TO app; REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+    ALTER SCHEMA public OWNER TO app; CREATE EXTENSION citext VERSION '1.4';
+    CREATE TABLE bill (net int PRIMARY KEY, gross int GENERATED ALWAYS AS (net * 2) STORED) TABLESPACE fast;
+    CREATE INDEX bill_gross ON bill (gross) TABLESPACE fast; INSERT INTO bill VALUES (1), (2);
+    CREATE TABLE slow (i int)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_depends_on_the_server_is_named_and_makes_no_difference() {
+    const IN_PLACE: &str = "SET allow_in_place_tablespaces = on";
+    let server = PostgresServer::start("surrounded").unwrap();
+    server.psql("postgres", &format!("{IN_PLACE}; CREATE TABLESPACE fast LOCATION ''")).unwrap();
+    let bench = Bench::on(server, SURROUNDED);
+    bench.back_up().await;
+    let placed = "SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace
+        WHERE t.spcname = 'fast' AND c.relkind IN ('r', 'i')";
+
+    // The server has the tablespace, so everything is where it was.
+    let version = "extension `citext` has version `1.6` and had `1.4`";
+    let mut request = bench.drill_request(Site::Primary);
+    request.into = DrillTarget::Keep(bench.empty_database("kept"));
+    let report = bench.process().drill(&request).await.unwrap();
+    assert!(report.equal, "{:?}", report.findings);
+    assert_eq!(report.notes, [version]);
+    let generated = "values of generated columns, which the server computes anew: `public.bill.gross`";
+    assert!(report.not_compared.iter().any(|item| item == generated), "{:?}", report.not_compared);
+    assert_eq!(bench.server.psql("kept", placed).unwrap(), "bill bill_gross");
+
+    // Another server has not.
+    let other = PostgresServer::start("surrounded-other").unwrap();
+    request.into = DrillTarget::Scratch(ConnectionSettings::from_secret(&other.url("postgres")).unwrap());
+    let report = bench.process().drill(&request).await.unwrap();
+    assert!(report.equal, "{:?}", report.findings);
+    let moved = "2 tables or indexes are in another tablespace, such as `public.bill`, which is in `pg_default` and was in `fast`";
+    assert!(
+        report.notes.contains(&version.to_owned()) && report.notes.contains(&moved.to_owned()),
+        "{:?}",
+        report.notes
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_not_empty_is_never_restored_into() {
     let bench = Bench::with("not-empty", CLINIC);
@@ -107,7 +153,7 @@ async fn a_database_that_is_not_empty_is_never_restored_into() {
     let mut request = bench.drill_request(Site::Primary);
     let kept = bench.empty_database("kept");
     bench.server.psql("kept", "CREATE TABLE mine AS SELECT 42 AS answer").unwrap();
-    request.into = lifeboat_engine::DrillTarget::Keep(kept);
+    request.into = DrillTarget::Keep(kept);
     let process = bench.process();
     let error = process.drill(&request).await.unwrap_err();
     let expected =

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use lifeboat_model::{
     Difference, Finding, FindingKind, FindingSubject, Globals, InventoryObject, ObjectKind, RelationEntry, RowHasher,
-    Stream, TableData, TableProof,
+    Stream, Surroundings, TableData, TableProof,
 };
-use lifeboat_postgres::{Prover, RestoreTarget, RowTotals, TableTarget};
+use lifeboat_postgres::{Prover, RelationName, RestoreTarget, RowTotals, TableTarget};
 
 use crate::error::EngineError;
 use crate::pool::{Queue, Workers};
@@ -27,6 +27,13 @@ const NOT_COMPARED_IN_SCRATCH: [&str; 2] = [
 
 /// The proof of a backup that is older than the globals stream leaves these out.
 const NO_GLOBALS: &str = "settings and grants of the database itself, which this backup does not carry";
+
+/// The proof of a backup that is older than the inventory's surroundings leaves these out.
+const NO_SURROUNDINGS: &str =
+    "versions of extensions, owner and grants of the schema `public`, and tablespaces, which this backup does not list";
+
+/// Generated columns that a report names one by one. A sentence has room for them, and a schema has rarely more.
+const MOST_NAMED: usize = 20;
 
 /// PostgreSQL prints definitions of these kinds from a parsed form, which differs between major versions.
 const PRINTED_ANEW: [ObjectKind; 3] = [ObjectKind::View, ObjectKind::Rule, ObjectKind::Policy];
@@ -52,7 +59,9 @@ pub(super) async fn prove(
     let mut not_compared: Vec<String> = NOT_COMPARED.map(str::to_owned).to_vec();
     let tables = prove_rows(restore, target, &mut findings).await?;
     let mut prover = target.prover().await?;
-    let schema_objects = prove_schema(restore, &prover, &definitions, &mut findings, &mut not_compared).await?;
+    not_compared.extend(generated_columns(restore, &prover).await?);
+    let schema_objects =
+        prove_schema(restore, &prover, &definitions, &mut findings, &mut notes, &mut not_compared).await?;
     match &definitions.globals {
         Some(globals) => prove_globals(restore, &prover, globals, &created_roles, &mut findings, &mut notes).await?,
         None => not_compared.push(NO_GLOBALS.to_owned()),
@@ -118,6 +127,7 @@ async fn prove_schema(
     target: &Prover,
     definitions: &Definitions,
     findings: &mut Vec<Finding>,
+    notes: &mut Vec<String>,
     not_compared: &mut Vec<String>,
 ) -> Result<u64, EngineError> {
     let restored = target.inventory().await?;
@@ -136,7 +146,46 @@ async fn prove_schema(
         let InventoryObject { kind: object_kind, identity, .. } = object;
         findings.push(finding(kind, identity, format!("the {object_kind} {what}")));
     }
+    match (&definitions.inventory.surroundings, &restored.surroundings) {
+        (Some(ours), Some(theirs)) => prove_surroundings(ours, theirs, from == to, findings, notes),
+        _ => not_compared.push(NO_SURROUNDINGS.to_owned()),
+    }
     Ok(definitions.inventory.objects.len() as u64)
+}
+
+/// Compares what is the server's as much as the database's. Versions of extensions and tablespaces depend on what the server has, so a
+/// difference is a note. The schema `public` comes with the database, and its defaults differ between major versions.
+fn prove_surroundings(
+    ours: &Surroundings,
+    theirs: &Surroundings,
+    same_major: bool,
+    findings: &mut Vec<Finding>,
+    notes: &mut Vec<String>,
+) {
+    notes.extend(ours.extension_differences(theirs));
+    notes.extend(ours.tablespace_differences(theirs));
+    if ours.public.is_some() && theirs.public.is_some() && ours.public != theirs.public {
+        let detail = "the schema has another owner or other grants";
+        if same_major {
+            findings.push(finding(FindingKind::SchemaDiffers, "public".to_owned(), detail.to_owned()));
+        } else {
+            notes.push(format!("schema `public`: {detail}; its defaults differ between the two major versions"));
+        }
+    }
+}
+
+/// Names the generated columns of the tables, if there are any. A backup has no values of theirs, and the restored server computes them.
+async fn generated_columns(restore: &Restore<'_>, target: &Prover) -> Result<Option<String>, EngineError> {
+    let tables: Vec<RelationName> =
+        restore.manifest.tables().map(|(relation, _)| RelationName::new(&relation.schema, &relation.name)).collect();
+    let columns = target.generated_columns(&tables).await?;
+    let named: Vec<String> = columns.iter().take(MOST_NAMED).map(|column| format!("`{column}`")).collect();
+    let more = match columns.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let words = || format!("values of generated columns, which the server computes anew: {}{more}", named.join(", "));
+    Ok((!named.is_empty()).then(words))
 }
 
 /// Compares the properties of the database and the roles. A difference is a finding for the database and for roles that this restore

@@ -57,6 +57,21 @@ impl RestoreTarget {
         if names.is_empty() { Ok(()) } else { Err(PostgresError::ExtensionsMissing { names }) }
     }
 
+    /// Whether this role can place tables and indexes in all tablespaces of the inventory. An older backup does not say which these are.
+    pub async fn has_tablespaces(&self, inventory: &Inventory) -> Result<bool> {
+        const SQL: &str = "
+            SELECT NOT EXISTS (
+                SELECT FROM pg_catalog.unnest($1::text[]) AS wanted (name)
+                LEFT JOIN pg_catalog.pg_tablespace t ON t.spcname = wanted.name
+                WHERE NOT COALESCE(pg_catalog.has_tablespace_privilege(t.oid, 'CREATE'), false))";
+        let Some(surroundings) = &inventory.surroundings else { return Ok(false) };
+        let wanted: Vec<&str> = surroundings.named_tablespaces().into_iter().collect();
+        let session = self.connect().await?;
+        let found = session.row("looking for tablespaces", SQL, &[&wanted]).await?.get(0);
+        session.close().await;
+        Ok(found)
+    }
+
     /// Fails with [`PostgresError::RowSecurityForced`] if policies would hide rows from this role when it reads them back.
     ///
     /// No policy applies to a superuser or a role with BYPASSRLS. Another role becomes a member of every owner, so only policies

@@ -70,6 +70,21 @@ impl Prover {
             .await
     }
 
+    /// The generated columns of these tables, as `schema.table.column`, in order. No backup has their values.
+    pub async fn generated_columns(&self, tables: &[RelationName]) -> Result<Vec<String>> {
+        const SQL: &str = "
+            SELECT pg_catalog.concat_ws('.', n.nspname, c.relname, a.attname)
+            FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS one (schema, name)
+            JOIN pg_catalog.pg_namespace n ON n.nspname = one.schema
+            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = one.name
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped
+            ORDER BY n.nspname, c.relname, a.attnum";
+        let (schemas, names): (Vec<&str>, Vec<&str>) =
+            tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip();
+        let rows = self.session.rows("looking for generated columns", SQL, &[&schemas, &names]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
     /// How many large objects there are.
     pub async fn large_objects(&self) -> Result<large_object::LargeObjectCount> {
         large_object::count(&self.session).await

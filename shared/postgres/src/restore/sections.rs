@@ -33,11 +33,21 @@ pub enum Section {
 }
 
 impl RestoreTarget {
-    /// Runs `pg_restore` for one half of a schema archive, less what comes [last](Self::restore_last); the first error ends it.
-    pub async fn restore_section(&self, tools: &ClientTools, archive: &Path, section: Section) -> Result<()> {
+    /// Runs `pg_restore` for one half of a schema archive, less what comes [last](Self::restore_last); the first error ends it. Tables and
+    /// indexes come into the tablespaces that the archive names only with `tablespaces`, else into the database's own.
+    pub async fn restore_section(
+        &self,
+        tools: &ClientTools,
+        archive: &Path,
+        section: Section,
+        tablespaces: bool,
+    ) -> Result<()> {
         let listing = Listing::of(self, tools, archive).await?;
         let chosen = listing.keep("section.list", |line| !is_last(line)).await?;
         let mut arguments = vec!["--exit-on-error".into(), use_list(&chosen)];
+        if !tablespaces {
+            arguments.push("--no-tablespaces".into());
+        }
         match section {
             Section::PreData => arguments.push("--section=pre-data".into()),
             Section::PostData => {

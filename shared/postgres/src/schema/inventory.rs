@@ -53,6 +53,7 @@ macro_rules! options {
 }
 
 mod rare;
+mod surroundings;
 
 /// One query per kind, which gives identity and definition. `$1` lists relations to skip.
 const QUERIES: [(ObjectKind, &str); 11] = [
@@ -62,7 +63,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
          JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE $1::oid[] IS NOT NULL",
     ),
     (
-        // The schema public comes with the database. Its owner and grants differ between versions.
+        // The schema public comes with the database. Its owner and grants differ between versions: see `surroundings`.
         ObjectKind::Schema,
         concat!(
             "SELECT n.nspname::text, CASE WHEN n.nspname = 'public' THEN '' ELSE
@@ -286,6 +287,7 @@ pub(crate) async fn read(session: &Session, passed_over: &[u32]) -> Result<Inven
             });
         }
     }
+    inventory.surroundings = Some(surroundings::read(session, passed_over).await?);
     session.expect_utf8().await?;
     inventory.objects.sort();
     Ok(inventory)

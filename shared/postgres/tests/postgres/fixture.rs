@@ -151,7 +151,7 @@ pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut So
     let target = scratch.target();
     target.require_empty().await.unwrap();
     target.restore_roles(&std::fs::read_to_string(&roles).unwrap()).await.unwrap();
-    target.restore_section(&tools, &archive, Section::PreData).await.unwrap();
+    target.restore_section(&tools, &archive, Section::PreData, true).await.unwrap();
     let mut loader = target.loader().await.unwrap();
     for Copied { table, chunks, .. } in &copied {
         for chunk in chunks {
@@ -163,7 +163,7 @@ pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut So
         loader.load_large_objects(chunk).await.unwrap();
     }
     loader.close().await;
-    target.restore_section(&tools, &archive, Section::PostData).await.unwrap();
+    target.restore_section(&tools, &archive, Section::PostData, true).await.unwrap();
     target.refresh_materialized_views(&views).await.unwrap();
 
     let mut prover = target.prover().await.unwrap();

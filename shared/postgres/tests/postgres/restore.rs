@@ -103,10 +103,10 @@ async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
         only.lines().filter(|line| line.contains("lifeboat_gone")).map(|line| format!("{line}\n")).collect();
     assert_eq!(target.restore_roles(&only).await.unwrap(), ["lifeboat_gone"]);
     assert_eq!(target.restore_roles(&only).await.unwrap(), [""; 0], "twice does nothing more");
-    target.restore_section(&tools, &archive, lifeboat_postgres::Section::PreData).await.unwrap();
+    target.restore_section(&tools, &archive, lifeboat_postgres::Section::PreData, true).await.unwrap();
     let mut loader = target.loader().await.unwrap();
     loader.load_chunk(&copied.table, &copied.chunks[0]).await.unwrap();
-    target.restore_section(&tools, &archive, lifeboat_postgres::Section::PostData).await.unwrap();
+    target.restore_section(&tools, &archive, lifeboat_postgres::Section::PostData, true).await.unwrap();
     let owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 't'";
     assert_eq!(fixture.server.psql(scratch.name(), owner).unwrap(), "lifeboat_gone");
     loader.close().await;

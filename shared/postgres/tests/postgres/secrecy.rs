@@ -86,12 +86,12 @@ async fn a_restore_that_fails_on_rows_names_the_object_and_not_the_rows() {
     let copied = copy_all(&snapshot, 1 << 20).await.remove(0);
     let scratch = fixture.scratch_server().create_database("lifeboat_secrecy", snapshot.source()).await.unwrap();
     let target = scratch.target();
-    target.restore_section(&tools, &archive, Section::PreData).await.unwrap();
+    target.restore_section(&tools, &archive, Section::PreData, true).await.unwrap();
     let mut loader = target.loader().await.unwrap();
     for _ in 0..2 {
         loader.load_chunk(&copied.table, &copied.chunks[0]).await.unwrap();
     }
-    let error = target.restore_section(&tools, &archive, Section::PostData).await.unwrap_err();
+    let error = target.restore_section(&tools, &archive, Section::PostData, true).await.unwrap_err();
     let text = shown(&error);
     assert!(text.contains("one_name") && !text.contains("Jane"), "{text}");
     loader.close().await;
@@ -120,9 +120,9 @@ async fn a_restore_whose_index_expression_raises_or_overflows_names_the_index_an
         let scratch = format!("lifeboat_secrecy_{name}");
         let scratch = fixture.scratch_server().create_database(&scratch, snapshot.source()).await.unwrap();
         let target = scratch.target();
-        target.restore_section(&tools, &archive, Section::PreData).await.unwrap();
+        target.restore_section(&tools, &archive, Section::PreData, true).await.unwrap();
         fixture.server.psql(scratch.name(), "INSERT INTO t VALUES ('5551234567')").unwrap();
-        let error = target.restore_section(&tools, &archive, Section::PostData).await.unwrap_err();
+        let error = target.restore_section(&tools, &archive, Section::PostData, true).await.unwrap_err();
         let text = shown(&error);
         assert!(text.contains("INDEX by_number") && !text.contains("555"), "{name}: {text}");
         scratch.drop_database().await.unwrap();
@@ -140,7 +140,7 @@ async fn a_wrong_password_appears_neither_in_our_errors_nor_in_those_of_the_tool
     let archive = directory.path().join("archive");
     std::fs::write(&archive, b"PGDMP").unwrap();
     let error = RestoreTarget::new(settings)
-        .restore_section(&fixture.tools().await, &archive, Section::PreData)
+        .restore_section(&fixture.tools().await, &archive, Section::PreData, true)
         .await
         .unwrap_err();
     assert!(matches!(error, PostgresError::ToolFailed { .. }));

@@ -59,7 +59,7 @@ const CASES: [Case; 27] = [
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
         &[(FindingKind::DatabaseDiffers, "database")],
     ),
-    ("GRANT CREATE ON SCHEMA public TO PUBLIC WITH GRANT OPTION", &[(FindingKind::SchemaDiffers, "public")]),
+    ("GRANT CREATE ON SCHEMA public TO PUBLIC", &[(FindingKind::SchemaDiffers, "public")]),
     ("ALTER SCHEMA public OWNER TO pg_read_all_data", &[(FindingKind::SchemaDiffers, "public")]),
     (
         "SELECT lo_unlink(50003)",

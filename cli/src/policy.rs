@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use lifeboat_engine::{Adopted, Run, adopt_policy};
-use lifeboat_model::{Policy, PolicyFault};
+use lifeboat_model::{Policy, PolicyDifference, PolicyFault};
 use lifeboat_runtime::{RuntimeError, Services};
 use serde_json::json;
 use similar::TextDiff;
@@ -61,8 +61,12 @@ pub async fn execute(
             let faults = Policy::from_toml(&here).err().unwrap_or_default();
             let diff = TextDiff::from_lines(&there, &here);
             let diff = diff.unified_diff().header("in the parameter", &file.display().to_string()).to_string();
-            let text = || format!("{diff}{}", of_faults(&file.display().to_string(), &faults));
-            print(json, &json!({"diff": diff, "faults": lines(&faults)}), text)?;
+            let changes = changes(&there, &here);
+            let text = || {
+                let changes: String = changes.iter().map(|change| format!("{change}\n")).collect();
+                format!("{diff}{changes}{}", of_faults(&file.display().to_string(), &faults))
+            };
+            print(json, &json!({"diff": diff, "changes": changes, "faults": lines(&faults)}), text)?;
             Ok(exit(faults.is_empty()))
         }
         PolicyCommand::Push { file } => {
@@ -81,6 +85,13 @@ pub async fn execute(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The changes in words; those that weaken the protection first. None between documents of which one is invalid.
+fn changes(there: &str, here: &str) -> Vec<String> {
+    let (Ok(there), Ok(here)) = (Policy::from_toml(there), Policy::from_toml(here)) else { return Vec::new() };
+    let effect = |difference: &PolicyDifference| if difference.weakens { "weakens" } else { "changes" };
+    there.differences(&here).iter().map(|difference| format!("{}: {difference}", effect(difference))).collect()
 }
 
 fn read(file: &Path) -> Result<String, RuntimeError> {

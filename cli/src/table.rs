@@ -221,8 +221,9 @@ pub fn of_verifications(reports: &[VerificationReport]) -> String {
 /// The result of a drill.
 pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     let verdict = if report.equal { "equal" } else { "NOT EQUAL" };
+    let left_out = report.left_out_in_words().map(|words| format!("; {words}")).unwrap_or_default();
     let mut text = format!(
-        "{verdict}: backup {} of {} from {}\n  {} tables, {} rows, {} schema objects, {} large objects\n  {}\n",
+        "{verdict}: backup {} of {} from {}{left_out}\n  {} tables, {} rows, {} schema objects, {} large objects\n  {}\n",
         report.backup_id,
         report.database,
         report.site,

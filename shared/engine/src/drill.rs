@@ -112,6 +112,7 @@ impl Proofs {
             findings: self.findings,
             notes: notes.into_iter().chain(self.notes).collect(),
             not_compared: self.not_compared,
+            left_out: manifest.left_out_by_policy(),
             seconds,
         }
     }

@@ -1,7 +1,9 @@
-//! Policy: which one is in force, and that each change of it is on record.
+//! Policy: which one is in force, and that each change of it is announced and on record.
 //!
 //! The users' document is the source; its last valid version is kept in the repository. An invalid document takes nothing down: the last
-//! valid version stays in force, and people are notified.
+//! valid version stays in force, and people are notified. A change is announced by the rules of the policy before it.
+
+mod notice;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
     Act, AlertKind, Cleared, Fact, Facts, IncidentName, IncidentSubject, LedgerAct, Mandate, Outcome, Policy,
-    PolicyAge, PolicyDocument, PolicyFault, PolicyVersions, Sighting, Wrong,
+    PolicyAge, PolicyDocument, PolicyFault, PolicyVersions, Severity, Sighting, Wrong,
 };
 use lifeboat_vault::{Sites, States, VaultError, sha256};
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,8 @@ use crate::deadline::within;
 use crate::error::EngineError;
 use crate::incidents;
 use crate::run::Run;
+
+use notice::Notice;
 
 /// The state's name.
 const POLICY: &str = "policy";
@@ -28,11 +32,11 @@ const NAMED_FAULTS: usize = 3;
 /// How long the last valid policy is waited for. Every run asks for it, and the default will do.
 const READ_WITHIN: Duration = Duration::from_secs(6);
 
-/// A run that claims to record a change and has not done so after this time has died.
-const RECORDING: SignedDuration = SignedDuration::from_secs(120);
+/// A run that claims to record or announce a change and has not done so after this time has died.
+const CLAIM: SignedDuration = SignedDuration::from_secs(120);
 
-/// Versions that wait to be put on record, at most: as many as a parameter keeps.
-const UNRECORDED_LIMIT: usize = 100;
+/// Versions that wait to be put on record or announced, at most: as many as a parameter keeps.
+const WAITING_LIMIT: usize = 100;
 
 /// `state/policy.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +51,12 @@ struct Kept {
     unrecorded: VecDeque<LedgerAct>,
     /// The run that is recording them.
     claim: Option<Claim>,
+    /// Changes that people are not notified of yet, the oldest first.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    unannounced: VecDeque<Notice>,
+    /// The run that is announcing them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    announcing: Option<Claim>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,8 +95,8 @@ pub async fn policy_in_force(sites: &Sites, document: Option<&PolicyDocument>) -
     kept.unwrap_or_default()
 }
 
-/// Puts the newest valid version in force, when it is newer than the one that is. Each version goes on record as soon as the history is
-/// available. An invalid current version is an incident, and so is an unavailable one (`Err`: why, and what to do). Idempotent, also when
+/// Puts the newest valid version in force, when it is newer than the one that is, and announces the difference. Each version goes on record
+/// as soon as the history is available. An invalid current version is an incident, and so is an unavailable one (`Err`: why, and what to do). Idempotent, also when
 /// several runs do it at the same time.
 ///
 /// # Errors
@@ -113,8 +123,9 @@ pub async fn adopt_policy(run: &Run, versions: Result<&PolicyVersions, &Wrong>) 
         Ok(versions) => keep(run, versions, incident.as_deref()).await?,
         Err(_) => false,
     };
-    record_waiting(run).await?;
-    notified.map(|()| match faults {
+    let announced = announce_waiting(run).await;
+    let recorded = record_waiting(run).await;
+    notified.and(announced).and(recorded).map(|()| match faults {
         Some(faults) => Adopted::Refused(faults),
         None if is_new => Adopted::New,
         None => Adopted::Unchanged,
@@ -135,8 +146,8 @@ async fn keep(run: &Run, versions: &PolicyVersions, incident: Option<&str>) -> R
 async fn record_waiting(run: &Run) -> Result<(), EngineError> {
     let states = States::new(&run.ports.sites);
     let mut recorded: Option<LedgerAct> = None;
-    for _ in 0..=UNRECORDED_LIMIT {
-        let changed = states.change(POLICY, |kept: Option<&Kept>| kept?.advanced(run, recorded.as_ref())).await?;
+    for _ in 0..=WAITING_LIMIT {
+        let changed = states.change(POLICY, |kept: Option<&Kept>| kept?.recorded(run, recorded.as_ref())).await?;
         // Nothing waits; or another run holds the claim.
         let Some(changed) = changed else { return Ok(()) };
         let Some(next) = changed.after.unrecorded.front().cloned() else { return Ok(()) };
@@ -150,18 +161,39 @@ async fn record_waiting(run: &Run) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Sends the notices that wait, one after the other, each under this run's claim. After a run that died, the next one repeats one notice at
+/// most. A process that reaches nobody leaves them to the next health check.
+async fn announce_waiting(run: &Run) -> Result<(), EngineError> {
+    if !run.ports.outbox.reaches_people() {
+        return Ok(());
+    }
+    let states = States::new(&run.ports.sites);
+    let mut sent: Option<Notice> = None;
+    for _ in 0..=WAITING_LIMIT {
+        let now = Timestamp::now();
+        let changed = states.change(POLICY, |kept: Option<&Kept>| kept?.announced(run, sent.as_ref(), now)).await?;
+        let Some(changed) = changed else { return Ok(()) };
+        let Some(next) = changed.after.unannounced.iter().find(|notice| notice.due <= now) else { return Ok(()) };
+        if let Err(error) = run.ports.outbox.alert(&next.alert).await {
+            return run.not_notified(error);
+        }
+        sent = Some(next.clone());
+    }
+    Ok(())
+}
+
 impl Kept {
     /// The state after these versions were seen; `None` when none of them is new.
     fn with(&self, run: &Run, versions: &PolicyVersions, incident: Option<&str>) -> Option<Self> {
         let PolicyVersions { in_place, history } = versions;
-        let mut kept = self.clone();
+        let (mut kept, now) = (self.clone(), Timestamp::now());
         let unseen = history.iter().flatten().filter(|document| Some(document.age()) > self.seen);
         for document in unseen {
             let before_sha256 = kept.good_sha256.clone().unwrap_or_else(|| "none".to_owned());
             let mut facts = Facts::new().with(Fact::BeforeSha256, before_sha256);
             let is_good = Policy::from_toml(&document.text).is_ok();
             if is_good {
-                kept.document = Some(document.clone());
+                kept.put_in_force(document, now);
                 kept.good_sha256 = Some(sha256(document.text.as_bytes()).to_string());
             } else if document.version == in_place.version {
                 facts = facts.with_some(Fact::Incident, incident);
@@ -173,12 +205,16 @@ impl Kept {
         // Without its history a valid document is in force, and goes on record when the history is available again.
         let is_newer = kept.document.as_ref().is_none_or(|kept| kept.age() < in_place.age());
         if history.is_none() && is_newer && Policy::from_toml(&in_place.text).is_ok() {
-            kept.document = Some(in_place.clone());
+            kept.put_in_force(in_place, now);
+        }
+        if let (None, Some(first)) = (&self.document, &kept.document) {
+            // Nobody knows what was in force before. The versions until now are no news, and the last one is.
+            kept.unannounced = Notice::of_first(first, now).into_iter().collect();
         }
         if (kept.seen, &kept.document) == (self.seen, &self.document) {
             return None;
         }
-        while kept.unrecorded.len() > UNRECORDED_LIMIT {
+        while kept.unrecorded.len() > WAITING_LIMIT {
             let forgotten = kept.unrecorded.pop_front().map(|act| act.subject);
             tracing::warn!(forgotten, "a change of the policy will not be on record: there was no ledger for too long");
         }
@@ -188,26 +224,65 @@ impl Kept {
         Some(kept)
     }
 
+    /// Puts a valid version in force that is newer than the one that is. The change is to be announced.
+    fn put_in_force(&mut self, document: &PolicyDocument, now: Timestamp) {
+        if self.document.as_ref().is_some_and(|kept| kept.age() > document.age()) {
+            return;
+        }
+        let before = self.document.replace(document.clone());
+        self.unannounced.extend(before.and_then(|before| Notice::of(&before, document, now)));
+        while self.unannounced.len() > WAITING_LIMIT {
+            // Nobody hides a change that weakens behind many others.
+            let place = self.unannounced.iter().position(|notice| notice.alert.severity == Severity::Info);
+            let forgotten = self.unannounced.remove(place.unwrap_or_default()).map(|notice| notice.alert.what);
+            tracing::error!(
+                forgotten,
+                "a change of the policy will not be announced: nobody could be notified for too long"
+            );
+        }
+    }
+
     /// The state without the act that this run has recorded, and with this run's claim on the next one. `None` when there is nothing to
     /// record, or when another run is recording.
-    fn advanced(&self, run: &Run, recorded: Option<&LedgerAct>) -> Option<Self> {
-        let is_ours = self.claim.as_ref().is_some_and(|claim| claim.run_id == run.id);
-        if self.unrecorded.is_empty() || (!is_ours && self.claim.as_ref().is_some_and(Claim::is_alive)) {
+    fn recorded(&self, run: &Run, recorded: Option<&LedgerAct>) -> Option<Self> {
+        let (unrecorded, claim) = advanced(run, &self.unrecorded, self.claim.as_ref(), recorded)?;
+        Some(Self { unrecorded, claim, ..self.clone() })
+    }
+
+    /// The same for the notice that this run has sent. `None` also when no notice is due.
+    fn announced(&self, run: &Run, sent: Option<&Notice>, now: Timestamp) -> Option<Self> {
+        if sent.is_none() && self.unannounced.iter().all(|notice| notice.due > now) {
             return None;
         }
-        let mut next = self.clone();
-        // Other runs may have added to the queue meanwhile: what is recorded is still in front.
-        if is_ours && recorded.is_some() && next.unrecorded.front() == recorded {
-            next.unrecorded.pop_front();
-        }
-        next.claim = (!next.unrecorded.is_empty()).then(|| claim(run));
-        Some(next)
+        let (unannounced, announcing) = advanced(run, &self.unannounced, self.announcing.as_ref(), sent)?;
+        Some(Self { unannounced, announcing, ..self.clone() })
     }
+}
+
+/// The queue without what this run has done of it, and with this run's claim on the next. `None` when nothing waits, or when another run
+/// holds the claim.
+fn advanced<T: Clone + PartialEq>(
+    run: &Run,
+    waiting: &VecDeque<T>,
+    claimed: Option<&Claim>,
+    done: Option<&T>,
+) -> Option<(VecDeque<T>, Option<Claim>)> {
+    let is_ours = claimed.is_some_and(|claim| claim.run_id == run.id);
+    if waiting.is_empty() || (!is_ours && claimed.is_some_and(Claim::is_alive)) {
+        return None;
+    }
+    let mut waiting = waiting.clone();
+    // Other runs may have added to the queue meanwhile; this is the oldest one like it.
+    if let Some(place) = waiting.iter().position(|one| is_ours && Some(one) == done) {
+        waiting.remove(place);
+    }
+    let claim = (!waiting.is_empty()).then(|| claim(run));
+    Some((waiting, claim))
 }
 
 impl Claim {
     fn is_alive(&self) -> bool {
-        Timestamp::now().duration_since(self.at) < RECORDING
+        Timestamp::now().duration_since(self.at) < CLAIM
     }
 }
 

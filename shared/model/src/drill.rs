@@ -35,10 +35,27 @@ pub struct DrillReport {
     pub notes: Vec<String>,
     /// The things that this drill does not compare, in words: `equal` does not cover them.
     pub not_compared: Vec<String>,
+    /// Relations whose rows policy left out of the backup: `equal` says nothing about their rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// True only if every proof held.
     pub equal: bool,
     /// Wall seconds by phase: their sum is the recovery time that this drill measured.
     pub seconds: Phases,
+}
+
+/// Relations that a sentence names; the others are counted.
+const NAMED_LEFT_OUT: usize = 5;
+
+impl DrillReport {
+    /// What `equal` does not cover because of policy, in words: `2 relation(s) left out by policy: a.b, a.c`. `None` when policy left out nothing.
+    pub fn left_out_in_words(&self) -> Option<String> {
+        let named: Vec<&str> = self.left_out.iter().take(NAMED_LEFT_OUT).map(String::as_str).collect();
+        let more = self.left_out.len().saturating_sub(NAMED_LEFT_OUT);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let count = self.left_out.len();
+        (count > 0).then(|| format!("{count} relation(s) left out by policy: {}{more}", named.join(", ")))
+    }
 }
 
 /// One table, restored and read back.

@@ -149,6 +149,9 @@ pub enum Event {
         /// Always true here.
         #[serde(default)]
         equal: bool,
+        /// Relations whose rows policy left out of the backup: `equal` does not cover them.
+        #[serde(default)]
+        left_out: u64,
         /// Wall seconds by phase.
         #[serde(default)]
         seconds: Phases,

@@ -53,6 +53,8 @@ pub enum Fact {
     Healed,
     /// Whether every proof of a drill held.
     Equal,
+    /// Relations whose rows policy left out of the restored backup: `equal` does not cover them.
+    LeftOut,
     /// Wall seconds.
     Seconds,
     /// Requests to S3 that write or list.
@@ -76,7 +78,7 @@ names!(Fact, "a fact", [
     BackupId => "backup_id", Site => "site", Scope => "scope", Relations => "relations", Tables => "tables",
     Rows => "rows", RawBytes => "raw_bytes", StoredBytes => "stored_bytes", ReusedBytes => "reused_bytes",
     NewChunks => "new_chunks", ReusedChunks => "reused_chunks", Objects => "objects", ReadBytes => "read_bytes",
-    Findings => "findings", Damaged => "damaged", Healed => "healed", Equal => "equal", Seconds => "seconds", Writes => "writes",
+    Findings => "findings", Damaged => "damaged", Healed => "healed", Equal => "equal", LeftOut => "left_out", Seconds => "seconds", Writes => "writes",
     Reads => "reads", KeyRequests => "key_requests", GbSeconds => "gb_seconds", Sha256 => "sha256",
     BeforeSha256 => "before_sha256", ModifiedAt => "modified_at",
 ]);

@@ -87,6 +87,9 @@ pub struct PastRun {
     /// How many of these were healed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healed: Option<u64>,
+    /// Relations whose rows policy left out of the backup that a drill restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
     /// The site that a drill restored from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
@@ -210,6 +213,7 @@ impl PastRun {
             reused_bytes: Fact::ReusedBytes.read(facts),
             findings: Fact::Findings.read(facts),
             healed: Fact::Healed.read(facts),
+            left_out: Fact::LeftOut.read(facts),
             site: Fact::Site.read(facts),
             usage: Usage::of(facts),
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, AlertRule, AlertState, Channel, Escalation, Severity};
+use crate::alert::{Alert, AlertState, Channel, Escalation, Severity};
 use crate::fact::Fact;
 use crate::identity::DatabaseName;
 use crate::policy::Policy;
@@ -223,7 +223,7 @@ impl Incident {
             facts,
             owed: match was_open.filter(|_| !reopened) {
                 Some(incident) => incident.owed.clone().filter(|owed| owed.state != AlertState::Resolved),
-                None => is_open.then(|| Owed::new(AlertState::Opened, first_moment(&rule, policy, now))),
+                None => is_open.then(|| Owed::new(AlertState::Opened, policy.first_moment(name.kind, now))),
             },
             channels: rule.channels,
             sent: before.map_or(0, |incident| incident.sent),
@@ -246,7 +246,7 @@ impl Incident {
             return (parts != self.parts).then(|| Self { parts, ..self.clone() });
         }
         let was_told = self.sent > 0 || self.owed.as_ref().is_some_and(|owed| owed.claim.is_some());
-        let due = first_moment(&policy.rule(self.name.kind), policy, now);
+        let due = policy.first_moment(self.name.kind, now);
         Some(Self {
             state: IncidentState::Resolved,
             resolved_at: Some(now),
@@ -298,7 +298,7 @@ impl Incident {
             Escalation::Immediate => policy.alerts.repeat,
             Escalation::Daily | Escalation::BusinessHours => SignedDuration::from_hours(24),
         };
-        let due = first_moment(&rule, policy, sent_at.checked_add(pause).unwrap_or(sent_at));
+        let due = policy.first_moment(self.name.kind, sent_at.checked_add(pause).unwrap_or(sent_at));
         (due <= now).then(|| Self { owed: Some(Owed::new(AlertState::Reminder, due)), ..self.clone() })
     }
 
@@ -306,7 +306,7 @@ impl Incident {
     /// business hours, or when another run has claimed it.
     pub fn claimed(&self, policy: &Policy, run_id: &str, now: Timestamp) -> Option<(Self, Alert)> {
         let owed = self.owed.as_ref().filter(|owed| owed.due <= now)?;
-        if first_moment(&policy.rule(self.name.kind), policy, now) > now {
+        if policy.first_moment(self.name.kind, now) > now {
             return None;
         }
         if owed.claim.as_ref().is_some_and(|claim| claim.until > now && claim.run_id != run_id) {
@@ -350,14 +350,6 @@ impl Incident {
 impl Owed {
     fn new(state: AlertState, due: Timestamp) -> Self {
         Self { state, due, claim: None }
-    }
-}
-
-/// The first moment at or after `at` at which a message may be sent.
-fn first_moment(rule: &AlertRule, policy: &Policy, at: Timestamp) -> Timestamp {
-    match rule.escalation {
-        Escalation::Immediate | Escalation::Daily => at,
-        Escalation::BusinessHours => policy.hours.next(at),
     }
 }
 

@@ -72,8 +72,8 @@ pub use name_error::NameError;
 pub use phase::Phases;
 pub use plan::{Plan, PlanHash};
 pub use policy::{
-    Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyAge, PolicyDocument,
-    PolicyFault, PolicyVersions, Prices, Retention,
+    Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyAge, PolicyDifference,
+    PolicyDocument, PolicyFault, PolicyVersions, Prices, Retention,
 };
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
 pub use rotation::{READ_IN_ONE_DAY, Rotation};

@@ -254,6 +254,25 @@ pub struct Coverage {
     pub unreadable: u64,
 }
 
+impl RelationStatus {
+    /// A table whose rows policy leaves out for this reason.
+    pub fn left_out_by_policy(reason: &str) -> Self {
+        Self::LeftOut { rule: format!("{BY_POLICY}{reason}") }
+    }
+
+    /// Whether its rows are missing because policy says so. PostgreSQL leaves out others, such as those of extensions.
+    pub fn is_left_out_by_policy(&self) -> bool {
+        match self {
+            Self::LeftOut { rule } => rule.starts_with(BY_POLICY),
+            Self::Unreadable { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// The beginning of a rule of policy, which no rule of PostgreSQL has.
+const BY_POLICY: &str = "policy: ";
+
 impl Manifest {
     /// Counts the relations by status; every relation is in exactly one of the counts.
     pub fn coverage(&self) -> Coverage {
@@ -270,6 +289,12 @@ impl Manifest {
             } += 1;
         }
         coverage
+    }
+
+    /// The relations whose rows policy leaves out, as `schema.name`.
+    pub fn left_out_by_policy(&self) -> Vec<String> {
+        let left_out = self.relations.iter().filter(|relation| relation.status.is_left_out_by_policy());
+        left_out.map(|relation| format!("{}.{}", relation.schema, relation.name)).collect()
     }
 
     /// The entries that carry rows.

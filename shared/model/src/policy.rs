@@ -2,6 +2,7 @@
 //!
 //! It is an SSM parameter. `infra/policy.toml` is the default and explains each line; omitted values are taken from it.
 
+mod difference;
 mod document;
 mod read;
 
@@ -13,8 +14,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::act::Act;
-use crate::alert::{AlertKind, AlertRule};
+use crate::alert::{AlertKind, AlertRule, Escalation};
 
+pub use difference::PolicyDifference;
 pub use document::{PolicyAge, PolicyDocument, PolicyVersions};
 
 /// The version of the document that this code reads.
@@ -145,6 +147,14 @@ impl Policy {
     /// The rule for a kind. Notices have severity `info` and go to every channel.
     pub fn rule(&self, kind: AlertKind) -> AlertRule {
         self.alerts.rules.get(&kind).cloned().unwrap_or_else(|| AlertRule::of(kind))
+    }
+
+    /// The first moment at or after `at` at which a message of this kind may be sent.
+    pub fn first_moment(&self, kind: AlertKind, at: Timestamp) -> Timestamp {
+        match self.rule(kind).escalation {
+            Escalation::Immediate | Escalation::Daily => at,
+            Escalation::BusinessHours => self.hours.next(at),
+        }
     }
 }
 

@@ -83,10 +83,10 @@ fn email(alert: &Alert, title: &str) -> String {
     if let Some(hint) = &alert.hint {
         line("What to do", &sentence(hint));
     }
-    if let (Some(incident), AlertState::Opened | AlertState::Reminder) = (&alert.incident, alert.state) {
+    if asks_for_a_look(alert) {
         line("Command", &alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str)));
         line("Runbook", &runbook(alert));
-        line("Acknowledge", &acknowledge(incident));
+        alert.incident.iter().for_each(|incident| line("Acknowledge", &acknowledge(incident)));
     }
     text.push('\n');
     for (name, value) in &alert.facts {
@@ -121,16 +121,16 @@ fn for_machines(alert: &Alert) -> Value {
         "meaning": alert.kind.meaning(),
         "hint": alert.hint,
         "command": alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str)),
-        "runbook": (!alert.kind.is_notice()).then(|| runbook(alert)),
+        "runbook": alert.kind.has_rule().then(|| runbook(alert)),
         "facts": facts,
     })
 }
 
 fn for_chat(alert: &Alert, title: &str) -> Value {
     let mut steps: Vec<String> = alert.hint.iter().map(|hint| one_chat_line(&sentence(hint))).collect();
-    if let (Some(incident), AlertState::Opened | AlertState::Reminder) = (&alert.incident, alert.state) {
+    if asks_for_a_look(alert) {
         steps.push(format!("`{}`", alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str))));
-        steps.push(format!("`{}`", acknowledge(incident)));
+        steps.extend(alert.incident.iter().map(|incident| format!("`{}`", acknowledge(incident))));
     }
     let facts: Map<String, Value> = alert.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let what = one_chat_line(&sentence(&alert.what));
@@ -154,6 +154,11 @@ fn for_chat(alert: &Alert, title: &str) -> Value {
             "additionalContext": facts,
         },
     })
+}
+
+/// Whether it has a runbook, and is not over.
+fn asks_for_a_look(alert: &Alert) -> bool {
+    alert.kind.has_rule() && alert.state != AlertState::Resolved
 }
 
 fn runbook(alert: &Alert) -> String {

@@ -114,7 +114,7 @@ async fn eight_runs_that_see_the_same_at_once_tell_it_once_and_so_do_eight_that_
 }
 
 /// Takes events, and alerts only once it is told to.
-struct NoTopic(Arc<RecordingOutbox>);
+pub struct NoTopic(pub Arc<RecordingOutbox>);
 
 #[async_trait]
 impl Outbox for NoTopic {

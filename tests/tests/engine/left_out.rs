@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lifeboat_engine::EngineError;
-use lifeboat_model::{LeftOut, Manifest, Policy, RelationStatus, Response, Site};
+use lifeboat_model::{Event, LeftOut, Manifest, Policy, RelationStatus, Response, Site};
 use lifeboat_postgres::PostgresError;
 use tokio_postgres::NoTls;
 
@@ -57,8 +57,15 @@ async fn the_rows_that_policy_names_are_left_out_with_its_reason_and_a_drill_pro
     let manifest = process.back_up(&bench.request()).await.unwrap();
     assert_eq!(status(&manifest, "log"), &left_out("kept elsewhere"));
     assert_eq!((status(&manifest, "kept"), manifest.totals.rows), (&RelationStatus::Copied, 105));
-    let report = bench.drill(Site::Primary).await;
+    let drilling = bench.process();
+    let report = drilling.drill(&bench.drill_request(Site::Primary)).await.unwrap();
     assert!(report.equal, "{report:?}");
+    assert_eq!(report.left_out, ["audit.log"], "what PostgreSQL leaves out is not policy's");
+    let notice = drilling.outbox.alerts().pop().unwrap();
+    assert!(notice.what.ends_with("equals its source; 1 relation(s) left out by policy: audit.log"), "{}", notice.what);
+    let events = drilling.outbox.events();
+    assert!(matches!(events[..], [Event::RestoreTestCompleted { equal: true, left_out: 1, .. }]), "{events:?}");
+    assert_eq!(bench.stores.ledger().await.last().unwrap().detail["left_out"], "1");
     // Without the rule its rows are back in the next backup.
     let whole = bench.back_up().await;
     assert_eq!((status(&whole, "log"), whole.totals.rows), (&RelationStatus::Copied, 5105));

@@ -18,6 +18,7 @@ mod large_objects;
 mod left_out;
 mod log;
 mod offsite;
+mod policy_changes;
 mod proofs;
 mod records;
 mod refused;

@@ -64,9 +64,7 @@ impl BackupPlan {
             Disposition::Definition => RelationStatus::Definition,
             Disposition::Rebuilt => RelationStatus::Rebuilt,
             Disposition::Carried => RelationStatus::Carried,
-            Disposition::RowsLeftOut { reason, unreadable: None } => {
-                RelationStatus::LeftOut { rule: format!("policy: {reason}") }
-            }
+            Disposition::RowsLeftOut { reason, unreadable: None } => RelationStatus::left_out_by_policy(&reason),
             Disposition::RowsLeftOut { reason, unreadable: Some(why) } => {
                 RelationStatus::Unreadable { reason: format!("{why}; policy: {reason}") }
             }

@@ -34,6 +34,8 @@ impl Ending for DrillEnding<'_> {
 }
 
 fn equal(report: &DrillReport) -> Announcement {
+    let (backup_id, site) = (&report.backup_id, report.site);
+    let left_out = report.left_out_in_words().map(|words| format!("; {words}")).unwrap_or_default();
     Announcement {
         act: Act::TestRestore,
         database: Some(report.database.clone()),
@@ -46,12 +48,13 @@ fn equal(report: &DrillReport) -> Announcement {
             tables: report.tables.len() as u64,
             rows: report.rows,
             equal: report.equal,
+            left_out: report.left_out.len() as u64,
             seconds: report.seconds.clone(),
         },
         result: RunResult::Good {
             notice: AlertKind::DrillCompleted,
             severity: Severity::Info,
-            what: format!("backup {} was restored from {} and equals its source", report.backup_id, report.site),
+            what: format!("backup {backup_id} was restored from {site} and equals its source{left_out}"),
             hint: None,
             // Whether a drill is overdue, the health check says: the other site may not have been proved for long.
             clears: vec![AlertKind::DrillFailed],
@@ -123,5 +126,6 @@ fn facts(report: &DrillReport) -> Facts {
         .with(Fact::Rows, report.rows)
         .with(Fact::Findings, report.findings.len())
         .with(Fact::Equal, report.equal)
+        .with(Fact::LeftOut, report.left_out.len())
         .with_seconds(report.seconds.total())
 }

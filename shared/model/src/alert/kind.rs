@@ -76,6 +76,8 @@ pub enum AlertKind {
     LedgerBroken,
     /// A document that is no valid policy was put in the policy's parameter.
     PolicyRefused,
+    /// Another policy is in force.
+    PolicyChanged,
     /// A service did not answer several times in a row.
     ServiceOutage,
     /// A certificate expires soon.
@@ -106,6 +108,7 @@ names!(AlertKind, "a kind of alert", [
     KeyUnusable => "key-unusable",
     LedgerBroken => "ledger-broken",
     PolicyRefused => "policy-refused",
+    PolicyChanged => "policy-changed",
     ServiceOutage => "service-outage",
     CertificateExpiry => "certificate-expiry",
     DatabaseLatency => "database-latency",
@@ -113,9 +116,14 @@ names!(AlertKind, "a kind of alert", [
 ]);
 
 impl AlertKind {
-    /// Whether it is good news: sent once, and no incident.
+    /// Whether it is an event: sent once, and no incident.
     pub fn is_notice(self) -> bool {
-        matches!(self, Self::BackupCompleted | Self::VerificationCompleted | Self::DrillCompleted)
+        !self.has_rule() || self == Self::PolicyChanged
+    }
+
+    /// Whether policy has a rule for it, and `docs/runbooks` a page. Good news has neither.
+    pub fn has_rule(self) -> bool {
+        !matches!(self, Self::BackupCompleted | Self::VerificationCompleted | Self::DrillCompleted)
     }
 
     /// The beginning of a subject line.
@@ -135,6 +143,7 @@ impl AlertKind {
             Self::KeyUnusable => "Key unusable",
             Self::LedgerBroken => "Audit trail broken",
             Self::PolicyRefused => "Policy refused",
+            Self::PolicyChanged => "Policy changed",
             Self::ServiceOutage => "Service outage",
             Self::CertificateExpiry => "Certificate expires soon",
             Self::DatabaseLatency => "Database is slow",
@@ -161,6 +170,7 @@ impl AlertKind {
             }
             Self::LedgerBroken => "actions are missing from the audit trail, or the audit trail was altered",
             Self::PolicyRefused => "the previous policy stays in force, and the change has no effect",
+            Self::PolicyChanged => "backups, verifications, drills and alerts follow the new policy from now on",
             Self::ServiceOutage => "the service is unavailable to its users",
             Self::CertificateExpiry => "connections will fail when the certificate expires",
             Self::DatabaseLatency => "users of the database wait",
@@ -189,6 +199,7 @@ impl AlertKind {
             Self::KeyUnusable => "lifeboat health".to_owned(),
             Self::LedgerBroken => "lifeboat ledger verify".to_owned(),
             Self::PolicyRefused => "lifeboat policy diff".to_owned(),
+            Self::PolicyChanged => "lifeboat ledger list --action policy".to_owned(),
             Self::CertificateExpiry | Self::HighErrorRate => "lifeboat incidents list".to_owned(),
         }
     }
@@ -232,7 +243,8 @@ impl AlertRule {
             | AlertKind::VerificationFinding
             | AlertKind::DrillFailed
             | AlertKind::KeyUnusable
-            | AlertKind::LedgerBroken => rule(Severity::Critical, everywhere, Escalation::Immediate),
+            | AlertKind::LedgerBroken
+            | AlertKind::PolicyChanged => rule(Severity::Critical, everywhere, Escalation::Immediate),
             AlertKind::VerificationOverdue
             | AlertKind::DrillOverdue
             | AlertKind::OffsiteLag

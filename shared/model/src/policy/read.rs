@@ -17,7 +17,7 @@ use super::{
 };
 use crate::alert::{AlertKind, AlertRule, Channel};
 
-const WEEKDAYS: [(&str, Weekday); 7] = [
+pub(super) const WEEKDAYS: [(&str, Weekday); 7] = [
     ("monday", Weekday::Monday),
     ("tuesday", Weekday::Tuesday),
     ("wednesday", Weekday::Wednesday),
@@ -94,6 +94,10 @@ impl<'t> Reader<'t> {
         match top.get("version") {
             None => self.fault(0..0, format!("`version = {POLICY_VERSION}` is missing")),
             Some(value) if integer(value) == Some(POLICY_VERSION) => {}
+            Some(value) if integer(value).is_some_and(|version| version > POLICY_VERSION) => {
+                let newer = format!("this is of a newer format; the newest supported `version` is {POLICY_VERSION}");
+                self.fault(value.span(), newer);
+            }
             Some(value) => self.fault(value.span(), format!("the only supported `version` is {POLICY_VERSION}")),
         }
         let retention = self.section(&mut top, "retention").map(|section| self.retention(section, otherwise.retention));
@@ -219,7 +223,7 @@ impl<'t> Reader<'t> {
                 None => self.wrong(value, "`alerts.notices`", "`true` or `false`"),
             }
         }
-        for kind in AlertKind::ALL.iter().copied().filter(|kind| !kind.is_notice()) {
+        for kind in AlertKind::ALL.iter().copied().filter(|kind| kind.has_rule()) {
             if let Some(rule) = self.section(&mut section, kind.as_str()) {
                 alerts.rules.insert(kind, self.rule(rule, kind));
             }

@@ -42,7 +42,7 @@ pub(super) struct RunRow {
     pub(super) subject: String,
     pub(super) site: String,
     pub(super) standing: Standing,
-    pub(super) outcome: &'static str,
+    pub(super) outcome: String,
     pub(super) rows: String,
     pub(super) size: String,
     pub(super) stored: String,
@@ -116,13 +116,14 @@ fn row(run: &PastRun) -> RunRow {
         Outcome::Completed => (Standing::Ok, "completed"),
         Outcome::Failed => (Standing::Critical, "failed"),
     };
+    let left_out = run.left_out.filter(|count| *count > 0).map(|count| format!(", {count} left out by policy"));
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     RunRow {
         at: labels::moment(run.at),
         subject: run.subject.clone(),
         site: or_none(run.site.map(|site| site.to_string())),
         standing,
-        outcome,
+        outcome: format!("{outcome}{}", left_out.unwrap_or_default()),
         rows: or_none(run.rows.map(labels::count)),
         size: or_none(run.raw_bytes.map(labels::bytes)),
         stored: or_none(run.stored_bytes.map(labels::bytes)),

@@ -184,6 +184,9 @@ fn of_chain(report: &ChainReport) -> String {
     let proved = if report.is_proved() { "proved" } else { "not proved" };
     let sites: Vec<String> = report.sites.iter().map(ToString::to_string).collect();
     let mut text = format!("{proved}: {} entries, one unbroken chain on {}\n", report.entries, sites.join(" and "));
+    if let Some(newer) = report.newer_in_words() {
+        let _ = writeln!(text, "{newer}; update this one");
+    }
     for site in &report.away {
         let _ = writeln!(text, "{site} was unavailable and was not compared");
     }

@@ -75,6 +75,8 @@ pub enum FindingKind {
     Unreadable,
     /// The site did not answer for it, or refused: it may be as it was written.
     Unanswered,
+    /// A newer version of Lifeboat wrote it, and this one cannot judge it.
+    NewerFormat,
     /// The sites contradict each other where one cannot be told to be wrong.
     Disputed,
     /// The audit trail does not go on from here.
@@ -105,7 +107,7 @@ pub enum FindingKind {
 
 names!(FindingKind, "a kind of finding", [
     Missing => "missing", Size => "size", Checksum => "checksum", Unreadable => "unreadable",
-    Unanswered => "unanswered", Disputed => "disputed", LedgerBroken => "ledger-broken", Misdated => "misdated",
+    Unanswered => "unanswered", NewerFormat => "newer-format", Disputed => "disputed", LedgerBroken => "ledger-broken", Misdated => "misdated",
     Unlisted => "unlisted",
     RowCount => "row-count", RowDigest => "row-digest", SchemaMissing => "schema-missing",
     SchemaDiffers => "schema-differs", SchemaUnexpected => "schema-unexpected",
@@ -114,6 +116,11 @@ names!(FindingKind, "a kind of finding", [
 ]);
 
 impl FindingKind {
+    /// Whether the object may be as it was written, and was not judged: a site did not answer, or its format is newer.
+    pub fn is_undecided(self) -> bool {
+        matches!(self, Self::Unanswered | Self::NewerFormat)
+    }
+
     /// Whether it compares a restored database with its backup, and is not about a stored object.
     fn is_about_a_restore(self) -> bool {
         match self {
@@ -122,6 +129,7 @@ impl FindingKind {
             | Self::Checksum
             | Self::Unreadable
             | Self::Unanswered
+            | Self::NewerFormat
             | Self::Disputed
             | Self::LedgerBroken
             | Self::Misdated

@@ -9,6 +9,9 @@ use crate::act::Act;
 use crate::digest::Sha256;
 use crate::mandate::Mandate;
 
+/// The newest format of an entry that this version knows. Entries that were written before formats were counted carry none, which is 0.
+pub const LEDGER_FORMAT: u32 = 1;
+
 /// How an act ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +40,9 @@ pub struct LedgerAct {
 /// `ledger/<number>.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
+    /// Its format; 0 in entries that were written before formats were counted.
+    #[serde(default, skip_serializing_if = "is_uncounted")]
+    pub format: u32,
     /// From 1, without gaps.
     pub number: u64,
     /// SHA-256 of the stored bytes of the previous entry; absent in the first.
@@ -55,6 +61,11 @@ pub struct LedgerEntry {
     pub outcome: Outcome,
     /// Facts by name: counts, durations, ids. Never a row value, key or connection string.
     pub detail: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_uncounted(format: &u32) -> bool {
+    *format == 0
 }
 
 impl LedgerEntry {

@@ -60,7 +60,7 @@ pub use incident::{
 };
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind, Surroundings};
 pub use lease::Lease;
-pub use ledger::{LedgerAct, LedgerEntry, LedgerLink, Outcome};
+pub use ledger::{LEDGER_FORMAT, LedgerAct, LedgerEntry, LedgerLink, Outcome};
 pub use listing::{BackupPage, ListedBackup, PAGE_BACKUPS, Presence, ShownBackup, UnusableBackup};
 pub use mandate::{LONGEST_NAME, LONGEST_REASON, Mandate, SCHEDULE, recordable};
 pub use manifest::{

@@ -170,7 +170,7 @@ impl VaultError {
             Self::TwoRepositories { .. } => {
                 "one of the buckets belongs to another installation: correct the settings before the next run"
             }
-            Self::NewerFormat { .. } => "a newer version of Lifeboat wrote this repository: update this one",
+            Self::NewerFormat { .. } => "a newer version of Lifeboat wrote it: update this one",
             Self::Damaged { .. } | Self::Document { .. } | Self::WrongContent { .. } => {
                 "run `lifeboat verify`, which heals it from the other site, or read from the other site"
             }

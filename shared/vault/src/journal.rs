@@ -28,6 +28,9 @@ pub const JOURNAL_ENTRIES_LIMIT: usize = 900;
 /// Longest entry, in bytes. A journal is held in memory, and takes 58 MB at most.
 pub const JOURNAL_ENTRY_LIMIT_BYTES: u64 = 64 * 1024;
 
+/// The newest format of an entry that this version knows. An entry of the first format need not say so.
+const JOURNAL_FORMAT: u32 = 1;
+
 /// Longest name of a run, a step, or what happened in it.
 const LONGEST_NAME: usize = 64;
 
@@ -105,6 +108,7 @@ impl JournalEntry {
     }
 
     fn decode(place: Place<'_>, number: u32, bytes: &[u8]) -> Result<Self, VaultError> {
+        place.not_newer(bytes, JOURNAL_FORMAT)?;
         let envelope: Envelope = place.canonical(bytes)?;
         let entry = envelope.entry.get().as_bytes();
         if sha256(entry).to_string() != envelope.sha256 {
@@ -123,7 +127,8 @@ impl Journal {
     ///
     /// # Errors
     /// [`VaultError::BadKey`] for a run whose name is not plain; [`VaultError::JournalForked`] when the sites have different entries of
-    /// one number; [`VaultError::Damaged`] when no site has a sound copy of an entry; [`VaultError::Store`] when no site answers.
+    /// one number; [`VaultError::Damaged`] when no site has a sound copy of an entry; [`VaultError::NewerFormat`]; [`VaultError::Store`] when no
+    /// site answers.
     pub async fn open(sites: &Sites, run: &str) -> Result<Self, VaultError> {
         if !is_plain(run, |c| c.is_ascii_alphanumeric()) {
             return Err(VaultError::BadKey { key: journal_prefix(run), purpose: "a journal" });
@@ -326,6 +331,8 @@ impl Journal {
                 let place = Place { site: store.site(), key: &key };
                 Ok(Some(match JournalEntry::decode(place, number, &fetched.body) {
                     Ok(entry) => Found::Sound(entry),
+                    // It is not damaged, and never healed: a newer version goes on with this run.
+                    Err(error @ VaultError::NewerFormat { .. }) => return Err(error),
                     Err(error) => Found::Damaged { error, version: Some(fetched.version) },
                 }))
             }

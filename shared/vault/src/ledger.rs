@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{LedgerAct, LedgerEntry, LedgerLink, Mandate, Response, Site};
+use lifeboat_model::{LEDGER_FORMAT, LedgerAct, LedgerEntry, LedgerLink, Mandate, Response, Site};
 
 use crate::error::VaultError;
 use crate::layout::{LEDGER_PREFIX, ledger_key, number_of_ledger_key};
@@ -138,7 +138,7 @@ impl Ledger {
                 let there = self.newest_offsite(number).await?;
                 return self.mirrored(ours, there).await;
             }
-            let number = newest.as_ref().map_or(0, |newest| newest.entry.number);
+            let number = newest.as_ref().map_or(0, |newest| newest.stamp.number);
             let there = self.newest_offsite(number).await?;
             if there.is_some_and(|there| there > number) {
                 self.require_here(primary, number.saturating_add(1)).await?;
@@ -148,7 +148,7 @@ impl Ledger {
             let entry = next_entry(&act, newest.as_ref(), &append_id, now);
             let key = ledger_key(entry.number);
             let object = seal_entry(&entry, &self.repository_id, &self.macs).await?;
-            let object = NewObject { retention: self.retention(&entry), ..object };
+            let object = NewObject { retention: self.retention(entry.at), ..object };
             let bytes = object.body.clone();
             match primary.store().put(&key, object, PutCondition::CreateOnly).await {
                 Ok(_) => {
@@ -190,12 +190,12 @@ impl Ledger {
     /// nothing.
     ///
     /// # Errors
-    /// [`VaultError::Document`] for an object that is no entry; [`VaultError::Store`].
+    /// [`VaultError::Document`] for an object that is no entry; [`VaultError::NewerFormat`]; [`VaultError::Store`].
     pub async fn entries(&self, filter: &LedgerFilter, limit: usize) -> Result<Vec<LedgerEntry>, VaultError> {
         let store = self.reading_site()?;
         let newest = self.newest_number(store, 0).await?;
         let mut read = futures_util::stream::iter((1..=newest).rev())
-            .map(|number| async move { Ok::<_, VaultError>(self.read(store, number).await?.entry) })
+            .map(|number| async move { self.read(store, number).await?.into_entry(store.site()) })
             .buffered(READS_AT_ONCE);
         let (mut wanted, mut older_in_a_row) = (Vec::new(), 0);
         while wanted.len() < limit
@@ -209,7 +209,7 @@ impl Ledger {
     }
 
     /// The entries after `number`, oldest first, at most `limit`: the next ones, or the newest after none at all. Proves nothing, and
-    /// passes over what is no entry: a verification names it.
+    /// passes over what is no entry: a verification names it. It ends before an entry of a newer format, which a newer version must read.
     ///
     /// # Errors
     /// As [`Ledger::entries`].
@@ -223,8 +223,10 @@ impl Ledger {
         let mut read = read.buffered(READS_AT_ONCE);
         let mut entries = Vec::new();
         while let Some((number, stored)) = read.next().await {
-            match stored {
-                Ok(stored) => entries.push(stored.entry),
+            match stored.and_then(|stored| stored.into_entry(store.site())) {
+                Ok(entry) => entries.push(entry),
+                Err(VaultError::NewerFormat { .. }) if !entries.is_empty() => break,
+                Err(error @ VaultError::NewerFormat { .. }) => return Err(error),
                 Err(error) if error.is_outage_of(store.site()) => return Err(error),
                 Err(error) => tracing::warn!(number, %error, "an entry of the ledger cannot be read"),
             }
@@ -249,7 +251,7 @@ impl Ledger {
         }
         let broken = |reason| Err(VaultError::LedgerBroken { key: ledger_key(number), reason });
         let stored = match self.read(primary, number).await {
-            Ok(stored) if stored.entry.number == number => stored,
+            Ok(stored) if stored.stamp.number == number => stored,
             Ok(_) => return broken(LedgerFault::Number),
             Err(VaultError::Document { .. } | VaultError::Damaged { .. }) => return broken(LedgerFault::NoEntry),
             Err(VaultError::Store { source: StoreError::TooLarge { .. }, .. }) => return broken(LedgerFault::NoEntry),
@@ -307,17 +309,18 @@ impl Ledger {
             return Ok(None);
         }
         let stored = self.read(primary, number).await?;
-        Ok(Some(stored).filter(|stored| stored.entry.detail.get(APPEND_ID).map(String::as_str) == Some(append_id)))
+        let id = |stored: &Stored| stored.entry.as_ref()?.detail.get(APPEND_ID).cloned();
+        Ok(Some(stored).filter(|stored| id(stored).as_deref() == Some(append_id)))
     }
 
     /// The entry, brought to the off-site with those that it does not have yet, in their order: what is there is the trail up to
     /// some entry, without a hole. `there` is the number of its newest.
     async fn mirrored(&self, stored: Stored, there: Option<u64>) -> Result<LedgerEntry, VaultError> {
-        let number = stored.entry.number;
+        let number = stored.stamp.number;
         self.seen.store(number, Ordering::Relaxed);
         // A trace outside the buckets: somebody who cuts off the ledger would have to alter the log as well.
         tracing::info!(number, sha256 = %stored.sha256, "put on record");
-        let Some(there) = there else { return Ok(stored.entry) };
+        let Some(there) = there else { return stored.into_entry(Site::Primary) };
         for missing in (there.saturating_add(1)..=number).take(CATCH_UP) {
             match self.bring_over(missing, &stored).await {
                 Ok(Mirrored::Same) => {}
@@ -332,12 +335,12 @@ impl Ledger {
                 }
             }
         }
-        Ok(stored.entry)
+        stored.into_entry(Site::Primary)
     }
 
     async fn bring_over(&self, number: u64, newest: &Stored) -> Result<Mirrored, VaultError> {
         let key = ledger_key(number);
-        if number == newest.entry.number {
+        if number == newest.stamp.number {
             return self.sites.create_offsite(&key, self.object(newest)).await;
         }
         let older = self.read(self.sites.primary()?, number).await?;
@@ -346,12 +349,12 @@ impl Ledger {
 
     /// An entry as it is stored, to be stored once more.
     fn object(&self, stored: &Stored) -> NewObject {
-        NewObject { retention: self.retention(&stored.entry), ..NewObject::new(stored.text.clone()) }
+        NewObject { retention: self.retention(stored.stamp.at), ..NewObject::new(stored.text.clone()) }
     }
 
     /// No store takes a time that is over.
-    fn retention(&self, entry: &LedgerEntry) -> Retention {
-        let until = self.kept_for.and_then(|kept_for| entry.at.checked_add(kept_for).ok());
+    fn retention(&self, at: Timestamp) -> Retention {
+        let until = self.kept_for.and_then(|kept_for| at.checked_add(kept_for).ok());
         until.filter(|until| *until > Timestamp::now()).map_or(Retention::Bucket, Retention::AtLeast)
     }
 
@@ -399,7 +402,8 @@ fn next_entry(act: &LedgerAct, newest: Option<&Stored>, append_id: &str, now: Ti
     let short = |text: &String| text.chars().take(TEXT_CHARACTERS).collect::<String>();
     let detail = detail.iter().take(DETAILS).map(|(name, value)| (short(name), short(value)));
     LedgerEntry {
-        number: newest.map_or(0, |newest| newest.entry.number).saturating_add(1),
+        format: LEDGER_FORMAT,
+        number: newest.map_or(0, |newest| newest.stamp.number).saturating_add(1),
         previous: newest.map(|newest| newest.sha256),
         at: now,
         actor: short(actor),

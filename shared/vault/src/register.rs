@@ -19,6 +19,9 @@ use crate::store::error::StoreError;
 use crate::store::port::{Fetched, NewObject, PutCondition, Retention, Version};
 use crate::store::sites::{SiteStore, Sites};
 
+/// The newest format of a register's document that this version knows. A document of the first format need not say so.
+const REGISTER_FORMAT: u32 = 1;
+
 /// Times that a change is tried when others change the same document. Each round one of them succeeds.
 const CHANGE_ATTEMPTS: u32 = 24;
 
@@ -30,7 +33,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// Two writers that write the same bytes at the same time count as one. A document in which each change must count therefore names its
 /// writer: a holder, a run id.
 ///
-/// A document that cannot be read counts as missing, and the next change replaces it.
+/// A document that cannot be read counts as missing, and the next change replaces it. One of a newer format is an error for every reader
+/// and writer: a newer version still needs what it says.
 pub struct Register<T> {
     sites: Sites,
     key: String,
@@ -267,7 +271,9 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
         if copies.is_empty() {
             return Err(failure.unwrap_or_else(|| self.silent()));
         }
-        Ok(copies)
+        let is_newer =
+            |copy: &mut StoredCopy<'_, T>| copy.fault.take_if(|fault| matches!(fault, VaultError::NewerFormat { .. }));
+        copies.iter_mut().find_map(is_newer).map_or(Ok(copies), Err)
     }
 
     async fn copy<'a>(&self, store: &'a SiteStore) -> Result<StoredCopy<'a, T>, StoreError> {
@@ -276,7 +282,9 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
                 Ok(StoredCopy { store, version: None, body: Bytes::new(), document: None, fault: None })
             }
             Ok(Fetched { body, version, .. }) => {
-                let (document, fault) = match (Place { site: store.site(), key: &self.key }).parse(&body) {
+                let place = Place { site: store.site(), key: &self.key };
+                let read = place.not_newer(&body, REGISTER_FORMAT).and_then(|()| place.parse(&body));
+                let (document, fault) = match read {
                     Ok(document) => (Some(document), None),
                     Err(fault) => {
                         tracing::warn!(key = self.key, site = %store.site(), error = %fault, "a document cannot be read");

@@ -114,7 +114,7 @@ async fn a_change_that_was_taken_back_before_anybody_looked_is_told_all_the_same
 async fn many_differences_are_counted_and_what_weakens_is_named() {
     let bench = Bench::with("policy-many", TABLE);
     look(&bench, &versions(&["version = 1\n"])).await;
-    let relation = |number: u32| format!("{{ relation = \"public.{}{number}\", reason = \"x\" }}", "t".repeat(40));
+    let relation = |number: u32| format!("{{ relation = \"public.{}{number}\", reason = \"x\" }}", "t".repeat(30));
     let left_out: Vec<String> = (0..99).map(relation).collect();
     let noise = "[freshness]\nbackup_minutes = 1\nverification_hours = 1\ndrill_days = 1\noffsite_minutes = 1\n";
     let text = format!("version = 1\n{noise}[backup]\nleave_out = [{}]\n", left_out.join(", "));

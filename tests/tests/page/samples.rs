@@ -284,6 +284,7 @@ fn add(
         [("writes", "38"), ("reads", "21"), ("key_requests", "6"), ("gb_seconds", "27.500"), ("database", "clinic")];
     let detail = usage.iter().chain(facts).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     trail.push(LedgerEntry {
+        format: 1,
         number: trail.len() as u64 + 1,
         previous: None,
         at,

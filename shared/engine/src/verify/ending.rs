@@ -21,6 +21,8 @@ const NO_GOOD_COPY: &str =
 
 const NO_ANSWER: &str = "check why the site did not answer; the next verification reads these objects again";
 
+const NEWER: &str = "a newer version of Lifeboat wrote these objects: update this one, and verify again";
+
 const BROKEN_LEDGER: &str = "run `lifeboat ledger verify`, and compare the object versions under ledger/ in the bucket: \
                              Object Lock keeps the first one that was written";
 
@@ -87,17 +89,23 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement
     let first = report.damage().next().map(ToString::to_string).unwrap_or_default();
     let of_kind = |kind| report.damage().filter(|finding| finding.kind == kind).count();
     let (of_ledger, unanswered) = (of_kind(FindingKind::LedgerBroken), of_kind(FindingKind::Unanswered));
+    let newer = of_kind(FindingKind::NewerFormat);
     // The report keeps the most severe findings. Those beyond its limit are no worse.
     let named = report.damage().count();
-    let others = named - of_ledger - unanswered;
+    let others = named - of_ledger - unanswered - newer;
     let is_only = |count: usize| count > 0 && count == named;
-    let state = if is_only(unanswered) { "could not be read" } else { "are damaged" };
-    let hints = [(others, NO_GOOD_COPY), (of_ledger, BROKEN_LEDGER), (unanswered, NO_ANSWER)];
+    let is_undecided = is_only(unanswered + newer);
+    let state = match (is_undecided, is_only(newer)) {
+        (_, true) => "have a newer format",
+        (true, _) => "could not be read",
+        (false, _) => "are damaged",
+    };
+    let hints = [(others, NO_GOOD_COPY), (of_ledger, BROKEN_LEDGER), (unanswered, NO_ANSWER), (newer, NEWER)];
     let hints: Vec<&str> = hints.into_iter().filter(|(count, _)| *count > 0).map(|(_, hint)| hint).collect();
     let failure = Failure {
         kind: if is_only(of_ledger) { AlertKind::LedgerBroken } else { AlertKind::VerificationFinding },
-        // Objects on a site that did not answer may be intact: any verification that can run clears this incident.
-        part: (!is_only(unanswered)).then(|| Part::Scope(request.scope.clone())),
+        // Objects that were not judged may be intact: any verification that can run clears this incident.
+        part: (!is_undecided).then(|| Part::Scope(request.scope.clone())),
         error: format!("{damaged} object(s) {state}, first {first}"),
         hint: hints.join("; "),
         damaged,

@@ -181,11 +181,15 @@ impl<'a> Inspection<'a> {
 
     /// Reports a document that no site gives. `failure` is the error of the last site.
     pub(super) fn not_followed(&self, subject: String, failure: Option<VaultError>) {
-        let is_outage = matches!(&failure, Some(VaultError::Store { source, .. }) if source.is_outage());
+        let kind = match &failure {
+            Some(VaultError::Store { source, .. }) if source.is_outage() => FindingKind::Unanswered,
+            Some(VaultError::NewerFormat { .. }) => FindingKind::NewerFormat,
+            _ => FindingKind::Unreadable,
+        };
         let failure = failure.map(|error| error.to_string()).unwrap_or_default();
         if self.seen().not_followed.insert(subject.clone()) {
             self.found(Finding {
-                kind: if is_outage { FindingKind::Unanswered } else { FindingKind::Unreadable },
+                kind,
                 site: None,
                 subject: FindingSubject::stored(subject),
                 detail: format!("no site gives it, and what it lists was not read: {failure}"),
@@ -280,7 +284,7 @@ impl<'a> Inspection<'a> {
     pub(super) fn found_damage(&self) -> bool {
         let seen = self.seen();
         let mut damage = seen.findings.iter().filter(|finding| finding.is_damage());
-        damage.any(|finding| finding.kind != FindingKind::Unanswered)
+        damage.any(|finding| !finding.kind.is_undecided())
     }
 
     /// Reports that the rest of the scope was not checked.
@@ -304,7 +308,7 @@ impl<'a> Inspection<'a> {
         let weight = |finding: &Finding| match finding.kind {
             FindingKind::Unlisted => 0,
             _ if finding.healed => 1,
-            FindingKind::Unanswered => 2,
+            kind if kind.is_undecided() => 2,
             _ => 3,
         };
         let lightest = seen.findings.iter_mut().min_by_key(|found| weight(found));
@@ -340,11 +344,12 @@ async fn look(repository: Repository, listed: Listed, site: Site, mismatch: Mism
         ObjectState::Size { .. } => FindingKind::Size,
         ObjectState::Checksum { .. } => FindingKind::Checksum,
         ObjectState::Unreadable { error } if error.is_outage() => FindingKind::Unanswered,
-        ObjectState::Unreadable { .. } | ObjectState::Newer { .. } => FindingKind::Unreadable,
+        ObjectState::Unreadable { .. } => FindingKind::Unreadable,
+        ObjectState::Newer { .. } => FindingKind::NewerFormat,
     };
     // An object that cannot be read may be intact. A network failure must not cause it to be overwritten.
     let (healed, detail) = match kind {
-        FindingKind::Unreadable | FindingKind::Unanswered => (false, state.to_string()),
+        FindingKind::Unreadable | FindingKind::Unanswered | FindingKind::NewerFormat => (false, state.to_string()),
         _ => match repository.heal(site, &listed).await {
             Ok(_) => (true, format!("{state}; healed from {}", site.other())),
             Err(error) => (false, format!("{state}; not healed: {error}")),

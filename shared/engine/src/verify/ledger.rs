@@ -49,12 +49,17 @@ impl Inspection<'_> {
             let subject = FindingSubject::stored(subject);
             self.found(Finding { kind, site: None, subject, detail, healed: false });
         }
+        if let (Some(detail), Some((first, _))) = (report.newer_in_words(), &report.first_newer) {
+            let (kind, subject) = (FindingKind::NewerFormat, FindingSubject::stored(first.clone()));
+            self.found(Finding { kind, site: None, subject, detail, healed: false });
+        }
         report.findings.into_iter().for_each(|finding| self.found(finding));
     }
 
     fn not_walked(&self, error: VaultError) {
         let (kind, subject, detail) = match error {
             VaultError::LedgerBroken { key, reason } => (FindingKind::LedgerBroken, key, reason.to_string()),
+            VaultError::NewerFormat { ref key, .. } => (FindingKind::NewerFormat, key.clone(), error.to_string()),
             other => {
                 let is_outage = matches!(&other, VaultError::Store { source, .. } if source.is_outage());
                 let kind = if is_outage { FindingKind::Unanswered } else { FindingKind::Unreadable };

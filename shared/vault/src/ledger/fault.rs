@@ -15,6 +15,9 @@ pub enum LedgerFault {
     /// The bytes are not an entry in the one form that entries have.
     #[error("it is not an entry")]
     NoEntry,
+    /// It says that it has a newer format, and this version cannot read even what all formats have.
+    #[error("it has format {0}, which only a newer version of Lifeboat reads")]
+    NewerFormat(u32),
     /// The store lists it and does not return it.
     #[error("the store lists it but does not return it")]
     NotGiven,
@@ -53,20 +56,24 @@ impl LedgerFault {
         match self {
             Self::LostHere => "run `lifeboat verify`: it restores the entry from the off-site",
             Self::StrayKey | Self::NoEntry | Self::NotGiven | Self::NoMac | Self::Number => {
-                "somebody with access to the bucket put it there: check the bucket's access log; if no older version of it is an \
-                 entry, delete it, which keeps its version, and the ledger continues"
+                "somebody with access to the bucket put it there: copy it and its older versions as evidence, check the bucket's access \
+                 log, and restore the older version that is an entry, which Object Lock keeps"
+            }
+            Self::NewerFormat(_) => {
+                "update Lifeboat and verify again; if its newest version cannot read it either, somebody with access to the bucket put \
+                 it there"
             }
             Self::NotVouched => {
-                "set the HMAC key that made its MAC; if there is no such key, somebody with access to the bucket made it: check the \
-                 bucket's access log, and delete it, which keeps its version"
+                "set the HMAC key that made its MAC; if there is no such key, somebody with access to the bucket made it: copy it as \
+                 evidence, and check the bucket's access log"
             }
             Self::Lost | Self::AnchorLost | Self::Previous | Self::Mac | Self::AnchorDiffers => {
                 "somebody with access to the buckets deleted or changed it on every site: check their access logs, and restore the \
                  object's older version, which Object Lock keeps"
             }
             Self::SitesDiffer | Self::OffsiteDiffers => {
-                "two writers continued without each other, or somebody with access to a bucket changed it: compare both with the \
-                 backups, and delete the wrong one, which keeps its version"
+                "two writers continued without each other, or somebody with access to a bucket changed it: copy both as evidence, and \
+                 compare them with the backups and with the numbers and SHA-256 in the functions' logs"
             }
         }
     }

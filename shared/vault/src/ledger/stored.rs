@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use lifeboat_model::{LedgerEntry, LedgerLink, Sha256};
+use jiff::Timestamp;
+use lifeboat_model::{LEDGER_FORMAT, LedgerEntry, LedgerLink, Sha256, Site};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -30,9 +31,28 @@ struct Envelope {
     macs: BTreeMap<String, String>,
 }
 
+/// The fields that an entry has in every format. With them and the envelope, any version can check its place in the trail and its MACs.
+#[derive(Deserialize)]
+pub(super) struct Stamp {
+    #[serde(default)]
+    pub(super) format: u32,
+    pub(super) number: u64,
+    pub(super) previous: Option<Sha256>,
+    pub(super) at: Timestamp,
+}
+
+/// An envelope whose entry may say that it has a newer format, whatever else is in it.
+#[derive(Deserialize)]
+struct AnyEnvelope<'a> {
+    #[serde(borrow)]
+    entry: &'a RawValue,
+}
+
 /// A stored entry, read.
 pub(super) struct Stored {
-    pub(super) entry: LedgerEntry,
+    pub(super) stamp: Stamp,
+    /// What it says; absent when its format is newer than this version knows.
+    pub(super) entry: Option<LedgerEntry>,
     /// Its exact bytes.
     pub(super) text: String,
     /// The sum of these bytes, which the next entry names.
@@ -43,8 +63,20 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Reads an entry of the repository `repository_id`. Nothing is checked yet but its form, of which there is only one.
+    /// Reads an entry of the repository `repository_id`. Nothing is checked yet but its form, of which each format has only one.
+    ///
+    /// # Errors
+    /// [`VaultError::NewerFormat`] for bytes that say so and that this version cannot read; [`VaultError::Document`],
+    /// [`VaultError::Damaged`].
     pub(super) fn decode(place: Place<'_>, repository_id: &str, bytes: &[u8]) -> Result<Self, VaultError> {
+        Self::read(place, repository_id, bytes).map_err(|error| {
+            let stated = serde_json::from_slice::<AnyEnvelope<'_>>(bytes);
+            let inner = stated.map_or(Ok(()), |any| place.not_newer(any.entry.get().as_bytes(), LEDGER_FORMAT));
+            place.not_newer(bytes, LEDGER_FORMAT).and(inner).err().unwrap_or(error)
+        })
+    }
+
+    fn read(place: Place<'_>, repository_id: &str, bytes: &[u8]) -> Result<Self, VaultError> {
         let Envelope { entry: raw, macs } = place.canonical(bytes)?;
         // Their names are a part of what keys are asked about, and no key takes more than 4,096 bytes.
         if macs.len() > MOST_MACS || macs.keys().any(|key| key.len() > KEY_NAME_BYTES) {
@@ -53,9 +85,12 @@ impl Stored {
         let macs = macs.into_iter().map(|(key, mac)| Some((key, BASE64.decode(mac).ok()?))).collect::<Option<_>>();
         let macs: BTreeMap<String, Vec<u8>> = macs.ok_or_else(|| place.damaged("a MAC is not base64"))?;
         let keys = macs.keys().map(String::as_str).collect();
+        let stamp: Stamp = place.parse(raw.get().as_bytes())?;
+        let is_known = stamp.format <= LEDGER_FORMAT;
         Ok(Self {
             text: str::from_utf8(bytes).map_err(|_| place.damaged("it is not UTF-8"))?.to_owned(),
-            entry: place.canonical(raw.get().as_bytes())?,
+            entry: is_known.then(|| place.canonical(raw.get().as_bytes())).transpose()?,
+            stamp,
             sha256: sha256(bytes),
             message: message(repository_id, raw.get(), &keys),
             macs,
@@ -63,7 +98,16 @@ impl Stored {
     }
 
     pub(super) fn link(&self) -> LedgerLink {
-        LedgerLink { number: self.entry.number, sha256: self.sha256 }
+        LedgerLink { number: self.stamp.number, sha256: self.sha256 }
+    }
+
+    /// What it says, as `site` has it.
+    ///
+    /// # Errors
+    /// [`VaultError::NewerFormat`].
+    pub(super) fn into_entry(self, site: Site) -> Result<LedgerEntry, VaultError> {
+        let key = ledger_key(self.stamp.number);
+        self.entry.ok_or_else(|| Place { site, key: &key }.newer(self.stamp.format, LEDGER_FORMAT))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
-use lifeboat_model::{Finding, FindingKind, FindingSubject, LedgerEntry, LedgerLink, Site};
+use lifeboat_model::{Finding, FindingKind, FindingSubject, LEDGER_FORMAT, LedgerEntry, LedgerLink, Site};
 use serde::Serialize;
 
 use crate::error::VaultError;
@@ -81,6 +81,12 @@ pub struct ChainReport {
     pub vouched: BTreeMap<Site, u64>,
     /// Keys that were not asked about all entries, and why.
     pub silent: BTreeMap<Site, String>,
+    /// Entries of a newer format. Their place in the trail and their MACs were checked, and they were not read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub newer: u64,
+    /// The first of them, and its format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_newer: Option<(String, u32)>,
     /// Newest entries that have not reached the off-site.
     pub behind: u64,
     /// Entries that one site lost or altered.
@@ -100,10 +106,27 @@ impl ChainReport {
         (self.proved < self.entries).then(|| ledger_key(self.from + self.proved))
     }
 
-    /// Whether every site was walked, and every lost or altered entry was restored.
-    pub fn is_sound(&self) -> bool {
-        self.away.is_empty() && self.more_findings == 0 && self.findings.iter().all(|finding| finding.healed)
+    /// What is said of the entries of a newer format; absent when there are none.
+    pub fn newer_in_words(&self) -> Option<String> {
+        let (count, (first, format)) = (self.newer, self.first_newer.as_ref()?);
+        Some(format!(
+            "{count} entries, the first `{first}`, were written by a newer version of Lifeboat (format {format}) and were not read; \
+             this version reads formats up to {LEDGER_FORMAT}"
+        ))
     }
+
+    /// Whether every site was walked, every entry was read, and every lost or altered one was restored.
+    pub fn is_sound(&self) -> bool {
+        self.newer == 0
+            && self.away.is_empty()
+            && self.more_findings == 0
+            && self.findings.iter().all(|finding| finding.healed)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The object of a site under an entry's key.
@@ -142,14 +165,15 @@ impl Ledger {
     }
 
     /// Walks the chain on all sites side by side, and gives each entry to `take` with its exact stored text once it is seen to
-    /// fit, until `take` wants no more. Entries that are appended meanwhile are left out. Memory does not grow with the ledger.
+    /// fit, until `take` wants no more. One of a newer format is counted and not given. Entries that are appended meanwhile are left out. Memory does not grow with the ledger.
     ///
     /// An entry fits when its number, its predecessor's hash and its MACs do. When one site's does and the other's does not,
     /// that is a finding; healed, when that is wanted and a key vouches for the entry that fits.
     ///
     /// # Errors
     /// [`VaultError::LedgerBroken`] names the first entry that fits on no site, that the sites both vouch for differently, or that
-    /// differs from the one that a backup names; [`VaultError::Store`].
+    /// differs from the one that a backup names; [`VaultError::NewerFormat`] when no site has an entry that this version can check;
+    /// [`VaultError::Store`].
     pub async fn walk(
         &self,
         walk: &Walk,
@@ -181,12 +205,15 @@ impl Ledger {
             chain.go_on(&stored, vouching)?;
             for discrepancy in discrepancies {
                 let leaves_no_hole = !discrepancy.is_only_behind || number == offsite_reach + 1;
-                let may_heal = walk.heal && chain.proved_to == number && leaves_no_hole;
+                // Nothing is replaced by what this version cannot read.
+                let may_replace = stored.entry.is_some() || discrepancy.condition == Some(PutCondition::CreateOnly);
+                let may_heal = walk.heal && chain.proved_to == number && leaves_no_hole && may_replace;
                 let healed = may_heal && self.put_back(&discrepancy, &stored).await?;
                 offsite_reach += u64::from(healed && discrepancy.is_only_behind);
                 chain.found(number, &discrepancy, healed);
             }
-            if !take(&stored.entry, &stored.text) || chain.is_at_its_end(number) {
+            let wants_more = stored.entry.as_ref().is_none_or(|entry| take(entry, &stored.text));
+            if !wants_more || chain.is_at_its_end(number) {
                 return Ok(chain.report);
             }
         }
@@ -219,8 +246,12 @@ impl Ledger {
             Ok(fetched) => {
                 let place = Place { site: store.site(), key: &key };
                 let version = fetched.version;
-                let Ok(stored) = Stored::decode(place, &self.repository_id, &fetched.body) else {
-                    return Ok(Found::Wrong { reason: LedgerFault::NoEntry, version: Some(version) });
+                let stored = match Stored::decode(place, &self.repository_id, &fetched.body) {
+                    Ok(stored) => stored,
+                    Err(VaultError::NewerFormat { found, .. }) => {
+                        return Ok(Found::Wrong { reason: LedgerFault::NewerFormat(found), version: None });
+                    }
+                    Err(_) => return Ok(Found::Wrong { reason: LedgerFault::NoEntry, version: Some(version) }),
                 };
                 let vouching = self.macs.judge(&stored.message, &stored.macs).await;
                 Ok(Found::Entry { stored: Box::new(stored), vouching, version })
@@ -244,7 +275,7 @@ impl Ledger {
     async fn put_back(&self, discrepancy: &Discrepancy, stored: &Stored) -> Result<bool, VaultError> {
         let Some(condition) = discrepancy.condition.clone() else { return Ok(false) };
         let store = self.sites.get(discrepancy.site)?;
-        let (key, object) = (ledger_key(stored.entry.number), self.object(stored));
+        let (key, object) = (ledger_key(stored.stamp.number), self.object(stored));
         match store.store().put(&key, object, condition).await {
             Ok(_) => Ok(true),
             // Somebody else was faster, at best with the same.
@@ -306,6 +337,14 @@ impl<'a> Chain<'a> {
             if of_present.is_none() && self.newest - number > FAR_BEYOND {
                 return Err(VaultError::LedgerBroken { key: ledger_key(self.newest), reason: LedgerFault::StrayKey });
             }
+            let of_newer = discrepancies.iter().find_map(|discrepancy| match discrepancy.reason {
+                LedgerFault::NewerFormat(found) => Some((discrepancy.site, found)),
+                _ => None,
+            });
+            if let Some((site, found)) = of_newer {
+                let (key, known) = (ledger_key(number), LEDGER_FORMAT);
+                return Err(VaultError::NewerFormat { site, key, found, known });
+            }
             return Err(broken(of_present.map_or(LedgerFault::Lost, |discrepancy| discrepancy.reason)));
         };
         let (_, stored, vouching, _) = fitting.swap_remove(best);
@@ -324,10 +363,10 @@ impl<'a> Chain<'a> {
     fn misfit(&self, number: u64, stored: &Stored, vouching: &Vouching) -> Option<LedgerFault> {
         let is_first_walked = number == self.walk.from && number > 1;
         let names_previous = match self.link {
-            None if is_first_walked => stored.entry.previous.is_some(),
-            link => stored.entry.previous == link.map(|link| link.sha256),
+            None if is_first_walked => stored.stamp.previous.is_some(),
+            link => stored.stamp.previous == link.map(|link| link.sha256),
         };
-        if stored.entry.number != number {
+        if stored.stamp.number != number {
             Some(LedgerFault::Number)
         } else if !names_previous {
             Some(LedgerFault::Previous)
@@ -357,6 +396,10 @@ impl<'a> Chain<'a> {
             report.silent.entry(site).or_insert(why);
         }
         report.entries += 1;
+        if stored.entry.is_none() {
+            report.newer += 1;
+            report.first_newer.get_or_insert_with(|| (ledger_key(number), stored.stamp.format));
+        }
         report.proved = (self.proved_to + 1).saturating_sub(self.walk.from);
         report.newest = Some(link);
         self.link = Some(link);
@@ -410,6 +453,10 @@ impl Discrepancy {
 
     fn wrong(site: Site, reason: LedgerFault, version: Option<Version>) -> Self {
         let condition = version.map(PutCondition::IfMatch);
-        Self { site, kind: FindingKind::Checksum, reason, condition, is_only_behind: false }
+        let kind = match reason {
+            LedgerFault::NewerFormat(_) => FindingKind::NewerFormat,
+            _ => FindingKind::Checksum,
+        };
+        Self { site, kind, reason, condition, is_only_behind: false }
     }
 }

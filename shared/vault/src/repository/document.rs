@@ -42,6 +42,12 @@ struct Format {
     format: u32,
 }
 
+/// The same where documents of the first format say nothing of it.
+#[derive(Deserialize)]
+struct StatedFormat {
+    format: Option<u32>,
+}
+
 /// The fields that a manifest of every format has, to know whose signature to look for.
 #[derive(Deserialize)]
 struct Stamp {
@@ -76,10 +82,20 @@ impl Place<'_> {
         Ok(document)
     }
 
+    /// An error when the document says that it has a newer format than `known`. Bytes that are no document say nothing.
+    pub(crate) fn not_newer(self, bytes: &[u8], known: u32) -> Result<(), VaultError> {
+        let stated = serde_json::from_slice(bytes).ok().and_then(|StatedFormat { format }| format);
+        stated.filter(|found| *found > known).map_or(Ok(()), |found| Err(self.newer(found, known)))
+    }
+
+    pub(crate) fn newer(self, found: u32, known: u32) -> VaultError {
+        VaultError::NewerFormat { site: self.site, key: self.key.to_owned(), found, known }
+    }
+
     fn known_format(self, raw: &RawValue, known: u32) -> Result<(), VaultError> {
         let Format { format: found } = self.parse(raw.get().as_bytes())?;
         if found > known {
-            return Err(VaultError::NewerFormat { site: self.site, key: self.key.to_owned(), found, known });
+            return Err(self.newer(found, known));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod forgery;
 mod journal;
 mod killed;
 mod manifests;
+mod newer_formats;
 mod register;
 mod repositories;
 mod stores;

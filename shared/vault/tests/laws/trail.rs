@@ -45,7 +45,7 @@ fn document(bench: &Bench, key: &str) -> Value {
 /// Writes the same bytes to both sites, in the form that entries have.
 fn put(bench: &Bench, key: &str, document: &Value) {
     let Value::Object(entry) = &document["entry"] else { panic!("{document}") };
-    let order = ["number", "previous", "at", "actor", "reason", "action", "subject", "outcome", "detail"];
+    let order = ["format", "number", "previous", "at", "actor", "reason", "action", "subject", "outcome", "detail"];
     let fields: Vec<String> = order.iter().map(|name| format!("{:?}:{}", name, entry[*name])).collect();
     let text = format!(r#"{{"entry":{{{}}},"macs":{}}}"#, fields.join(","), document["macs"]);
     for store in [&bench.primary, &bench.offsite] {

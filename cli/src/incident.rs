@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use lifeboat_engine::{Run, acknowledge, incidents};
-use lifeboat_model::{Incident, IncidentName, IncidentState};
+use lifeboat_model::{Incident, IncidentName, IncidentState, LONGEST_REASON, recordable};
 use lifeboat_runtime::RuntimeError;
 
 use crate::answer::{exit, print};
@@ -23,6 +23,10 @@ pub enum IncidentCommand {
     Ack {
         /// The incident's name, such as backup-failed/clinic.
         name: IncidentName,
+        /// Accept only this damaged object, by its name in the findings. It stays accepted, and any other one opens the incident again. May
+        /// be repeated.
+        #[arg(long = "object", value_name = "NAME")]
+        objects: Vec<String>,
     },
 }
 
@@ -36,12 +40,26 @@ pub async fn execute(command: IncidentCommand, run: &Run, json: bool) -> Result<
             print(json, &listed, || of_incidents(&listed))?;
             Ok(exit(is_well))
         }
-        IncidentCommand::Ack { name } => {
-            let taken = acknowledge(run, &name).await?;
+        IncidentCommand::Ack { name, objects } => {
+            for object in &objects {
+                recordable("object", object, LONGEST_REASON).map_err(|error| RuntimeError::Input(error.to_string()))?;
+            }
+            let taken = acknowledge(run, &name, &objects).await?;
             print(json, &taken, || of_incidents(std::slice::from_ref(&taken)))?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The damaged objects, which can be accepted by name.
+fn of_objects(Incident { objects, accepted, .. }: &Incident) -> String {
+    let is_accepted = |name: &String| accepted.as_ref().is_some_and(|accepted| accepted.objects.contains(name));
+    let word = |name: &String| if is_accepted(name) { ", accepted" } else { "" };
+    let mut text: String = objects.named.iter().map(|name| format!("  object: {name}{}\n", word(name))).collect();
+    if objects.more {
+        text.push_str("  object: and more, see the reports under findings/ and drills/\n");
+    }
+    text
 }
 
 fn of_incidents(incidents: &[Incident]) -> String {
@@ -62,6 +80,7 @@ fn of_incidents(incidents: &[Incident]) -> String {
             text,
             "{name}  {severity}, {state}, since {since}, seen {sightings} times\n  {what}\n  hint: {hint}"
         );
+        text.push_str(&of_objects(incident));
         if let Some(taken) = acknowledged {
             let _ = writeln!(text, "  acknowledged by {} at {}: {}", taken.by, taken.at, taken.reason);
         }

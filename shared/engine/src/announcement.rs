@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 use lifeboat_model::{
-    Act, Alert, AlertKind, AlertState, Cleared, DatabaseName, Event, Fact, Facts, IncidentName, IncidentSubject,
-    LedgerAct, Outcome, Part, Severity, Sighting,
+    Act, Alert, AlertKind, AlertState, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, IncidentName,
+    IncidentSubject, LedgerAct, Outcome, Part, Severity, Sighting,
 };
 use lifeboat_notify::MetricsLine;
 
@@ -49,8 +49,8 @@ pub(crate) enum RunResult {
         clears: Vec<AlertKind>,
         cleared: Cleared,
     },
-    /// It failed. `part` is the part that was checked, if it was not everything.
-    Bad { kind: AlertKind, part: Option<Part>, error: String, hint: String },
+    /// It failed. `part` is the part that was checked, if it was not everything. `objects` are damaged, where it looked at any.
+    Bad { kind: AlertKind, part: Option<Part>, objects: DamagedObjects, error: String, hint: String },
 }
 
 /// Announces the end of a run.
@@ -118,7 +118,8 @@ impl Announcement {
                     self.act.profile().noun,
                     self.subject
                 );
-                let sighting = Sighting { what, hint, database: None, part: None, facts: self.alert_facts() };
+                let (objects, facts) = (DamagedObjects::default(), self.alert_facts());
+                let sighting = Sighting { what, hint, database: None, part: None, objects, facts };
                 Some(incidents::report(run, &name, &sighting).await)
             }
         };
@@ -151,11 +152,13 @@ impl Announcement {
     }
 
     fn sighting(&self) -> Sighting {
-        let (what, hint, part) = match &self.result {
-            RunResult::Bad { error, hint, part, .. } => (error.clone(), hint.clone(), part.clone()),
-            RunResult::Good { what, .. } => (what.clone(), String::new(), None),
+        let (what, hint, part, objects) = match &self.result {
+            RunResult::Bad { error, hint, part, objects, .. } => {
+                (error.clone(), hint.clone(), part.clone(), objects.clone())
+            }
+            RunResult::Good { what, .. } => (what.clone(), String::new(), None, DamagedObjects::default()),
         };
-        Sighting { what, hint, database: self.database.clone(), part, facts: self.alert_facts() }
+        Sighting { what, hint, database: self.database.clone(), part, objects, facts: self.alert_facts() }
     }
 
     /// The facts that the sentences of an alert do not state already.

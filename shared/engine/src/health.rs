@@ -9,8 +9,8 @@ mod schedules;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lifeboat_model::{
-    Act, Cleared, DatabaseName, Fact, Facts, HealthReport, History, Outcome, PolicyVersions, Probe, Sighting, Site,
-    Wrong,
+    Act, Cleared, DamagedObjects, DatabaseName, Fact, Facts, HealthReport, History, Outcome, PolicyVersions, Probe,
+    Sighting, Site, Wrong,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 use lifeboat_vault::States;
@@ -115,7 +115,14 @@ async fn change_incidents(run: &Run, request: &HealthRequest, probes: &[Probe]) 
 
 fn sighting(probe: &Probe) -> Option<Sighting> {
     let Wrong { what, hint } = probe.wrong.clone()?;
-    Some(Sighting { what, hint, database: probe.database.clone(), part: None, facts: Vec::new() })
+    Some(Sighting {
+        what,
+        hint,
+        database: probe.database.clone(),
+        part: None,
+        objects: DamagedObjects::default(),
+        facts: Vec::new(),
+    })
 }
 
 /// Records in the ledger each incident that was opened or resolved. An incident that stays open has its entry already.

@@ -5,8 +5,8 @@ use std::fmt;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use lifeboat_model::{
-    Acknowledgement, Act, Alert, AlertState, Cleared, Facts, Incident, IncidentName, IncidentState, Mandate, Outcome,
-    Sighting,
+    Acknowledgement, Act, Alert, AlertState, Cleared, Fact, Facts, Incident, IncidentName, IncidentState, Mandate,
+    Outcome, Sighting,
 };
 use lifeboat_vault::{Incidents, VaultError};
 
@@ -187,19 +187,25 @@ pub async fn incidents(run: &Run) -> Result<Vec<Incident>, EngineError> {
     Ok(store(run).list().await?)
 }
 
-/// Acknowledges an incident for the person who asks, and records it in the ledger. No reminders are sent until it is resolved.
+/// Acknowledges an incident for the person who asks, and records it in the ledger. No reminders are sent until it is resolved. With
+/// `objects`, only these are accepted, by the names that findings have: they stay accepted, and the incident is open while another is damaged.
 ///
 /// # Errors
 /// [`EngineError::NoIncident`] when no open incident has this name; why it cannot be stored or recorded.
-pub async fn acknowledge(run: &Run, name: &IncidentName) -> Result<Incident, EngineError> {
+pub async fn acknowledge(run: &Run, name: &IncidentName, objects: &[String]) -> Result<Incident, EngineError> {
     let Mandate { actor, reason } = &run.mandate;
     let taken_up = |before: Option<&Incident>| {
         let (by, reason) = (actor.clone(), reason.clone());
-        before?.acknowledged_by(Acknowledgement { by, at: Timestamp::now(), reason })
+        let acknowledgement = Acknowledgement { by, at: Timestamp::now(), reason };
+        match objects {
+            [] => before?.acknowledged_by(acknowledgement),
+            objects => before?.accepted_by(acknowledgement, objects),
+        }
     };
     let changed = store(run).change(name, taken_up).await?;
     let (_, incident) = changed.ok_or_else(|| EngineError::NoIncident { name: name.clone() })?;
-    run.record(run.act_of(Act::Acknowledge, name.to_string(), Outcome::Completed, Facts::new())).await?;
+    let facts = Facts::new().with_some(Fact::Accepted, (!objects.is_empty()).then(|| objects.join(" ")));
+    run.record(run.act_of(Act::Acknowledge, name.to_string(), Outcome::Completed, facts)).await?;
     Ok(incident)
 }
 

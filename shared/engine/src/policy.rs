@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    Act, AlertKind, Cleared, Fact, Facts, IncidentName, IncidentSubject, LedgerAct, Mandate, Outcome, Policy,
-    PolicyAge, PolicyDocument, PolicyFault, PolicyVersions, Severity, Sighting, Wrong,
+    Act, AlertKind, Cleared, DamagedObjects, Fact, Facts, IncidentName, IncidentSubject, LedgerAct, Mandate, Outcome,
+    Policy, PolicyAge, PolicyDocument, PolicyFault, PolicyVersions, Severity, Sighting, Wrong,
 };
 use lifeboat_vault::{Sites, States, VaultError, sha256};
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,14 @@ pub async fn adopt_policy(run: &Run, versions: Result<&PolicyVersions, &Wrong>) 
     let wrong = match (versions, &faults) {
         (Err(Wrong { what, hint }), _) => {
             let (what, hint) = (what.clone(), hint.clone());
-            Some(Sighting { what, hint, database: None, part: None, facts: Vec::new() })
+            Some(Sighting {
+                what,
+                hint,
+                database: None,
+                part: None,
+                objects: DamagedObjects::default(),
+                facts: Vec::new(),
+            })
         }
         (Ok(versions), Some(faults)) => Some(refusal(&versions.in_place, faults)),
         (Ok(_), None) => None,
@@ -297,7 +304,7 @@ fn refusal(document: &PolicyDocument, faults: &[PolicyFault]) -> Sighting {
     let what = format!("version {} of the policy is refused: {}{more}", document.version, named.join("; "));
     let hint = "correct it, see `lifeboat policy check`, and push it again; until then the last valid one is in force";
     let facts = vec![("version".to_owned(), document.version.to_string())];
-    Sighting { what, hint: hint.to_owned(), database: None, part: None, facts }
+    Sighting { what, hint: hint.to_owned(), database: None, part: None, objects: DamagedObjects::default(), facts }
 }
 
 /// In the name of the person who changed it, as far as AWS knows.

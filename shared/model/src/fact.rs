@@ -71,6 +71,8 @@ pub enum Fact {
     BeforeSha256,
     /// When a policy document was put in its parameter.
     ModifiedAt,
+    /// The damaged objects that a person accepted by name.
+    Accepted,
 }
 
 names!(Fact, "a fact", [
@@ -80,7 +82,7 @@ names!(Fact, "a fact", [
     NewChunks => "new_chunks", ReusedChunks => "reused_chunks", Objects => "objects", ReadBytes => "read_bytes",
     Findings => "findings", Damaged => "damaged", Healed => "healed", Equal => "equal", LeftOut => "left_out", Seconds => "seconds", Writes => "writes",
     Reads => "reads", KeyRequests => "key_requests", GbSeconds => "gb_seconds", Sha256 => "sha256",
-    BeforeSha256 => "before_sha256", ModifiedAt => "modified_at",
+    BeforeSha256 => "before_sha256", ModifiedAt => "modified_at", Accepted => "accepted",
 ]);
 
 impl Fact {

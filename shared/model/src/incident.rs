@@ -4,6 +4,7 @@
 //! problem. A message is *owed* when its reason is stored, *claimed* by the run that sends it, and then *sent*. If that run dies,
 //! the next one sends it.
 
+mod accepted;
 mod name;
 mod subject;
 
@@ -13,10 +14,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertState, Channel, Escalation, Severity};
-use crate::fact::Fact;
 use crate::identity::DatabaseName;
 use crate::policy::Policy;
 
+use accepted::Problem;
+
+pub use accepted::{Accepted, DamagedObjects};
 pub use name::IncidentName;
 pub use subject::{IncidentSubject, Part};
 
@@ -25,9 +28,6 @@ const CLAIM: SignedDuration = SignedDuration::from_secs(120);
 
 /// Largest number of distinct parts: a rotation of a month, and both sites.
 const MOST_PARTS: usize = 40;
-
-/// Largest number of distinct causes of one incident that are remembered as accepted.
-const MOST_CAUSES: usize = 10;
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,8 @@ pub struct Sighting {
     pub database: Option<DatabaseName>,
     /// The part that is wrong, if not everything was checked: a site, a scope. Only a check of that part can clear it.
     pub part: Option<Part>,
+    /// The damaged objects, where there are any: all, or `more` is set.
+    pub objects: DamagedObjects,
     /// Facts by name.
     pub facts: Vec<(String, String)>,
 }
@@ -76,20 +78,6 @@ pub struct Acknowledgement {
     pub at: Timestamp,
     /// Their reason.
     pub reason: String,
-}
-
-/// A problem as a person has accepted it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accepted {
-    /// Its parts.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub parts: BTreeSet<Part>,
-    /// The highest number of its findings, as far as they are counted.
-    #[serde(default)]
-    pub findings: u64,
-    /// Its causes: each hint, without what it names.
-    #[serde(default)]
-    pub causes: BTreeSet<String>,
 }
 
 /// A message that must still be sent.
@@ -134,7 +122,7 @@ pub struct Incident {
     /// Who acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
-    /// The problem as it was acknowledged. What goes beyond it opens the incident again.
+    /// What a person has accepted of the problem. What goes beyond it opens the incident again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
     /// The problem, as last seen.
@@ -147,6 +135,9 @@ pub struct Incident {
     /// The parts that are still wrong.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub parts: BTreeSet<Part>,
+    /// The damaged objects that were seen since it was opened.
+    #[serde(default, skip_serializing_if = "DamagedObjects::is_empty")]
+    pub objects: DamagedObjects,
     /// Facts by name, as last seen.
     pub facts: Vec<(String, String)>,
     /// The channels of its messages.
@@ -188,7 +179,7 @@ impl Incident {
         let is_open = was_open.is_some() || sightings >= u64::from(rule.after);
         let reopened = was_open.is_some_and(|incident| incident.is_exceeded_by(&sighting, policy, now));
         let acknowledged = before.filter(|_| !reopened).and_then(|incident| incident.acknowledged.clone());
-        let Sighting { what, hint, database, part, facts } = sighting;
+        let Sighting { what, hint, database, part, objects, facts } = sighting;
         // A failed check does not hide earlier findings, unless it is the news.
         let found = was_open.filter(|incident| !reopened && part.is_none() && !incident.parts.is_empty());
         let (what, hint, facts) = match found {
@@ -197,6 +188,7 @@ impl Incident {
         };
         let mut parts = before.map(|incident| incident.parts.clone()).unwrap_or_default();
         parts.extend(part);
+        let objects = before.map(|incident| incident.objects.clone()).unwrap_or_default().and(&objects);
         if parts.len() > MOST_PARTS {
             // With too many parts to keep, only a check of everything clears it.
             parts = [Part::Everything].into();
@@ -220,6 +212,7 @@ impl Incident {
             hint,
             database,
             parts,
+            objects,
             facts,
             owed: match was_open.filter(|_| !reopened) {
                 Some(incident) => incident.owed.clone().filter(|owed| owed.state != AlertState::Resolved),
@@ -266,28 +259,37 @@ impl Incident {
         Some(Self { state: IncidentState::Acknowledged, acknowledged, accepted, owed, ..self.clone() })
     }
 
+    /// The incident after these objects of it were accepted by name; `None` when it is not open. It is acknowledged when no other object is
+    /// damaged, and open otherwise.
+    pub fn accepted_by(&self, acknowledgement: Acknowledgement, objects: &[String]) -> Option<Self> {
+        if !self.is_open() {
+            return None;
+        }
+        let accepted = Accepted::by_name(self.accepted.as_ref(), objects);
+        let all = accepted.names_all(&self.objects);
+        let owed = self.owed.clone().filter(|owed| !all || owed.state != AlertState::Reminder);
+        let state = if all { IncidentState::Acknowledged } else { IncidentState::Open };
+        let acknowledged = all.then_some(acknowledgement);
+        Some(Self { state, acknowledged, accepted: Some(accepted), owed, ..self.clone() })
+    }
+
     /// Whether an acknowledged incident is worse than what was acknowledged, or was acknowledged too long ago.
     fn is_exceeded_by(&self, sighting: &Sighting, policy: &Policy, now: Timestamp) -> bool {
         let Some(acknowledgement) = &self.acknowledged else { return false };
         let accepted = self.accepted.clone().unwrap_or_else(|| self.accepted_now());
-        let has_new_part = sighting.part.as_ref().is_some_and(|part| !accepted.parts.contains(part));
+        // What was accepted by name stays accepted.
+        if accepted.names_all(&sighting.objects) {
+            return false;
+        }
+        let Sighting { part, objects, facts, hint, .. } = sighting;
         let is_expired = now.duration_since(acknowledgement.at) > policy.alerts.acknowledged;
-        has_new_part && !accepted.parts.contains(&Part::Everything)
-            || findings(&sighting.facts) > accepted.findings
-            || !accepted.causes.contains(&cause(&sighting.hint))
-            || is_expired
+        is_expired || accepted.is_exceeded_by(&Problem { parts: part.iter().collect(), objects, facts, hint })
     }
 
-    /// The problem as it is now, with what was accepted of it before.
+    /// What was accepted, and the problem as it is now.
     fn accepted_now(&self) -> Accepted {
-        let mut accepted = self.accepted.clone().unwrap_or_default();
-        accepted.parts.extend(self.parts.iter().cloned());
-        accepted.findings = accepted.findings.max(findings(&self.facts));
-        if accepted.causes.len() >= MOST_CAUSES {
-            accepted.causes.clear();
-        }
-        accepted.causes.insert(cause(&self.hint));
-        accepted
+        let Self { parts, objects, facts, hint, .. } = self;
+        self.accepted.clone().unwrap_or_default().with(&Problem { parts: parts.iter().collect(), objects, facts, hint })
     }
 
     /// The incident with a reminder owed, when one is due.
@@ -329,7 +331,10 @@ impl Incident {
         facts.push(("seen".to_owned(), self.sightings.to_string()));
         facts.extend(resolved.map(|at| ("resolved_at".to_owned(), at.to_string())));
         if self.accepted.is_some() && self.acknowledged.is_none() && resolved.is_none() {
-            let why = "it was acknowledged, and is worse now or was acknowledged too long ago";
+            let why = match self.accepted.as_ref().is_some_and(|accepted| !accepted.objects.is_empty()) {
+                true => "some objects were accepted by name, and there is more",
+                false => "it was acknowledged, and is worse now or was acknowledged too long ago",
+            };
             facts.push(("reopened".to_owned(), why.to_owned()));
         }
         Alert {
@@ -351,16 +356,4 @@ impl Owed {
     fn new(state: AlertState, due: Timestamp) -> Self {
         Self { state, due, claim: None }
     }
-}
-
-/// The number of findings among the facts, if there is one. Those that are no damage do not count, where they are told apart.
-fn findings(facts: &[(String, String)]) -> u64 {
-    let count = |fact: Fact| facts.iter().find(|(name, _)| name == fact.as_str())?.1.parse().ok();
-    count(Fact::Damaged).or_else(|| count(Fact::Findings)).unwrap_or_default()
-}
-
-/// The cause that a hint is about. A hint says what to do, and so is the same for the same cause. The names in it, in backticks, are left
-/// out: a file or a table may have another name each time.
-fn cause(hint: &str) -> String {
-    hint.split('`').step_by(2).collect()
 }

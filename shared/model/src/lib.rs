@@ -55,8 +55,8 @@ pub use health::{HealthReport, Probe, Wrong};
 pub use history::{DatabaseHistory, History, PastRun, RUNS_KEPT};
 pub use identity::{BackupId, DatabaseName, EpochNumber, Site};
 pub use incident::{
-    Accepted, Acknowledgement, Claim, Cleared, Incident, IncidentName, IncidentState, IncidentSubject, Owed, Part,
-    Sighting,
+    Accepted, Acknowledgement, Claim, Cleared, DamagedObjects, Incident, IncidentName, IncidentState, IncidentSubject,
+    Owed, Part, Sighting,
 };
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind, Surroundings};
 pub use lease::Lease;

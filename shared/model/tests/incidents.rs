@@ -4,8 +4,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    Acknowledgement, AlertKind, AlertState, Cleared, Incident, IncidentName, IncidentState, IncidentSubject, Part,
-    Policy, Sighting,
+    Acknowledgement, AlertKind, AlertState, Cleared, DamagedObjects, Incident, IncidentName, IncidentState,
+    IncidentSubject, Part, Policy, Sighting,
 };
 
 /// A Tuesday, two minutes before the office closes at 18:00 UTC.
@@ -21,7 +21,14 @@ fn clinic() -> IncidentSubject {
 
 fn sighting(what: &str, part: Option<&str>) -> Sighting {
     let part = part.map(|part| Part::from(part.to_owned()));
-    Sighting { what: what.to_owned(), hint: "do this".to_owned(), database: None, part, facts: Vec::new() }
+    Sighting {
+        what: what.to_owned(),
+        hint: "do this".to_owned(),
+        database: None,
+        part,
+        objects: DamagedObjects::default(),
+        facts: Vec::new(),
+    }
 }
 
 fn seen(before: Option<&Incident>, kind: AlertKind, policy: &Policy, now: Timestamp) -> Incident {
@@ -207,5 +214,96 @@ fn names_in_a_hint_are_no_other_cause_and_an_incident_of_an_older_version_counts
         assert_eq!(same.state, IncidentState::Acknowledged);
         let other = Incident::seen(Some(&before), &name, sighting("it failed", None), &policy, now);
         assert_eq!(other.state, IncidentState::Open);
+    }
+}
+
+fn damaged(objects: &[&str], more: bool) -> Sighting {
+    let named = objects.iter().map(|name| (*name).to_owned());
+    Sighting { objects: DamagedObjects::new(named, more), ..found("rotation 1 of 30", objects.len() as u64, "do this") }
+}
+
+fn by_ana(now: Timestamp) -> Acknowledgement {
+    Acknowledgement { by: "ana".to_owned(), at: now, reason: "ticket".to_owned() }
+}
+
+#[test]
+fn objects_that_are_accepted_by_name_stay_accepted_and_any_other_opens_the_incident_again() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let name = IncidentName::new(AlertKind::VerificationFinding, clinic());
+    let names = |objects: &[&str]| -> Vec<String> { objects.iter().map(|object| (*object).to_owned()).collect() };
+    let see = |before: &Incident, sighting: Sighting, at: Timestamp| {
+        let (state, after) = told(&Incident::seen(Some(before), &name, sighting, &policy, at), &policy, at);
+        (after.state, state, after)
+    };
+    let open = Incident::seen(None, &name, damaged(&["chunks/a", "chunks/b"], false), &policy, now);
+    let open = told(&open, &policy, now).1;
+
+    // One of two: the other one is still reported.
+    let one = open.accepted_by(by_ana(now), &names(&["chunks/a"])).unwrap();
+    assert_eq!((one.state, one.acknowledged.is_none()), (IncidentState::Open, true));
+    let later = now + SignedDuration::from_hours(2);
+    assert!(one.reminded(&policy, later).is_some(), "nobody has accepted the other one");
+    let both = one.accepted_by(by_ana(now), &names(&["chunks/b", "chunks/not-damaged"])).unwrap();
+    assert_eq!(both.state, IncidentState::Acknowledged, "what was accepted before still is");
+
+    let late = now + policy.alerts.acknowledged + SignedDuration::from_hours(1);
+    let elsewhere = |sighting: Sighting| Sighting { part: Some(Part::from("rotation 9 of 30".to_owned())), ..sighting };
+    let quiet = (IncidentState::Acknowledged, None);
+    let loud = (IncidentState::Open, Some(AlertState::Opened));
+    for (case, sighting, at, expected) in [
+        ("the same", damaged(&["chunks/a", "chunks/b"], false), later, quiet),
+        ("one of them", damaged(&["chunks/b"], false), later, quiet),
+        ("another part, another cause, and long after", elsewhere(damaged(&["chunks/a"], false)), late, quiet),
+        ("another one instead", damaged(&["chunks/a", "chunks/c"], false), later, loud),
+        ("fewer, and another one", damaged(&["chunks/c"], false), later, loud),
+        ("the same and more without a name", damaged(&["chunks/a", "chunks/b"], true), later, loud),
+        ("a verification that could not run", sighting("no answer", None), later, loud),
+    ] {
+        let (state, told, after) = see(&both, sighting, at);
+        assert_eq!((state, told), expected, "{case}");
+        assert_eq!(after.accepted.unwrap().objects, both.accepted.clone().unwrap().objects, "{case}");
+    }
+
+    // Naming the new one as well is enough.
+    let (_, _, worse) = see(&both, damaged(&["chunks/a", "chunks/c"], false), later);
+    let settled = worse.accepted_by(by_ana(later), &names(&["chunks/c"])).unwrap();
+    assert_eq!(settled.state, IncidentState::Acknowledged);
+    // With the end of the incident it ends.
+    let over = settled.cleared(&Cleared::All, &policy, later).unwrap();
+    let over = told(&over, &policy, later).1;
+    let (state, told, anew) = see(&over, damaged(&["chunks/a"], false), later);
+    assert_eq!((state, told, anew.accepted), (IncidentState::Open, Some(AlertState::Opened), None));
+}
+
+#[test]
+fn names_and_a_general_acknowledgement_do_not_hide_damage_from_each_other() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let name = IncidentName::new(AlertKind::VerificationFinding, clinic());
+    let open = Incident::seen(None, &name, damaged(&["a", "b", "c"], false), &policy, now);
+    let state_after = |before: &Incident, objects: &[&str]| {
+        Incident::seen(Some(before), &name, damaged(objects, false), &policy, now).state
+    };
+    // Three were acknowledged by their number; by names, that number counts no more.
+    let three = open.acknowledged_by(by_ana(now)).unwrap();
+    let named = three.accepted_by(by_ana(now), &["a".to_owned(), "b".to_owned()]).unwrap();
+    assert_eq!(named.state, IncidentState::Open, "nobody accepted the third one by name");
+    // One besides the named ones is acknowledged: another one besides them is one too many.
+    let besides = named.acknowledged_by(by_ana(now)).unwrap();
+    assert_eq!(besides.accepted.as_ref().unwrap().findings, 1);
+    assert_eq!(state_after(&besides, &["a", "b", "c"]), IncidentState::Acknowledged);
+    assert_eq!(state_after(&besides, &["c", "d"]), IncidentState::Open);
+}
+
+#[test]
+fn too_many_objects_cannot_all_be_accepted_by_name() {
+    let (policy, now) = (Policy::default(), at(LATE_ON_TUESDAY));
+    let name = IncidentName::new(AlertKind::VerificationFinding, clinic());
+    for objects in [(0..101).map(|number| format!("chunks/{number}")).collect::<Vec<_>>(), vec!["long".repeat(100)]] {
+        let texts: Vec<&str> = objects.iter().map(String::as_str).collect();
+        let open = Incident::seen(None, &name, damaged(&texts, false), &policy, now);
+        assert!(open.objects.more && open.objects.named.len() <= 100);
+        let named = open.accepted_by(by_ana(now), &objects).unwrap();
+        assert_eq!(named.state, IncidentState::Open);
+        assert!(serde_json::to_string(&named).unwrap().len() < 64 * 1024, "what the repository reads of an incident");
     }
 }

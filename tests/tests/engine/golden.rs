@@ -178,7 +178,7 @@ async fn it_is_continued_with_backups_incidents_and_entries() {
     // A look resolves nothing by itself, and what a person does is on record.
     let process = bench.process();
     check_health(&process.again(), &health(), None).await.unwrap();
-    acknowledge(&process.again(), &"policy-refused/repository".parse().unwrap()).await.unwrap();
+    acknowledge(&process.again(), &"policy-refused/repository".parse().unwrap(), &[]).await.unwrap();
     let ledger = bench.stores.ledger().await;
     let acts: Vec<&str> = ledger.iter().skip(ENTRIES as usize).map(|entry| entry.action.as_str()).collect();
     assert_eq!((acts.first(), acts.last()), (Some(&"backup"), Some(&"acknowledge")), "{acts:?}");

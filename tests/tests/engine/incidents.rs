@@ -353,13 +353,13 @@ async fn what_nobody_takes_up_is_told_again_and_what_somebody_did_is_not() {
     assert_eq!(check_health(&process.again(), &health(), None).await.unwrap().sent, 1);
     assert_eq!(told(&process), [(AlertKind::BackupFailed, AlertState::Reminder)]);
     let name: IncidentName = "backup-failed/clinic".parse().unwrap();
-    lifeboat_engine::acknowledge(&process.again(), &name).await.unwrap();
+    lifeboat_engine::acknowledge(&process.again(), &name, &[]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(check_health(&process.again(), &health(), None).await.unwrap().sent, 0);
     let taken = incident(&bench, "backup-failed/clinic").await;
     assert_eq!((taken.state, taken.acknowledged.unwrap().by.as_str()), (IncidentState::Acknowledged, "schedule"));
     assert_eq!(bench.stores.ledger().await.last().unwrap().action, "acknowledge");
-    lifeboat_engine::acknowledge(&process.again(), &"drill-failed/clinic".parse().unwrap()).await.unwrap_err();
+    lifeboat_engine::acknowledge(&process.again(), &"drill-failed/clinic".parse().unwrap(), &[]).await.unwrap_err();
 }
 
 /// The look sends what is owed, and takes a policy into force, in the name of one run.

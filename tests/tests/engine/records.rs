@@ -33,7 +33,7 @@ async fn an_entry_of_each_act_has_the_run_s_id_and_usage() {
     let source = lifeboat_postgres::ConnectionSettings::from_secret(&url).unwrap();
     let nowhere = BackupRequest { source, ..bench.request() };
     bench.process().back_up(&nowhere).await.unwrap_err();
-    acknowledge(&bench.process().again(), &"backup-failed/clinic".parse().unwrap()).await.unwrap();
+    acknowledge(&bench.process().again(), &"backup-failed/clinic".parse().unwrap(), &[]).await.unwrap();
 
     let document = PolicyDocument {
         text: "version = 1\n".to_owned(),

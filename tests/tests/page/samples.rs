@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    Acknowledgement, Act, AlertKind, BackupId, BackupsStatus, Component, ComponentsStatus, Costs, DatabaseName,
-    DatabaseStatus, History, Incident, IncidentName, IncidentSubject, LastBackup, LedgerEntry, Outcome, Policy,
-    ScheduleStatus, Sighting, Site, SiteStatus, Standing, Status,
+    Acknowledgement, Act, AlertKind, BackupId, BackupsStatus, Component, ComponentsStatus, Costs, DamagedObjects,
+    DatabaseName, DatabaseStatus, History, Incident, IncidentName, IncidentSubject, LastBackup, LedgerEntry, Outcome,
+    Policy, ScheduleStatus, Sighting, Site, SiteStatus, Standing, Status,
 };
 
 const NOW: &str = "2026-11-22T16:05:00Z";
@@ -90,6 +90,7 @@ pub fn trouble() -> Status {
             hint: hint.to_owned(),
             database: Some(clinic()),
             part: None,
+            objects: DamagedObjects::default(),
             facts: Vec::new(),
         };
         let at = before(SignedDuration::from_hours(hours));

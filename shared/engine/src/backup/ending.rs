@@ -1,6 +1,8 @@
 //! How the end of a backup is announced.
 
-use lifeboat_model::{Act, AlertKind, Cleared, DatabaseName, Event, Fact, Facts, Manifest, Severity, Totals};
+use lifeboat_model::{
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, Manifest, Severity, Totals,
+};
 use lifeboat_notify::{MetricsLine, Unit};
 
 use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
@@ -70,7 +72,13 @@ pub(crate) fn failed(database: Option<&DatabaseName>, error: &EngineError) -> An
         subject: name_of(database).to_owned(),
         facts: failure_facts(error),
         event: Event::BackupFailed { database: database.cloned(), error: story.clone(), hint: hint.clone() },
-        result: RunResult::Bad { kind: AlertKind::BackupFailed, part: None, error: story, hint },
+        result: RunResult::Bad {
+            kind: AlertKind::BackupFailed,
+            part: None,
+            objects: DamagedObjects::default(),
+            error: story,
+            hint,
+        },
         metrics: MetricsLine::new(name_of(database)).with("backup_failed", Unit::Count, 1.0),
         about: about(database),
     }

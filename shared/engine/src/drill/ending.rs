@@ -1,7 +1,7 @@
 //! How the end of a drill is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, BackupId, Cleared, DatabaseName, DrillReport, Event, Fact, Facts, Part, Severity,
+    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Part, Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
@@ -74,6 +74,7 @@ fn not_equal(report: &DrillReport) -> Announcement {
     let failure = Failure {
         backup_id: Some(report.backup_id.clone()),
         part: Some(Part::Site(report.site)),
+        objects: DamagedObjects::new(report.findings.iter().map(|finding| finding.subject.to_string()), false),
         error: format!("{} check(s) of the restored database failed, first {first}", report.findings.len()),
         hint: NOT_EQUAL.to_owned(),
         facts: facts(report),
@@ -84,7 +85,8 @@ fn not_equal(report: &DrillReport) -> Announcement {
 /// A drill that failed or could not begin. `part` is the part of the incident that this is about.
 pub(crate) fn failed(database: Option<&DatabaseName>, part: Option<Part>, error: &EngineError) -> Announcement {
     let (story, hint) = (error.story(), error.hint());
-    let failure = Failure { backup_id: None, part, error: story, hint, facts: failure_facts(error) };
+    let (objects, facts) = (DamagedObjects::default(), failure_facts(error));
+    let failure = Failure { backup_id: None, part, objects, error: story, hint, facts };
     failure.announcement(database)
 }
 
@@ -92,6 +94,7 @@ pub(crate) fn failed(database: Option<&DatabaseName>, part: Option<Part>, error:
 struct Failure {
     backup_id: Option<BackupId>,
     part: Option<Part>,
+    objects: DamagedObjects,
     error: String,
     hint: String,
     facts: Facts,
@@ -99,7 +102,7 @@ struct Failure {
 
 impl Failure {
     fn announcement(self, database: Option<&DatabaseName>) -> Announcement {
-        let Self { backup_id, part, error, hint, facts } = self;
+        let Self { backup_id, part, objects, error, hint, facts } = self;
         Announcement {
             act: Act::TestRestore,
             database: database.cloned(),
@@ -111,7 +114,7 @@ impl Failure {
                 error: error.clone(),
                 hint: hint.clone(),
             },
-            result: RunResult::Bad { kind: AlertKind::DrillFailed, part, error, hint },
+            result: RunResult::Bad { kind: AlertKind::DrillFailed, part, objects, error, hint },
             metrics: MetricsLine::new(name_of(database)).with("restore_test_failed", Unit::Count, 1.0),
             about: about(database),
         }

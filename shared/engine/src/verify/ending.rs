@@ -1,8 +1,8 @@
 //! How the end of a verification is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DatabaseName, Event, Fact, Facts, FindingKind, Part, Severity, VerificationReport,
-    VerificationScope,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, FindingKind, Part, Severity,
+    VerificationReport, VerificationScope,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
@@ -106,6 +106,10 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement
         kind: if is_only(of_ledger) { AlertKind::LedgerBroken } else { AlertKind::VerificationFinding },
         // Objects that were not judged may be intact: any verification that can run clears this incident.
         part: (!is_undecided).then(|| Part::Scope(request.scope.clone())),
+        objects: DamagedObjects::new(
+            report.damage().map(|finding| finding.subject.to_string()),
+            report.more_findings > 0,
+        ),
         error: format!("{damaged} object(s) {state}, first {first}"),
         hint: hints.join("; "),
         damaged,
@@ -123,6 +127,7 @@ pub(crate) fn failed(
     let failure = Failure {
         kind: AlertKind::VerificationFinding,
         part: None,
+        objects: DamagedObjects::default(),
         error: error.story(),
         hint: error.hint(),
         damaged: 0,
@@ -135,6 +140,7 @@ pub(crate) fn failed(
 struct Failure {
     kind: AlertKind,
     part: Option<Part>,
+    objects: DamagedObjects,
     error: String,
     hint: String,
     damaged: u64,
@@ -143,7 +149,7 @@ struct Failure {
 
 impl Failure {
     fn announcement(self, database: Option<&DatabaseName>, scope: Option<&VerificationScope>) -> Announcement {
-        let Self { kind, part, error, hint, damaged, facts } = self;
+        let Self { kind, part, objects, error, hint, damaged, facts } = self;
         Announcement {
             act: Act::Verify,
             database: database.cloned(),
@@ -156,7 +162,7 @@ impl Failure {
                 hint: hint.clone(),
                 damaged,
             },
-            result: RunResult::Bad { kind, part, error, hint },
+            result: RunResult::Bad { kind, part, objects, error, hint },
             metrics: MetricsLine::new(name_of(database)).with("verification_failed", Unit::Count, 1.0).with(
                 "verification_damaged",
                 Unit::Count,

@@ -124,7 +124,10 @@ async fn what_claims_a_newer_format_and_cannot_be_checked_is_named_and_never_rep
         bench.offsite.replace(key, claim);
         let report = ledger.walk(&healing(), |_, _| true).await.unwrap();
         let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
-        assert_eq!((finding.kind, finding.site, finding.healed), (FindingKind::NewerFormat, Some(Site::Offsite), false));
+        assert_eq!(
+            (finding.kind, finding.site, finding.healed),
+            (FindingKind::NewerFormat, Some(Site::Offsite), false)
+        );
         assert_eq!(bench.offsite.bytes(key).unwrap(), claim.as_bytes());
 
         bench.primary.replace(key, claim);

@@ -1,7 +1,9 @@
 //! Damage on either site, on both, and by somebody who knows what he does.
 
 use lifeboat_engine::BackupChoice;
-use lifeboat_model::{AlertKind, Event, FindingKind, Severity, Site, VerificationReport, VerificationScope};
+use lifeboat_model::{
+    AlertKind, Event, FindingKind, IncidentState, Severity, Site, VerificationReport, VerificationScope,
+};
 
 use crate::bench::Bench;
 use crate::sample::CLINIC;
@@ -230,4 +232,49 @@ async fn a_newest_backup_whose_documents_are_damaged_on_both_sites_stops_no_new_
             assert_eq!(next.totals.new_chunks, 0, "{key}: the chunks are there all the same");
         }
     }
+}
+
+/// Two chunks are lost for good: one is accepted by name, the other one is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_that_is_accepted_by_name_is_told_no_more_and_another_one_is() {
+    let bench = Bench::with("accepted", CLINIC);
+    bench.back_up().await;
+    let chunks = bench.stores.primary.keys("chunks/");
+    let lose = |chunk: &String| BOTH.iter().for_each(|site| assert!(bench.stores.of(*site).remove(chunk)));
+    let verify = async || {
+        let process = bench.process();
+        process.verify(VerificationScope::All).await.unwrap();
+        process.alerted()
+    };
+    lose(&chunks[0]);
+    assert_eq!(verify().await, [Severity::Critical]);
+    let name = "verification-finding/clinic".parse().unwrap();
+    let names = vec![chunks[0].clone()];
+    let accepted = lifeboat_engine::acknowledge(&bench.process().again(), &name, &names).await.unwrap();
+    assert_eq!(accepted.state, IncidentState::Acknowledged, "{accepted:?}");
+    let entry = bench.stores.ledger().await.pop().unwrap();
+    assert_eq!((entry.action.as_str(), &entry.detail["accepted"]), ("acknowledge", &chunks[0]));
+    assert_eq!(verify().await, []);
+    lose(&chunks[1]);
+    assert_eq!(verify().await, [Severity::Critical]);
+    assert_eq!(verify().await, [], "it is open, and told once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_of_a_newer_version_is_reported_as_such_and_not_as_damage() {
+    let bench = Bench::with("newer-entry", CLINIC);
+    bench.back_up().await;
+    let key = bench.stores.primary.keys("ledger/").pop().unwrap();
+    let newer = r#"{"entry":{"format":9},"macs":{},"block":"of a newer version"}"#;
+    BOTH.iter().for_each(|site| bench.stores.of(*site).replace(&key, newer));
+    let process = bench.process();
+    let report = process.verify(VerificationScope::All).await.unwrap();
+    let [finding] = report.findings.as_slice() else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.kind, finding.subject.to_string()), (FindingKind::NewerFormat, key.clone()));
+    assert!(!report.is_sound());
+    let alert = process.outbox.alerts().remove(0);
+    assert!(alert.what.contains("1 object(s) have a newer format"), "{}", alert.what);
+    let hint = alert.hint.unwrap();
+    assert!(hint.contains("update this one") && !hint.contains("delete"), "{hint}");
+    BOTH.iter().for_each(|site| assert_eq!(bench.stores.of(*site).bytes(&key).unwrap(), newer.as_bytes()));
 }

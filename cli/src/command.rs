@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Subcommand, value_parser};
+use jiff::Timestamp;
 use lifeboat_engine::{
     Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, HealthRequest, ListRequest, Progress, Run,
-    Several, VerifyRequest, backup, backups, doctor, drill, look_at_health, show, status, verify,
+    Several, VerifyRequest, backup, backups, clean_scratch, doctor, drill, forget_scratch, look_at_health, show, status, verify,
 };
 use lifeboat_model::{
-    Act, BackupId, DatabaseName, ListedBackup, Mandate, PAGE_BACKUPS, Site, Standing, Status, Verdict,
+    Act, BackupId, CleanupReport, DatabaseName, ListedBackup, Mandate, PAGE_BACKUPS, Site, Standing, Status, Verdict,
     VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
@@ -117,6 +118,12 @@ pub enum Command {
         /// Restore into this empty database, given as a URL, and keep it; no scratch database is created.
         #[arg(long, env = "LIFEBOAT_INTO_URL", hide_env_values = true)]
         into: Option<String>,
+        /// Restore nothing: drop the scratch databases that earlier drills left on the scratch server.
+        #[arg(long, conflicts_with_all = ["database", "backup", "site"])]
+        clean: bool,
+        /// Restore nothing: take this scratch database off the record, because its server no longer exists.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["database", "backup", "site", "clean"])]
+        forget: Option<String>,
     },
 }
 
@@ -126,6 +133,7 @@ impl Command {
         match self {
             Self::Backup { .. } => Some(Act::Backup),
             Self::Verify { .. } => Some(Act::Verify),
+            Self::Drill { clean: true, .. } | Self::Drill { forget: Some(_), .. } => Some(Act::Clean),
             Self::Drill { .. } => Some(Act::TestRestore),
             Self::Incidents(IncidentCommand::Ack { .. }) => Some(Act::Acknowledge),
             Self::Policy(PolicyCommand::Push { .. }) => Some(Act::Policy),
@@ -159,7 +167,9 @@ pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Re
         Command::Verify { database, backup } => terminal.verify(database.as_ref(), backup.as_ref()).await,
         Command::Health => terminal.health().await,
         Command::Status { page } => terminal.status(page.as_deref()).await,
-        Command::Drill { database, backup, site, scratch, into } => {
+        Command::Drill { forget: Some(name), .. } => terminal.forget(&name).await,
+        Command::Drill { clean: true, scratch, .. } => terminal.clean(scratch).await,
+        Command::Drill { database, backup, site, scratch, into, .. } => {
             terminal.drill(DrillOptions { database, backup, site, scratch, into }).await
         }
         Command::Incidents(command) => incident::execute(command, &run, json).await,
@@ -295,16 +305,35 @@ impl Terminal<'_> {
         let is_kept = into.is_some();
         let into = match (into, scratch) {
             (Some(url), _) => DrillTarget::Keep(connection("--into", &url)?),
-            (None, Some(url)) => DrillTarget::Scratch(connection("--scratch", &url)?),
-            (None, None) => {
-                let scratch = self.services.scratch().await.map_err(|error| or_as_url(error, "--scratch"))?;
-                DrillTarget::Scratch(scratch)
-            }
+            (None, scratch) => DrillTarget::Scratch(self.scratch(scratch).await?),
         };
         let request = DrillRequest { database: self.services.one_database(database)?, backup, site, into };
         let report = drill(self.run, &request).await?;
         print(self.json, &report, || table::of_drill(&report, is_kept))?;
         Ok(exit(report.equal))
+    }
+
+    async fn clean(&self, scratch: Option<String>) -> Result<ExitCode, RuntimeError> {
+        let server = self.scratch(scratch).await?;
+        self.cleaned(&clean_scratch(self.run, Ok(server)).await?)
+    }
+
+    async fn forget(&self, name: &str) -> Result<ExitCode, RuntimeError> {
+        self.cleaned(&forget_scratch(self.run, name).await?)
+    }
+
+    fn cleaned(&self, report: &CleanupReport) -> Result<ExitCode, RuntimeError> {
+        print(self.json, report, || table::of_cleanup(report))?;
+        // The database of a drill that is running is none that was left.
+        let now = Timestamp::now();
+        Ok(exit(!report.left.iter().any(|entry| entry.is_left(now))))
+    }
+
+    async fn scratch(&self, url: Option<String>) -> Result<ConnectionSettings, RuntimeError> {
+        match url {
+            Some(url) => connection("--scratch", &url),
+            None => self.services.scratch().await.map_err(|error| or_as_url(error, "--scratch")),
+        }
     }
 
     fn health_request(&self) -> Result<HealthRequest, RuntimeError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use lifeboat_model::{
-    BackupPage, Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup, Manifest,
+    BackupPage, CleanupReport, Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup, Manifest,
     Presence, Probe, RelationKind, RelationStatus, ScheduleStatus, ShownBackup, Site, SiteStatus, Status,
     UnusableBackup, VerificationReport, Wrong,
 };
@@ -242,6 +242,26 @@ pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     let _ = writeln!(text, "  not compared: {}", report.not_compared.join("; "));
     if is_kept {
         text.push_str("  the restored database was kept; its roles have no passwords yet\n");
+    }
+    text
+}
+
+/// A line for each database that a cleanup dropped, found gone, or left.
+pub fn of_cleanup(report: &CleanupReport) -> String {
+    let mut text = String::new();
+    for name in &report.dropped {
+        let _ = writeln!(text, "dropped: {name}");
+    }
+    for name in &report.gone {
+        let _ = writeln!(text, "gone: {name}");
+    }
+    for entry in &report.left {
+        let of = entry.database.as_ref().map(|database| format!(" of {database}")).unwrap_or_default();
+        let fault = entry.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
+        let _ = writeln!(text, "left: {entry}{of}, since {:.0}{fault}", entry.created_at);
+    }
+    if text.is_empty() {
+        text.push_str("nothing is left by earlier drills\n");
     }
     text
 }

@@ -1,6 +1,10 @@
-//! One invocation of `test-restore`: a tick requests drills, and a request drills one database.
+//! One invocation of `test-restore`: a tick requests drills, and a request drills one database or cleans the scratch server.
 
-use lifeboat_engine::{DrillRequest, DrillTarget, Requestable, drill, drill_in_turn, request_each};
+use std::sync::Arc;
+
+use lifeboat_engine::{
+    DrillRequest, DrillTarget, EngineError, Requestable, clean_scratch, drill, drill_in_turn, request_each,
+};
 use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError};
 use serde_json::{Value, json};
@@ -16,6 +20,13 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
             let run = services.run(invocation.call, Some(Act::TestRestore), &mandate).await;
             request_each(&run, Requestable::Drill, &databases, at).await?;
             Ok(json!({"requested": databases}))
+        }
+        Request::Clean { mandate } => {
+            let server = services.scratch().await;
+            let server = server
+                .map_err(|error| EngineError::NotBegun { hint: error.hint(), source: Arc::new(error) });
+            let run = services.run(invocation.call, Some(Act::Clean), &mandate).await;
+            Ok(json!(clean_scratch(&run, server).await?))
         }
         Request::Drill { database, wanted, mandate } => {
             let database = services.one_database(database)?;

@@ -19,6 +19,11 @@ pub enum Request {
         /// Who asked, and why, for the ledger.
         mandate: Mandate,
     },
+    /// The scratch server is to be cleaned now.
+    Clean {
+        /// Who asked, and why, for the ledger.
+        mandate: Mandate,
+    },
     /// One database is to be drilled now.
     Drill {
         /// The database; absent: the only one.
@@ -52,6 +57,7 @@ struct Order {
     database: Option<DatabaseName>,
     backup: Option<String>,
     site: Option<Site>,
+    clean: Option<bool>,
     requested_by: Option<String>,
     reason: Option<String>,
 }
@@ -63,14 +69,14 @@ impl Input for Request {
 
     fn database(&self) -> Option<&DatabaseName> {
         match self {
-            Self::Tick { .. } => None,
+            Self::Tick { .. } | Self::Clean { .. } => None,
             Self::Drill { database, .. } => database.as_ref(),
         }
     }
 
     fn mandate(&self) -> &Mandate {
         match self {
-            Self::Tick { mandate, .. } | Self::Drill { mandate, .. } => mandate,
+            Self::Tick { mandate, .. } | Self::Clean { mandate } | Self::Drill { mandate, .. } => mandate,
         }
     }
 }
@@ -94,6 +100,7 @@ impl Request {
                         let mandate = by_request(detail_type, trigger, requested_at);
                         Ok(Self::Drill { database: Some(database), wanted: Wanted::Turn, mandate })
                     }
+                    Event::ScratchCleanupRequested { .. } => Ok(Self::Clean { mandate: by_event(detail_type) }),
                     other => Err(Trigger::Event(Box::new(other)).starts_no(Act::TestRestore)),
                 }
             }
@@ -102,13 +109,16 @@ impl Request {
     }
 
     fn ordered(order: Order) -> Result<Self, RuntimeError> {
-        let Order { trigger, scheduled_time, database, backup, site, requested_by, reason } = order;
+        let Order { trigger, scheduled_time, database, backup, site, clean, requested_by, reason } = order;
+        if let (Some(true), None, None, None, None) = (clean, &trigger, &database, &backup, site) {
+            return Ok(Self::Clean { mandate: by_order(scheduled_time, requested_by.as_deref(), reason.as_deref())? });
+        }
         if let (Some(_), Some(TickTime(at)), None, None, None) = (&trigger, scheduled_time, &database, &backup, site) {
             return Ok(Self::Tick { at, mandate: by_schedule(at) });
         }
         // A drill takes long, so an empty input must not start one.
-        if database.is_none() && backup.is_none() {
-            return Err(RuntimeError::Input("give `database`, `backup` or both".to_owned()));
+        if clean.is_some() || database.is_none() && backup.is_none() {
+            return Err(RuntimeError::Input("give `database`, `backup` or both, or `clean` alone".to_owned()));
         }
         let backup = backup.unwrap_or_else(|| "newest".to_owned());
         let backup: BackupChoice =
@@ -141,6 +151,18 @@ mod tests {
         let request = read(event).unwrap();
         assert_eq!(request.database(), Some(&"clinic".parse().unwrap()));
         assert!(matches!(request, Request::Drill { wanted: Wanted::Turn, .. }));
+    }
+
+    #[test]
+    fn a_cleanup_is_asked_for_by_the_health_check_or_by_a_person_and_by_nothing_else() {
+        let event = json!({"source": "lifeboat", "detail-type": "Scratch Cleanup Requested", "detail": {
+            "requested_at": "2026-11-22T04:00:00Z", "trigger": "schedule"}});
+        for payload in [event, json!({"clean": true, "reason": "the drill was killed"})] {
+            assert!(matches!(read(payload.clone()), Ok(Request::Clean { .. })), "{payload}");
+        }
+        for payload in [json!({"clean": false}), json!({"clean": true, "database": "clinic"}), json!({"clean": "yes"})] {
+            assert!(matches!(read(payload.clone()), Err(RuntimeError::Input(_))), "{payload}");
+        }
     }
 
     #[test]

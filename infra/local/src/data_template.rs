@@ -16,13 +16,15 @@ pub(crate) struct DataTemplate {
 }
 
 impl DataTemplate {
-    /// The template of this `initdb`, called with these arguments by this user id.
-    pub(crate) fn of(initdb: &Path, arguments: &[&str], uid: u32) -> Result<Self> {
+    /// The template of this `initdb`, called with these arguments by this user id. Each `family` has a template of its own, and so another
+    /// system identifier.
+    pub(crate) fn of(initdb: &Path, arguments: &[&str], uid: u32, family: &str) -> Result<Self> {
         let version = Command::new(initdb).arg("--version").output().context("initdb did not start")?;
         // Another compiler may hash differently. The template is then made again.
         let mut hasher = DefaultHasher::new();
         (initdb, version.stdout, arguments, uid).hash(&mut hasher);
-        let folder = workspace::target_dir().join("postgres").join(format!("{:016x}", hasher.finish()));
+        let name = format!("{:016x}{family}", hasher.finish());
+        let folder = workspace::target_dir().join("postgres").join(name);
         Ok(Self { folder })
     }
 

@@ -48,6 +48,8 @@ pub struct PostgresOptions {
     pub settings: Vec<(String, String)>,
     /// Whether the server uses TLS, with a certificate for `127.0.0.1` from its own CA.
     pub tls: bool,
+    /// Whether it is a server for drills. It has another system identifier than all servers that are none: a drill refuses the source's.
+    pub is_scratch: bool,
     /// The folder of another version's server and client programs, for compatibility tests. When absent, the machine's are used.
     pub bin_dir: Option<PathBuf>,
 }
@@ -62,6 +64,13 @@ impl PostgresOptions {
     #[must_use]
     pub fn with(mut self, setting: &str, value: &str) -> Self {
         self.settings.push((setting.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A server for drills.
+    #[must_use]
+    pub fn for_drills(mut self) -> Self {
+        self.is_scratch = true;
         self
     }
 
@@ -202,7 +211,9 @@ impl PostgresServer {
     fn initialize(&self) -> Result<()> {
         let program = self.bin_dir.join("initdb");
         let uid = self.account.map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid);
-        let template = DataTemplate::of(&program, &INITDB, uid)?;
+        // A copy of a data directory has the system identifier of its template.
+        let family = if self.options.is_scratch { "scratch" } else { "" };
+        let template = DataTemplate::of(&program, &INITDB, uid, family)?;
         template.copy_to(&self.data_dir(), || self.initdb(&program))?;
         if self.options.tls {
             self.issue_certificate()?;

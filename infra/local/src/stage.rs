@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::cloud::{Cloud, CloudOptions, Deployment, OFFSITE_REGION, PRIMARY_REGION};
 use crate::event_tap::EventTap;
 use crate::functions::Functions;
-use crate::server::PostgresServer;
+use crate::server::{PostgresOptions, PostgresServer};
 use crate::template::Parameters;
 
 /// The name of the stage's database, in the repository and, unless the user brought one, on the server.
@@ -48,7 +48,7 @@ impl Stage {
     /// template. `report` gets each step when it begins.
     pub async fn set(source: StageSource, parameters: &[(&str, &str)], report: impl Fn(&str)) -> Result<Self> {
         report("starting PostgreSQL");
-        let scratch = PostgresServer::start("scratch")?;
+        let scratch = PostgresServer::start(PostgresOptions::named("scratch").for_drills())?;
         let (source, source_url) = match source {
             StageSource::Url(url) => (None, url),
             StageSource::Sql(sql) => own_source(&sql)?,

@@ -33,6 +33,15 @@ impl Deadline {
         tokio::time::timeout(time, work).await.unwrap_or(Err(EngineError::OutOfTime { seconds: time.as_secs() }))
     }
 
+    /// The deadline of work that leaves `reserve` for what must follow it, or a quarter of a short time.
+    pub(crate) fn keeping(&self, reserve: Duration) -> Self {
+        let earlier = |end: Instant| {
+            let time = end.saturating_duration_since(Instant::now());
+            end.checked_sub(reserve.min(time / 4)).unwrap_or(end)
+        };
+        Self(self.0.map(earlier))
+    }
+
     /// Does optional `work` until [`Deadline::is_near`] would refuse a new piece. Then the work is cancelled, and the run succeeds without
     /// it.
     pub async fn spare<T>(&self, began: Instant, work: impl Future<Output = T>) -> Option<T> {
@@ -84,6 +93,16 @@ mod tests {
         assert!(matches!(stuck, Err(EngineError::OutOfTime { .. })));
         assert_eq!(Deadline::after(Duration::from_secs(60)).bound(async { Ok(7) }).await.unwrap(), 7);
         assert_eq!(Deadline::none().bound(async { Ok(7) }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn work_that_keeps_a_reserve_ends_so_early_that_the_reserve_is_left() {
+        let deadline = Deadline::after(Duration::from_millis(800));
+        let stuck = deadline.keeping(Duration::from_secs(60)).bound(std::future::pending::<Result<(), EngineError>>());
+        let in_time = deadline.bound(async { Ok(stuck.await) }).await;
+        assert!(matches!(in_time, Ok(Err(EngineError::OutOfTime { .. }))), "{in_time:?}");
+        assert!(matches!(deadline.bound(async { Ok(7) }).await, Ok(7)), "time is left");
+        assert!(Deadline::none().keeping(Duration::from_secs(60)).0.is_none());
     }
 
     #[tokio::test]

@@ -2,43 +2,79 @@
 
 mod choice;
 mod ending;
+mod identity;
 mod place;
 mod proof;
 mod request;
 mod turn;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use lifeboat_model::{DrillReport, Manifest, Phases};
+use lifeboat_model::{DrillReport, Manifest, Phases, ScratchEntry};
 use lifeboat_postgres::RestoreTarget;
 
 use crate::announcement::announce;
 use crate::error::EngineError;
 use crate::restore::Restore;
 use crate::run::Run;
+use crate::scratch::report_leftovers;
 use crate::stopwatch::Stopwatch;
 
 use ending::DrillEnding;
-use place::DrillDatabase;
+use place::DrillPlace;
 use proof::Proofs;
 
 pub(crate) use ending::failed;
 pub use request::{BackupChoice, DrillRequest, DrillTarget};
 pub use turn::drill_in_turn;
 
+/// Time kept for dropping the scratch database. The server removes its files and writes a checkpoint meanwhile.
+const CLEANING: Duration = Duration::from_secs(60);
+
 /// Restores a backup, proves it equal, and announces how it ended.
 ///
 /// A difference is not an error: the report's findings list it, and `equal` is false. An error means that the backup could not be restored
-/// at all.
+/// at all. A scratch database that cannot be dropped is named in the announcement, and has an incident of its own.
 pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, EngineError> {
-    let result = run.deadline.bound(Box::pin(restore_and_prove(run, request))).await;
-    let announced = announce(run, &DrillEnding { request, result: &result }).await;
-    result.and_then(|report| announced.map(|()| report))
+    let (result, left) = Box::pin(restore_prove_and_clean(run, request)).await;
+    let announced = announce(run, &DrillEnding { request, result: &result, left: left.as_ref() }).await;
+    let reported = match &left {
+        Some(left) => report_leftovers(run, Some(left)).await,
+        None => Ok(()),
+    };
+    result.and_then(|report| announced.and(reported).map(|()| report))
 }
 
-async fn restore_and_prove(run: &Run, request: &DrillRequest) -> Result<DrillReport, EngineError> {
+/// The scratch database is dropped whether the proofs hold or not, and also when the work has used up its time.
+async fn restore_prove_and_clean(
+    run: &Run,
+    request: &DrillRequest,
+) -> (Result<DrillReport, EngineError>, Option<ScratchEntry>) {
     let started_at = Timestamp::now();
     let mut stopwatch = Stopwatch::new(&*run.progress);
+    let mut place = DrillPlace::default();
+    let work = Box::pin(restore_and_prove(run, request, &mut place, &mut stopwatch));
+    let proven = run.deadline.keeping(CLEANING).bound(work).await;
 
+    stopwatch.begin("drop", None);
+    let mut notes = place.notes();
+    let left = place.clean(run).await;
+    notes.extend(left.as_ref().map(|left| format!("scratch database {left} could not be dropped, and holds the rows")));
+    let report =
+        proven.map(|(manifest, proofs)| proofs.report(request, &manifest, started_at, notes, stopwatch.phases()));
+    if let Ok(report) = &report {
+        keep_report(run, report).await;
+    }
+    (report, left)
+}
+
+async fn restore_and_prove(
+    run: &Run,
+    request: &DrillRequest,
+    place: &mut DrillPlace,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<(Manifest, Proofs), EngineError> {
     stopwatch.begin("choose", None);
     let tools = run.ports.tools().await?;
     let repository = run.repository_on(request.site).await?;
@@ -46,7 +82,7 @@ async fn restore_and_prove(run: &Run, request: &DrillRequest) -> Result<DrillRep
     let manifest = repository.authenticated_manifest(&request.database, &backup, request.site).await?;
 
     stopwatch.begin("create", None);
-    let database = DrillDatabase::prepare(request, &manifest).await?;
+    let target = place.prepare(run, request, &repository, &manifest).await?;
     let restore = Restore {
         run,
         repository: &repository,
@@ -55,15 +91,8 @@ async fn restore_and_prove(run: &Run, request: &DrillRequest) -> Result<DrillRep
         tools: &tools,
         is_kept: matches!(request.into, DrillTarget::Keep(_)),
     };
-    let proven = restore_then_prove(&restore, &database.target(), &mut stopwatch).await;
-
-    // The scratch database is dropped whether the proofs hold or not. The next drill drops one that cannot be dropped now.
-    stopwatch.begin("drop", None);
-    let notes = database.notes();
-    database.drop_scratch().await;
-    let report = proven?.report(request, &manifest, started_at, notes, stopwatch.phases());
-    keep_report(run, &report).await;
-    Ok(report)
+    let proofs = place.while_on_record(restore_then_prove(&restore, &target, stopwatch)).await?;
+    Ok((manifest, proofs))
 }
 
 async fn restore_then_prove(
@@ -83,8 +112,8 @@ async fn restore_then_prove(
 async fn keep_report(run: &Run, report: &DrillReport) {
     let at = report.started_at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
     let key = format!("drills/{}/{at}.json", report.database);
-    let kept = async { Ok::<_, EngineError>(run.repository().await?.put_document(&key, report).await?) };
-    if let Err(error) = kept.await {
+    let keeping = async { Ok(run.repository().await?.put_document(&key, report).await?) };
+    if let Err(error) = run.deadline.bound(Box::pin(keeping)).await {
         tracing::error!(key, error = %error, hint = error.hint(), "the report of the drill could not be stored");
     }
 }

@@ -100,6 +100,26 @@ pub enum EngineError {
         /// Why not.
         reason: &'static str,
     },
+    /// The server for drills is the server of a database that is backed up.
+    #[error("the scratch server `{server}` is the server of `{database}` itself")]
+    ScratchIsSource {
+        /// Its `host:port`.
+        server: String,
+        /// The database.
+        database: DatabaseName,
+    },
+    /// No scratch database of this name is on record.
+    #[error("no scratch database `{name}` is on record")]
+    NoScratch {
+        /// Its name.
+        name: String,
+    },
+    /// A drill that is running uses the scratch database.
+    #[error("a drill that is running uses the scratch database `{name}`")]
+    ScratchInUse {
+        /// Its name.
+        name: String,
+    },
     /// The site is not configured.
     #[error("no {0} site is configured")]
     NoSite(Site),
@@ -217,6 +237,12 @@ impl EngineError {
             Self::Misdated { .. } => {
                 "find out who wrote its manifest, and with which clock; new backups are taken beside it"
             }
+            Self::ScratchIsSource { .. } => {
+                "put the connection of another server in the secret of the stack parameter `ScratchSecretArn`, one made by \
+                 `initdb` and not from a copy of the source's disk"
+            }
+            Self::NoScratch { .. } => "run `lifeboat health` to see which scratch databases are left",
+            Self::ScratchInUse { .. } => "wait until the drill ends, or ten minutes after it was killed",
             Self::NoIncident { .. } => "run `lifeboat incidents list` to see the open incidents",
             Self::NoTrail { .. } => {
                 "choose another backup with `lifeboat backups`, or another date, or run `lifeboat ledger export`"

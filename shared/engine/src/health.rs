@@ -9,7 +9,7 @@ mod schedules;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lifeboat_model::{
-    Act, Cleared, DamagedObjects, DatabaseName, Fact, Facts, HealthReport, History, Outcome, PolicyVersions, Probe,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, HealthReport, History, Outcome, PolicyVersions, Probe,
     Sighting, Site, Wrong,
 };
 use lifeboat_notify::{MetricsLine, Unit};
@@ -20,6 +20,7 @@ use crate::error::EngineError;
 use crate::incidents::{self, Change, send_owed};
 use crate::policy::adopt_policy;
 use crate::run::Run;
+use crate::scratch::probe_scratch;
 
 use history::keep_history;
 use keys::{LOOK_WITHIN, probe_keys};
@@ -67,7 +68,8 @@ pub async fn check_health(
     record(run, &report.probes, &changes).await;
     let report = HealthReport { sent: *owed.as_ref().unwrap_or(&0), ..report };
     let kept = keep(run, &report).await;
-    let ended = notified.and(owed.map(drop)).and(adopted).and(kept);
+    let requested = request_cleanup(run, request, &report).await;
+    let ended = notified.and(owed.map(drop)).and(adopted).and(kept).and(requested);
     metrics(run, ended.is_ok()).await.emit();
     ended.map(|()| report)
 }
@@ -76,11 +78,28 @@ pub async fn check_health(
 async fn look(run: &Run, request: &HealthRequest, keeps_history: bool) -> HealthReport {
     let at = Timestamp::now();
     let schedules = within(LOOK_WITHIN, Box::pin(probe_schedules(run, request, keeps_history, at)));
-    let (mut probes, schedules) = tokio::join!(probe_keys(run), schedules);
+    let scratch = within(SITE_WITHIN, Box::pin(probe_scratch(run, at)));
+    let (mut probes, schedules, scratch) = tokio::join!(probe_keys(run), schedules, scratch);
     // The runs themselves report a failing store. Here it leaves the schedules unknown.
     let all_unknown = |error| request.databases.iter().map(|database| unknown(database, &error)).collect();
     probes.extend(schedules.unwrap_or_else(all_unknown));
+    match scratch {
+        Ok(scratch) => probes.push(scratch),
+        // The incident stays as it is.
+        Err(error) => tracing::warn!(error = error.story(), "the record of scratch databases cannot be read"),
+    }
     HealthReport { at, probes, sent: 0 }
+}
+
+/// Asks for a cleanup while a scratch database is left. The function that drills does it: this one has neither the secret of the scratch
+/// server nor a way to it.
+async fn request_cleanup(run: &Run, request: &HealthRequest, report: &HealthReport) -> Result<(), EngineError> {
+    let is_left = |probe: &Probe| probe.name.kind == AlertKind::DrillLeftover && probe.wrong.is_some();
+    if !request.drills || !report.probes.iter().any(is_left) {
+        return Ok(());
+    }
+    let event = Event::ScratchCleanupRequested { requested_at: report.at, trigger: run.mandate.actor.clone() };
+    run.ports.outbox.publish(&event).await.or_else(|error| run.not_notified(error))
 }
 
 async fn adopt(run: &Run, policy: Option<Result<&PolicyVersions, &Wrong>>) -> Result<(), EngineError> {

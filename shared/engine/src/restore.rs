@@ -34,7 +34,7 @@ impl Restore<'_> {
         let definitions = self.definitions().await?;
         target.require_extensions(&definitions.inventory).await?;
         target.require_row_access(&definitions.inventory).await?;
-        let created_roles = target.restore_roles(&definitions.roles).await?;
+        let created_roles = target.restore_roles(&definitions.roles, self.is_kept).await?;
         // A scratch server rarely has the source's tablespaces. The drill names what is in another one.
         let tablespaces = target.has_tablespaces(&definitions.inventory).await?;
         target.restore_section(self.tools, &definitions.archive, Section::PreData, tablespaces).await?;

@@ -15,6 +15,8 @@ pub enum Act {
     Verify,
     /// Restores a backup into a scratch database, proves it equal, and drops that database: the drill.
     TestRestore,
+    /// Drops scratch databases that a drill left behind.
+    Clean,
     /// Looks for what should have happened and did not.
     Health,
     /// Copies an older backup to the off-site.
@@ -29,6 +31,7 @@ names!(Act, "an act", [
     Backup => "backup",
     Verify => "verify",
     TestRestore => "test-restore",
+    Clean => "clean",
     Health => "health",
     BringOver => "bring-over",
     Acknowledge => "acknowledge",
@@ -71,6 +74,7 @@ impl Act {
                 failed: Some(AlertKind::DrillFailed),
                 overdue: Some(AlertKind::DrillOverdue),
             },
+            Self::Clean => unscheduled("cleanup"),
             Self::Health => unscheduled("health check"),
             Self::BringOver => unscheduled("copy to the off-site"),
             Self::Acknowledge => unscheduled("acknowledgement"),

@@ -131,6 +131,14 @@ pub enum Event {
         /// Who asked: [`Mandate::actor`](crate::Mandate).
         trigger: String,
     },
+    /// A health check found a scratch database that a drill left behind, and asks for a cleanup of the scratch server.
+    #[serde(rename = "Scratch Cleanup Requested")]
+    ScratchCleanupRequested {
+        /// When it was found.
+        requested_at: Timestamp,
+        /// Who asked: [`Mandate::actor`](crate::Mandate).
+        trigger: String,
+    },
     /// A drill restored a backup and every proof held.
     #[serde(rename = "Restore Test Completed")]
     RestoreTestCompleted {
@@ -152,6 +160,9 @@ pub enum Event {
         /// Relations whose rows policy left out of the backup: `equal` does not cover them.
         #[serde(default)]
         left_out: u64,
+        /// The scratch database that still holds rows, with its server, if it could not be dropped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leftover: Option<String>,
         /// Wall seconds by phase.
         #[serde(default)]
         seconds: Phases,
@@ -171,6 +182,9 @@ pub enum Event {
         /// A hint for a person.
         #[serde(default)]
         hint: String,
+        /// The scratch database that still holds rows, with its server, if it could not be dropped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leftover: Option<String>,
     },
 }
 
@@ -220,6 +234,7 @@ detail_types! {
     VerificationCompleted => "Verification Completed",
     VerificationFailed => "Verification Failed",
     RestoreTestRequested => "Restore Test Requested",
+    ScratchCleanupRequested => "Scratch Cleanup Requested",
     RestoreTestCompleted => "Restore Test Completed",
     RestoreTestFailed => "Restore Test Failed",
 }

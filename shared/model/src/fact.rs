@@ -55,6 +55,12 @@ pub enum Fact {
     Equal,
     /// Relations whose rows policy left out of the restored backup: `equal` does not cover them.
     LeftOut,
+    /// The scratch database that still holds restored rows, with its server.
+    Leftover,
+    /// Scratch databases that a cleanup dropped.
+    Dropped,
+    /// Scratch databases on record that were found gone.
+    Gone,
     /// Wall seconds.
     Seconds,
     /// Requests to S3 that write or list.
@@ -80,7 +86,8 @@ names!(Fact, "a fact", [
     BackupId => "backup_id", Site => "site", Scope => "scope", Relations => "relations", Tables => "tables",
     Rows => "rows", RawBytes => "raw_bytes", StoredBytes => "stored_bytes", ReusedBytes => "reused_bytes",
     NewChunks => "new_chunks", ReusedChunks => "reused_chunks", Objects => "objects", ReadBytes => "read_bytes",
-    Findings => "findings", Damaged => "damaged", Healed => "healed", Equal => "equal", LeftOut => "left_out", Seconds => "seconds", Writes => "writes",
+    Findings => "findings", Damaged => "damaged", Healed => "healed", Equal => "equal", LeftOut => "left_out", Leftover => "leftover",
+    Dropped => "dropped", Gone => "gone", Seconds => "seconds", Writes => "writes",
     Reads => "reads", KeyRequests => "key_requests", GbSeconds => "gb_seconds", Sha256 => "sha256",
     BeforeSha256 => "before_sha256", ModifiedAt => "modified_at", Accepted => "accepted",
 ]);

@@ -34,6 +34,7 @@ mod plan;
 mod policy;
 mod repository;
 mod rotation;
+mod scratch;
 mod slice;
 mod status;
 mod usage;
@@ -77,6 +78,7 @@ pub use policy::{
 };
 pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
 pub use rotation::{READ_IN_ONE_DAY, Rotation};
+pub use scratch::{CleanupReport, ScratchEntry, ScratchList};
 pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};
 pub use status::{
     BackupsStatus, Component, ComponentsStatus, Costs, DatabaseStatus, LastBackup, ScheduleStatus, SiteStatus,

@@ -17,7 +17,7 @@ pub use error::server_error::ServerError;
 pub use error::{PostgresError, PostgresResult};
 pub use restore::loader::{Loader, TableTarget};
 pub use restore::proof::Prover;
-pub use restore::scratch::{ScratchDatabase, ScratchServer};
+pub use restore::scratch::{ScratchClaim, ScratchDatabase, ScratchServer, Swept};
 pub use restore::sections::Section;
 pub use restore::target::RestoreTarget;
 pub use schema::tools::ClientTools;

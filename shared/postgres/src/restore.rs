@@ -1,6 +1,7 @@
 //! Restoring: a database is made, filled in steps, and read back.
 
 mod database_properties;
+mod drill_roles;
 pub(crate) mod loader;
 mod locale;
 mod preconditions;

@@ -5,6 +5,7 @@ pub(crate) mod libpq_environment;
 pub(crate) mod partial_chunk;
 pub(crate) mod server_text;
 pub(crate) mod settings;
+pub(crate) mod system;
 pub(crate) mod tap;
 mod tls;
 mod url;

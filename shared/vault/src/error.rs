@@ -7,6 +7,9 @@ use lifeboat_seal::{DataKeyError, SealError};
 use crate::ledger::fault::LedgerFault;
 use crate::store::error::StoreError;
 
+/// Scratch databases that nobody has dropped: the one limit that a person can do something about.
+pub(crate) const SCRATCH_LEFT: &str = "scratch databases that were not dropped";
+
 /// Names the site and the key where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
@@ -197,6 +200,7 @@ impl VaultError {
             Self::ChunkTooLong { .. } => {
                 "a single row is longer than PostgreSQL itself can copy: exclude the table in the policy's `backup.leave_out`"
             }
+            Self::TooMany { what: SCRATCH_LEFT, .. } => "run `lifeboat drill --clean` where the scratch server can be reached",
             Self::TooMany { .. } | Self::TooLong { .. } => {
                 "a safety limit was reached: report this message and what the repository holds"
             }

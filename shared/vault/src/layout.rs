@@ -48,6 +48,9 @@ pub(crate) fn backup_of_manifest_key(prefix: &str, key: &str) -> Option<BackupId
 /// The probe of the doctor. Its bytes never change: a bucket under Object Lock keeps every version for months.
 pub(crate) const PROBE_KEY: &str = "state/doctor.json";
 
+/// The scratch databases that drills have made. It is on both sites: a drill from one site must not need the other.
+pub(crate) const SCRATCH_KEY: &str = "state/scratch.json";
+
 /// `leases/<name>.json`.
 pub(crate) fn lease_key(name: &str) -> String {
     format!("leases/{name}.json")

@@ -35,6 +35,7 @@ pub use ledger::{Ledger, LedgerFilter};
 pub use operations::checkup::{answers, check_keys, check_mac_keys, check_site};
 pub use operations::incidents::Incidents;
 pub use operations::leases::{HeldLease, Leases};
+pub use operations::scratch::{MOST_SCRATCH, ScratchRecords};
 pub use operations::states::{State, States};
 pub use register::{Changed, Reading, Register};
 pub use repository::inspection::ObjectState;

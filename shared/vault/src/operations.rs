@@ -1,7 +1,8 @@
-//! What keeps the operation of a repository going: leases, states, incidents, reports, and the checks before a backup.
+//! What keeps the operation of a repository going: leases, states, incidents, scratch databases, reports, and the checks before a backup.
 
 pub(crate) mod checkup;
 pub(crate) mod incidents;
 pub(crate) mod leases;
 mod reports;
+pub(crate) mod scratch;
 pub(crate) mod states;

@@ -1,8 +1,8 @@
 //! A source database on a server of its own, and the processes that run verbs on it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use lifeboat_bench::RecordingOutbox;
 pub use lifeboat_bench::database;
@@ -10,7 +10,7 @@ use lifeboat_engine::{
     Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
     VerifyRequest, backup, drill, verify,
 };
-use lifeboat_local::PostgresServer;
+use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::Meter;
 use lifeboat_model::{
     DrillReport, Event, Mandate, Manifest, Policy, Severity, Site, VerificationReport, VerificationScope,
@@ -24,10 +24,32 @@ use crate::stores::{BOTH, Stores, keys_of, macs};
 /// The source database's name on its server; its name in the repository is [`database`].
 const SOURCE: &str = "clinic_source";
 
+/// The password of the roles that drill.
+const DRILLER: &str = "driller";
+
 /// A server with one database that is backed up, and an empty repository.
 pub struct Bench {
     pub server: PostgresServer,
     pub stores: Stores,
+    /// The server that drills restore to, once there is one.
+    pub scratch: OnceLock<Arc<PostgresServer>>,
+    /// The superuser of this bench's drills on the scratch server.
+    pub driller: OnceLock<String>,
+}
+
+/// The server that the drills of all tests restore to, while any of them runs.
+fn shared_scratch() -> Arc<PostgresServer> {
+    static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap();
+    shared.upgrade().unwrap_or_else(|| {
+        let server = new_scratch();
+        *shared = Arc::downgrade(&server);
+        server
+    })
+}
+
+fn new_scratch() -> Arc<PostgresServer> {
+    Arc::new(PostgresServer::start(PostgresOptions::named("scratch").for_drills()).unwrap())
 }
 
 impl Bench {
@@ -40,9 +62,35 @@ impl Bench {
     pub fn on(server: PostgresServer, sql: &str) -> Self {
         log::start();
         server.psql("postgres", &format!("CREATE DATABASE {SOURCE}")).unwrap();
-        let bench = Self { server, stores: Stores::default() };
+        let bench = Self { server, stores: Stores::default(), scratch: OnceLock::new(), driller: OnceLock::new() };
         bench.sql(sql);
         bench
+    }
+
+    /// The same with a scratch server that no other test uses.
+    pub fn with_own_scratch(name: &str, sql: &str) -> Self {
+        Self { scratch: new_scratch().into(), ..Self::with(name, sql) }
+    }
+
+    /// The server that drills restore to.
+    pub fn scratch(&self) -> &PostgresServer {
+        self.scratch.get_or_init(shared_scratch)
+    }
+
+    /// The role of this bench's drills.
+    pub fn driller(&self) -> &str {
+        self.driller.get_or_init(|| {
+            static DRILLERS: AtomicU32 = AtomicU32::new(1);
+            let name = format!("driller_{}", DRILLERS.fetch_add(1, Ordering::Relaxed));
+            let create = format!("CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{DRILLER}'");
+            self.scratch().psql("postgres", &create).unwrap();
+            name
+        })
+    }
+
+    /// The connection of drills to the scratch server.
+    pub fn scratch_settings(&self) -> ConnectionSettings {
+        ConnectionSettings::from_secret(&self.scratch().url_as(self.driller(), DRILLER, "postgres")).unwrap()
     }
 
     /// Runs SQL in the source database.
@@ -72,7 +120,7 @@ impl Bench {
     }
 
     pub fn drill_request(&self, site: Site) -> DrillRequest {
-        let into = DrillTarget::Scratch(self.settings("postgres"));
+        let into = DrillTarget::Scratch(self.scratch_settings());
         DrillRequest { database: database(), backup: BackupChoice::Newest, site, into }
     }
 
@@ -100,10 +148,13 @@ impl Bench {
         self.process().verify(VerificationScope::All).await.unwrap()
     }
 
-    /// The scratch databases on the server.
+    /// The scratch databases that drills of this bench have left.
     pub fn scratch_databases(&self) -> Vec<String> {
-        let names = "SELECT datname FROM pg_database WHERE starts_with(datname, 'lifeboat_drill') ORDER BY 1";
-        self.server.psql("postgres", names).unwrap().lines().map(str::to_owned).collect()
+        let names = format!(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, 'lifeboat_drill') AND datdba = '{}'::regrole ORDER BY 1",
+            self.driller()
+        );
+        self.scratch().psql("postgres", &names).unwrap().lines().map(str::to_owned).collect()
     }
 }
 

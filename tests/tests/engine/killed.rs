@@ -178,7 +178,8 @@ async fn the_first_backup_ever_killed_at_any_request_leaves_a_place_where_the_ne
 async fn a_database_of_the_user_s_is_never_taken_for_one_that_a_killed_drill_left() {
     let bench = Bench::with("killed-drill", CLINIC);
     bench.back_up().await;
-    bench.server.psql("postgres", "CREATE DATABASE lifeboat_drill_of_my_own").unwrap();
+    let create = format!("CREATE DATABASE lifeboat_drill_of_my_own OWNER {}", bench.driller());
+    bench.scratch().psql("postgres", &create).unwrap();
     assert!(bench.drill(Site::Offsite).await.equal);
     assert_eq!(bench.scratch_databases(), ["lifeboat_drill_of_my_own"]);
 }

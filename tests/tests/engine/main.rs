@@ -16,6 +16,7 @@ mod incidents;
 mod killed;
 mod large_objects;
 mod left_out;
+mod leftovers;
 mod log;
 mod offsite;
 mod policy_changes;

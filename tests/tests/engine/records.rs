@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lifeboat_bench::{Fault, Operation, Refusal, Rule, Script};
-use lifeboat_engine::{BackupRequest, HealthRequest, acknowledge, adopt_policy, check_health};
+use lifeboat_engine::{BackupRequest, HealthRequest, acknowledge, adopt_policy, check_health, clean_scratch};
 use lifeboat_model::{Act, Fact, Policy, PolicyDocument, PolicyVersions, Site};
 
 use crate::bench::{Bench, database};
@@ -16,10 +16,13 @@ const USAGE: [Fact; 4] = [Fact::Writes, Fact::Reads, Fact::KeyRequests, Fact::Gb
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_of_each_act_has_the_run_s_id_and_usage() {
-    let bench = Bench::with("records", TABLE);
+    let bench = Bench::with_own_scratch("records", TABLE);
     bench.back_up().await;
     bench.verify_all().await;
     bench.drill(Site::Primary).await;
+    let drill_killed_early = format!("CREATE DATABASE lifeboat_drill_0123abcd OWNER {}", bench.driller());
+    bench.scratch().psql("postgres", &drill_killed_early).unwrap();
+    clean_scratch(&bench.process().again(), Ok(bench.scratch_settings())).await.unwrap();
     // A backup that did not get to the off-site, and the next one, which brings it over.
     let script = Script::new();
     script.add(Rule::always(Fault::Reject(Refusal::Unavailable)).on(Operation::Copy));

@@ -1,6 +1,7 @@
 //! What is said, logged and stored in the clear holds no password and no row.
 
 use lifeboat_model::{Site, VerificationScope};
+use lifeboat_postgres::ConnectionSettings;
 
 use crate::bench::Bench;
 use crate::log;
@@ -59,8 +60,10 @@ async fn neither_the_password_nor_a_row_is_in_any_log_error_event_alert_report_o
     said.push(format!("{error} {error:?} {} {} {request:?}", error.story(), error.hint()));
 
     let mut drill = bench.drill_request(Site::Primary);
-    drill.into =
-        lifeboat_engine::DrillTarget::Scratch(bench.request_as("keeper", PASSWORD).source.with_database("postgres"));
+    let keeper = format!("CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '{PASSWORD}'");
+    bench.scratch().psql("postgres", &keeper).unwrap();
+    let scratch = bench.scratch().url_as("keeper", PASSWORD, "postgres");
+    drill.into = lifeboat_engine::DrillTarget::Scratch(ConnectionSettings::from_secret(&scratch).unwrap());
     assert!(process.drill(&drill).await.unwrap().equal);
     for (moment, sql) in REFUSALS {
         let tools = tools_with(&bench, moment, sql);

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{FaultyStore, HmacKey, MemoryStore, Script};
-use lifeboat_model::{BackupId, ChunkEntry, Lease, LedgerEntry, Manifest, Outcome, Site, Stream};
+use lifeboat_model::{BackupId, ChunkEntry, Lease, LedgerEntry, Manifest, Outcome, ScratchEntry, ScratchList, Site, Stream};
 use lifeboat_seal::{DataKeys, RawAesDataKeys, RawAesKey};
 use lifeboat_vault::{LedgerFilter, MacKey, MacKeys, NewObject, ObjectStore, PutCondition, Repository, Sites};
 
 use lifeboat_bench::database;
+
+const SCRATCH: &str = "state/scratch.json";
 
 pub const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
 
@@ -144,6 +146,28 @@ impl Stores {
     pub fn lease(&self) -> Option<Lease> {
         let bytes = self.primary.bytes("leases/backup-clinic.json")?;
         Some(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// The scratch databases on record.
+    pub fn scratch(&self) -> Vec<ScratchEntry> {
+        let bytes = self.primary.bytes(SCRATCH).or_else(|| self.offsite.bytes(SCRATCH));
+        bytes.map(|bytes| serde_json::from_slice::<ScratchList>(&bytes).unwrap().databases).unwrap_or_default()
+    }
+
+    /// Their names.
+    pub fn scratch_on_record(&self) -> Vec<String> {
+        self.scratch().into_iter().map(|entry| entry.name).collect()
+    }
+
+    /// Lets time pass until the runs that recorded scratch databases count as dead.
+    pub fn let_scratch_expire(&self) {
+        for site in BOTH {
+            let Some(bytes) = self.of(site).bytes(SCRATCH) else { continue };
+            let mut list: ScratchList = serde_json::from_slice(&bytes).unwrap();
+            let past = Timestamp::now() - SignedDuration::from_secs(1);
+            list.databases.iter_mut().for_each(|entry| entry.expires_at = past);
+            self.of(site).replace(SCRATCH, serde_json::to_vec(&list).unwrap());
+        }
     }
 
     /// Lets time pass until whoever held the lease holds it no more.

@@ -1,7 +1,7 @@
 //! How the end of a drill is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Part, Severity,
+    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Part, ScratchEntry, Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
@@ -12,15 +12,19 @@ use crate::run::Run;
 
 const NOT_EQUAL: &str = "read the report under drills/ in the bucket, and rely on an older backup that passed a drill";
 
+const CLEAN: &str = "run `lifeboat drill --clean` where the scratch server can be reached";
+
 /// The end of a drill that proved a backup equal, found a difference, or failed.
 pub(crate) struct DrillEnding<'a> {
     pub(crate) request: &'a DrillRequest,
     pub(crate) result: &'a Result<DrillReport, EngineError>,
+    /// The scratch database that could not be dropped.
+    pub(crate) left: Option<&'a ScratchEntry>,
 }
 
 impl Ending for DrillEnding<'_> {
     fn announcement(&self, _: &Run) -> Announcement {
-        match self.result {
+        let announcement = match self.result {
             Ok(report) if report.equal => equal(report),
             Ok(report) => not_equal(report),
             Err(error) => {
@@ -29,8 +33,28 @@ impl Ending for DrillEnding<'_> {
                 let failed = failed(Some(&self.request.database), part, error);
                 Announcement { facts: failed.facts.with(Fact::Site, self.request.site), ..failed }
             }
+        };
+        match self.left {
+            Some(left) => naming(announcement, left),
+            None => announcement,
         }
     }
+}
+
+/// The announcement that also names the scratch database that still holds rows: in the facts, in the event, and in the sentence.
+fn naming(mut announcement: Announcement, left: &ScratchEntry) -> Announcement {
+    announcement.facts = announcement.facts.with(Fact::Leftover, left);
+    if let Event::RestoreTestCompleted { leftover, .. } | Event::RestoreTestFailed { leftover, .. } =
+        &mut announcement.event
+    {
+        *leftover = Some(left.to_string());
+    }
+    if let RunResult::Good { severity, what, hint, .. } = &mut announcement.result {
+        *severity = Severity::Warning;
+        what.push_str(&format!(", but scratch database {left} could not be dropped"));
+        *hint = Some(CLEAN.to_owned());
+    }
+    announcement
 }
 
 fn equal(report: &DrillReport) -> Announcement {
@@ -49,6 +73,7 @@ fn equal(report: &DrillReport) -> Announcement {
             rows: report.rows,
             equal: report.equal,
             left_out: report.left_out.len() as u64,
+            leftover: None,
             seconds: report.seconds.clone(),
         },
         result: RunResult::Good {
@@ -113,6 +138,7 @@ impl Failure {
                 backup_id,
                 error: error.clone(),
                 hint: hint.clone(),
+                leftover: None,
             },
             result: RunResult::Bad { kind: AlertKind::DrillFailed, part, objects, error, hint },
             metrics: MetricsLine::new(name_of(database)).with("restore_test_failed", Unit::Count, 1.0),

@@ -1,62 +1,101 @@
 //! The database that a drill restores into.
 
-use jiff::SignedDuration;
-use lifeboat_model::Manifest;
+use lifeboat_model::{Manifest, ScratchEntry};
 use lifeboat_postgres::{RestoreTarget, ScratchDatabase, ScratchServer};
+use lifeboat_vault::Repository;
 
+use super::identity::require_another_server;
 use super::request::{DrillRequest, DrillTarget};
 use crate::error::EngineError;
+use crate::run::Run;
+use crate::scratch::{SCRATCH_PREFIX, ScratchRecord, sweep};
 
-/// Scratch databases are named `lifeboat_drill_…`. Drills drop no other database.
-const SCRATCH_PREFIX: &str = "lifeboat_drill";
-
-/// A scratch database, or a given one that is kept.
-pub(super) enum DrillDatabase {
-    Scratch(Box<ScratchDatabase>),
-    Kept(RestoreTarget),
+/// Where a drill restores to. It outlives the drill's work, however that ends.
+#[derive(Default)]
+pub(super) struct DrillPlace {
+    /// A scratch database that is on record. It may exist.
+    scratch: Option<Scratch>,
+    notes: Vec<String>,
 }
 
-impl DrillDatabase {
+struct Scratch {
+    server: ScratchServer,
+    name: String,
+    record: ScratchRecord,
+    /// Absent until the server has confirmed that it was created.
+    database: Option<ScratchDatabase>,
+}
+
+impl DrillPlace {
     /// Creates the scratch database, after it has dropped those of killed drills. Or checks that the given database is empty.
-    pub(super) async fn prepare(request: &DrillRequest, manifest: &Manifest) -> Result<Self, EngineError> {
-        match &request.into {
-            DrillTarget::Scratch(settings) => {
-                let server = ScratchServer::new(settings.clone());
-                // A running drill holds a claim on its database, so the age does not matter.
-                for name in server.drop_leftovers(SCRATCH_PREFIX, SignedDuration::ZERO).await? {
-                    tracing::info!(name, "dropped the scratch database of a drill that was killed");
-                }
-                let name = ScratchServer::database_name(SCRATCH_PREFIX, fastrand::u32(..));
-                Ok(Self::Scratch(Box::new(server.create_database(&name, &manifest.source).await?)))
-            }
+    pub(super) async fn prepare(
+        &mut self,
+        run: &Run,
+        request: &DrillRequest,
+        repository: &Repository,
+        manifest: &Manifest,
+    ) -> Result<RestoreTarget, EngineError> {
+        let settings = match &request.into {
+            DrillTarget::Scratch(settings) => settings,
             DrillTarget::Keep(settings) => {
                 let target = RestoreTarget::new(settings.clone());
                 target.require_empty().await?;
-                Ok(Self::Kept(target))
+                return Ok(target);
             }
+        };
+        let server = ScratchServer::new(settings.clone());
+        let identifier = server.system_identifier().await?;
+        let address = server.address();
+        self.notes = require_another_server(&address, identifier.as_deref(), repository, request, manifest).await?;
+        sweep(run, &server, identifier.as_deref()).await?;
+        let name = ScratchServer::database_name(SCRATCH_PREFIX, fastrand::u32(..));
+        let record = ScratchRecord::new(run, &server, identifier, &request.database, &name)?;
+        self.create(Scratch { server, name, record, database: None }, manifest).await
+    }
+
+    /// Claims the name, records it, and creates the database, in this order: a cleanup takes a name off the record that nobody has claimed.
+    async fn create(&mut self, scratch: Scratch, manifest: &Manifest) -> Result<RestoreTarget, EngineError> {
+        let claim = scratch.server.claim(&scratch.name).await?;
+        // From here on there is something to clean up, also when the next line is cancelled.
+        let scratch = self.scratch.insert(scratch);
+        scratch.record.store().await?;
+        let database = claim.create(&manifest.source).await?;
+        self.notes.extend(database.notes().iter().cloned());
+        Ok(scratch.database.insert(database).target())
+    }
+
+    /// Does `work`, and keeps the scratch database on record meanwhile.
+    pub(super) async fn while_on_record<T>(&self, work: impl Future<Output = T>) -> T {
+        let Some(scratch) = &self.scratch else { return work.await };
+        tokio::select! {
+            done = work => done,
+            never = scratch.record.renew() => match never {},
         }
     }
 
-    pub(super) fn target(&self) -> RestoreTarget {
-        match self {
-            Self::Scratch(database) => database.target(),
-            Self::Kept(target) => target.clone(),
-        }
-    }
-
-    /// Differences from the source database that do not count as unequal.
+    /// Differences from the source database that do not count as unequal, and what could not be checked about the server.
     pub(super) fn notes(&self) -> Vec<String> {
-        match self {
-            Self::Scratch(database) => database.notes().to_vec(),
-            Self::Kept(_) => Vec::new(),
-        }
+        self.notes.clone()
     }
 
-    pub(super) async fn drop_scratch(self) {
-        if let Self::Scratch(database) = self
-            && let Err(error) = database.drop_database().await
-        {
-            tracing::warn!(%error, "the scratch database could not be dropped; the next drill drops it");
+    /// Drops the scratch database, and takes it off the record when that is confirmed. Returns what still holds rows.
+    pub(super) async fn clean(self, run: &Run) -> Option<ScratchEntry> {
+        let Scratch { server, name, record, database } = self.scratch?;
+        let dropping = async {
+            match database {
+                Some(database) => database.drop_database().await?,
+                None => server.drop_database(&name).await?,
+            }
+            record.remove().await;
+            Ok(())
+        };
+        match run.deadline.bound(Box::pin(dropping)).await {
+            Ok(()) => None,
+            Err(error) => {
+                let error = error.story();
+                tracing::error!(name, error, "the scratch database could not be dropped, and may hold rows");
+                Some(record.leave(error).await)
+            }
         }
     }
 }

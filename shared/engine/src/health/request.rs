@@ -23,7 +23,10 @@ impl HealthRequest {
         let IncidentName { kind, subject } = &incident.name;
         match (kind, subject) {
             (
-                AlertKind::KeyUnusable | AlertKind::LedgerBroken | AlertKind::PolicyRefused,
+                AlertKind::DrillLeftover
+                | AlertKind::KeyUnusable
+                | AlertKind::LedgerBroken
+                | AlertKind::PolicyRefused,
                 IncidentSubject::Repository,
             ) => true,
             (AlertKind::KeyUnusable, IncidentSubject::Site(site)) => sites.contains(site),

@@ -66,6 +66,8 @@ pub enum AlertKind {
     DrillFailed,
     /// No drill proved a backup in the time that policy allows.
     DrillOverdue,
+    /// A scratch database of a drill that has ended still holds restored rows.
+    DrillLeftover,
     /// A backup claims to have begun in the future.
     BackupMisdated,
     /// Backups have not reached the off-site in the time that policy allows.
@@ -103,6 +105,7 @@ names!(AlertKind, "a kind of alert", [
     VerificationOverdue => "verification-overdue",
     DrillFailed => "drill-failed",
     DrillOverdue => "drill-overdue",
+    DrillLeftover => "drill-leftover",
     BackupMisdated => "backup-misdated",
     OffsiteLag => "offsite-lag",
     KeyUnusable => "key-unusable",
@@ -138,6 +141,7 @@ impl AlertKind {
             Self::VerificationOverdue => "Verification overdue",
             Self::DrillFailed => "Drill failed",
             Self::DrillOverdue => "Drill overdue",
+            Self::DrillLeftover => "Drill left a database behind",
             Self::BackupMisdated => "Backup dated in the future",
             Self::OffsiteLag => "Off-site lags behind",
             Self::KeyUnusable => "Key unusable",
@@ -163,6 +167,7 @@ impl AlertKind {
             Self::VerificationOverdue => "nobody knows whether the stored bytes are still intact",
             Self::DrillFailed => "the backup may not be restorable",
             Self::DrillOverdue => "no restore has been proved recently",
+            Self::DrillLeftover => "restored rows remain on the scratch server, although the drill has ended",
             Self::BackupMisdated => "the backup counts as absent; somebody may have forged it, or a clock was wrong",
             Self::OffsiteLag => "the newest backups would be lost with the primary region",
             Self::KeyUnusable => {
@@ -196,6 +201,7 @@ impl AlertKind {
             Self::DrillCompleted | Self::DrillFailed | Self::DrillOverdue => {
                 format!("lifeboat drill{}", database("--database "))
             }
+            Self::DrillLeftover => "lifeboat drill --clean".to_owned(),
             Self::KeyUnusable => "lifeboat health".to_owned(),
             Self::LedgerBroken => "lifeboat ledger verify".to_owned(),
             Self::PolicyRefused => "lifeboat policy diff".to_owned(),
@@ -242,6 +248,7 @@ impl AlertRule {
             | AlertKind::BackupMisdated
             | AlertKind::VerificationFinding
             | AlertKind::DrillFailed
+            | AlertKind::DrillLeftover
             | AlertKind::KeyUnusable
             | AlertKind::LedgerBroken
             | AlertKind::PolicyChanged => rule(Severity::Critical, everywhere, Escalation::Immediate),

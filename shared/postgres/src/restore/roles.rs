@@ -3,6 +3,7 @@
 use lifeboat_model::{Globals, Membership, Role};
 
 use crate::error::PostgresResult as Result;
+use crate::restore::drill_roles::{MARK, create_marked, take_over};
 use crate::restore::refusal::Refusals;
 use crate::restore::statement::{assignment, is_word};
 use crate::restore::target::RestoreTarget;
@@ -16,26 +17,43 @@ impl RestoreTarget {
     /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
     /// Attributes and memberships are a separate step; a drill needs only the names. Returns the names it created.
     ///
+    /// When the restored database is not kept, the roles are marked, and dropped after the last drill on the server. A database that is kept
+    /// takes over marked roles as if it had created them.
+    ///
     /// A restoring role without superuser becomes a member of them, and they may create in schema `public`. PostgreSQL lets it
     /// give an object only to a role that could have created it there. In other schemas this remains a limit.
-    pub async fn restore_roles(&self, roles_sql: &str) -> Result<Vec<String>> {
+    pub async fn restore_roles(&self, roles_sql: &str, is_kept: bool) -> Result<Vec<String>> {
         const STEP: &str = "creating roles";
         const MISSING: &str = "
             SELECT name FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS wanted (name, position)
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = wanted.name) ORDER BY position";
+        const MARKED: &str = "
+            SELECT r.rolname::text FROM pg_catalog.pg_roles r
+            WHERE r.rolname = ANY ($1) AND pg_catalog.shobj_description(r.oid, 'pg_authid') = $2";
         // Existing membership does not count: from version 16 on, the creator of a role is a member, but without SET.
         const TO_JOIN: &str = "
             SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name), pg_catalog.pg_roles me
             WHERE me.rolname = CURRENT_USER AND NOT me.rolsuper AND me.rolname <> name";
         let wanted = archive::role_names(roles_sql);
         let session = self.connect().await?;
-        let missing: Vec<String> =
+        let mut missing: Vec<String> =
             session.rows(STEP, MISSING, &[&wanted]).await?.iter().map(|row| row.get(0)).collect();
         for name in &missing {
-            match session.run(STEP, &format!("CREATE ROLE {} NOLOGIN", quote_identifier(name))).await {
+            let create = match is_kept {
+                true => format!("CREATE ROLE {} NOLOGIN", quote_identifier(name)),
+                false => create_marked(name),
+            };
+            match session.run(STEP, &create).await {
                 // Another drill created it first.
                 Err(error) if error.sqlstate() == Some("42710") => {}
                 other => other?,
+            }
+        }
+        if is_kept {
+            for row in session.rows(STEP, MARKED, &[&wanted, &MARK]).await? {
+                let name: String = row.get(0);
+                session.run(STEP, &take_over(&name)).await?;
+                missing.push(name);
             }
         }
         for row in session.rows(STEP, TO_JOIN, &[&wanted]).await? {

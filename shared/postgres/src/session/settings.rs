@@ -198,7 +198,12 @@ impl ConnectionSettings {
 
     /// `host:port/database`, for messages.
     pub fn endpoint(&self) -> String {
-        format!("{}:{}/{}", self.host, self.port, self.database)
+        format!("{}/{}", self.address(), self.database)
+    }
+
+    /// `host:port`, for messages and records.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 }
 

@@ -150,7 +150,7 @@ pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut So
     snapshot.close().await.unwrap();
     let target = scratch.target();
     target.require_empty().await.unwrap();
-    target.restore_roles(&std::fs::read_to_string(&roles).unwrap()).await.unwrap();
+    target.restore_roles(&std::fs::read_to_string(&roles).unwrap(), true).await.unwrap();
     target.restore_section(&tools, &archive, Section::PreData, true).await.unwrap();
     let mut loader = target.loader().await.unwrap();
     for Copied { table, chunks, .. } in &copied {

@@ -60,12 +60,12 @@ async fn leftovers_of_killed_runs_are_dropped_and_nothing_else() {
     // A killed run: its sessions end, its database stays.
     drop(server.create_database("lifeboat_leftover_killed", snapshot.source()).await.unwrap());
 
-    assert_eq!(server.drop_leftovers("lifeboat_leftover_", SignedDuration::from_hours(1)).await.unwrap(), [""; 0]);
+    assert_eq!(server.sweep("lifeboat_leftover_", SignedDuration::from_hours(1), &[]).await.unwrap().dropped, [""; 0]);
     assert!(exists("lifeboat_leftover_killed"), "not old enough");
     let mut dropped = Vec::new();
     for _ in 0..50 {
         // The server notices a vanished client in its own time.
-        dropped.extend(server.drop_leftovers("lifeboat_leftover_", SignedDuration::ZERO).await.unwrap());
+        dropped.extend(server.sweep("lifeboat_leftover_", SignedDuration::ZERO, &[]).await.unwrap().dropped);
         if !dropped.is_empty() {
             break;
         }
@@ -101,8 +101,8 @@ async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
     let only = std::fs::read_to_string(&roles).unwrap();
     let only: String =
         only.lines().filter(|line| line.contains("lifeboat_gone")).map(|line| format!("{line}\n")).collect();
-    assert_eq!(target.restore_roles(&only).await.unwrap(), ["lifeboat_gone"]);
-    assert_eq!(target.restore_roles(&only).await.unwrap(), [""; 0], "twice does nothing more");
+    assert_eq!(target.restore_roles(&only, true).await.unwrap(), ["lifeboat_gone"]);
+    assert_eq!(target.restore_roles(&only, true).await.unwrap(), [""; 0], "twice does nothing more");
     target.restore_section(&tools, &archive, lifeboat_postgres::Section::PreData, true).await.unwrap();
     let mut loader = target.loader().await.unwrap();
     loader.load_chunk(&copied.table, &copied.chunks[0]).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_run_killed_before_it_could_comment_on_its_database_leaves_a_leftover_
     let claim = format!("SELECT pg_advisory_lock(hashtextextended('lifeboat scratch {claimed}', 0))");
     run.batch_execute(&claim).await.unwrap();
 
-    assert_eq!(server.drop_leftovers(prefix, SignedDuration::ZERO).await.unwrap(), [killed.as_str()]);
+    assert_eq!(server.sweep(prefix, SignedDuration::ZERO, &[]).await.unwrap().dropped, [killed.as_str()]);
     for name in others.into_iter().chain([owned, commented, claimed]) {
         fixture.server.psql("postgres", &format!("DROP DATABASE \"{name}\"")).unwrap();
     }
@@ -195,4 +195,38 @@ async fn a_role_from_which_forced_policies_would_hide_restored_rows_is_refused_b
         "{error:?}"
     );
     fixture.sql("DROP ROLE lifeboat_bound; DROP ROLE lifeboat_free");
+}
+
+#[tokio::test]
+async fn a_recorded_name_is_gone_when_neither_a_database_nor_a_run_has_it_and_what_cannot_be_dropped_is_named_and_keeps_nothing_else() {
+    let fixture = Fixture::with_server_of_its_own("");
+    let (server, prefix) = (fixture.scratch_server(), "lifeboat_swept");
+    let source = fixture.snapshot().await.source().clone();
+    let name = |number| ScratchServer::database_name(prefix, number);
+    let (stuck, dead, claimed, absent) = (name(1), name(2), name(3), name(4));
+    for database in [&stuck, &dead] {
+        fixture.server.psql("postgres", &format!("CREATE DATABASE {database}")).unwrap();
+    }
+    fixture.server.psql("postgres", &format!("ALTER DATABASE {stuck} IS_TEMPLATE true")).unwrap();
+    let claim = server.claim(&claimed).await.unwrap();
+    let recorded = [&stuck, &dead, &claimed, &absent].map(Clone::clone);
+    let swept = server.sweep(prefix, SignedDuration::ZERO, &recorded).await.unwrap();
+    assert_eq!((swept.dropped, swept.gone), (vec![dead], vec![absent]));
+    let refused: Vec<&str> = swept.refused.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(refused, [stuck.as_str(), claimed.as_str()]);
+    assert!(swept.refused[0].1.contains("template"), "{:?}", swept.refused);
+    claim.create(&source).await.unwrap().drop_database().await.unwrap();
+    fixture.server.psql("postgres", &format!("ALTER DATABASE {stuck} IS_TEMPLATE false")).unwrap();
+    let swept = server.sweep(prefix, SignedDuration::ZERO, &[]).await.unwrap();
+    assert_eq!((swept.dropped, swept.refused), (vec![stuck], vec![]));
+}
+
+#[tokio::test]
+async fn a_plain_role_reads_which_server_it_is_and_one_that_may_not_gets_no_error() {
+    let fixture = Fixture::with_server_of_its_own("CREATE ROLE lifeboat_plain LOGIN PASSWORD 'lifeboat_plain'");
+    let plain = ScratchServer::new(fixture.settings_as("lifeboat_plain"));
+    let read = plain.system_identifier().await.unwrap();
+    assert_eq!(read, Some(fixture.sql("SELECT system_identifier FROM pg_control_system()")));
+    fixture.sql("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+    assert_eq!(plain.system_identifier().await.unwrap(), None);
 }

@@ -15,5 +15,6 @@ mod manifests;
 mod newer_formats;
 mod register;
 mod repositories;
+mod scratch;
 mod stores;
 mod trail;

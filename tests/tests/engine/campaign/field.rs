@@ -7,9 +7,9 @@ use std::time::Duration;
 use lifeboat_bench::RecordingOutbox;
 use lifeboat_engine::{
     Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
-    VerifyRequest, backup, drill, verify,
+    VerifyRequest, backup, clean_scratch, drill, verify,
 };
-use lifeboat_local::PostgresServer;
+use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::Meter;
 use lifeboat_model::{BackupId, Mandate, Outcome, Site, VerificationScope};
 use lifeboat_postgres::ConnectionSettings;
@@ -56,21 +56,27 @@ const OURS: &str =
 const LOCKS: &str =
     "SELECT count(*) FROM pg_locks WHERE pid <> pg_backend_pid() AND locktype IN ('relation', 'advisory')";
 
-const SCRATCH: &str = "SELECT count(*) FROM pg_database WHERE starts_with(datname, 'lifeboat')";
+const SCRATCH: &str = "SELECT datname::text FROM pg_database WHERE starts_with(datname, 'lifeboat')";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Backup,
     Verify,
     Drill,
+    Clean,
 }
 
 pub struct Field {
     verb: Verb,
     server: PostgresServer,
+    /// The server that drills restore to.
+    scratch: PostgresServer,
     /// Outlives every run: in it are the proxies and the campaign's own session.
     runtime: Runtime,
     observer: tokio_postgres::Client,
+    scratch_observer: tokio_postgres::Client,
+    /// Whether the next run after a killed drill is a cleanup, which takes turns with a drill.
+    cleans: std::cell::Cell<bool>,
     /// As before each run.
     start: Stores,
     /// As the latest killed run left it.
@@ -85,15 +91,20 @@ pub struct Field {
 impl Field {
     pub fn new(verb: Verb) -> Self {
         let server = PostgresServer::start("campaign").unwrap();
+        let scratch = PostgresServer::start(PostgresOptions::named("campaign-scratch").for_drills()).unwrap();
         server.psql("postgres", "CREATE DATABASE source").unwrap();
         server.psql("source", SOURCE).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let observer = runtime.block_on(observe(&server));
+        let scratch_observer = runtime.block_on(observe(&scratch));
         let mut field = Self {
             verb,
             server,
+            scratch,
             runtime,
             observer,
+            scratch_observer,
+            cleans: false.into(),
             start: Stores::default(),
             left: Stores::default().into(),
             old: Vec::new(),
@@ -138,6 +149,7 @@ impl Field {
         let at = format!("{:?}, {point:?}", self.verb);
         let switch = KillSwitch::new(Some(point));
         let stores = self.runtime.block_on(self.start.copy());
+        let before = self.scratch_databases();
         let ended = self.run(self.verb, &stores, &switch);
         if let Some(ended) = ended {
             ended.unwrap_or_else(|error| panic!("{at}: {error}"));
@@ -145,6 +157,10 @@ impl Field {
         }
         self.assert_nobody_is_left(&at);
         self.runtime.block_on(self.assert_backups(&stores, &at));
+        let on_record = stores.scratch_on_record();
+        for left in self.scratch_databases().difference(&before) {
+            assert!(on_record.contains(left), "{at}: nobody would learn of scratch database {left}: {on_record:?}");
+        }
         let state = self.state(&stores);
         self.left.replace(stores);
         Some(state)
@@ -155,9 +171,13 @@ impl Field {
         let stores = self.left.borrow().clone();
         stores.let_the_lease_expire();
         let listed = self.runtime.block_on(stores.backups(Site::Primary)).len();
+        if self.verb == Verb::Drill && self.cleans.replace(!self.cleans.get()) {
+            self.run_on(Verb::Clean, &stores).unwrap_or_else(|error| panic!("{at}: the cleanup: {error}"));
+            self.assert_clean(&stores, at);
+        }
         self.run_on(self.verb, &stores).unwrap_or_else(|error| panic!("{at}: the next run: {error}"));
         self.assert_nobody_is_left(at);
-        assert_eq!(self.ask(SCRATCH), 0, "{at}: a scratch database is left");
+        self.assert_clean(&stores, at);
         self.runtime.block_on(async {
             self.assert_backups(&stores, at).await;
             let backups = stores.backups(Site::Primary).await;
@@ -171,6 +191,16 @@ impl Field {
                 assert_eq!(stores.of(site).bytes(&key), self.sound.of(site).bytes(&key), "{at}: {key} on {site}");
             }
         }
+    }
+
+    fn assert_clean(&self, stores: &Stores, at: &str) {
+        assert_eq!(self.scratch_databases(), BTreeSet::new(), "{at}: a scratch database is left");
+        assert_eq!(stores.scratch_on_record(), Vec::<String>::new(), "{at}: it is on record, and gone");
+    }
+
+    fn scratch_databases(&self) -> BTreeSet<String> {
+        let names = self.runtime.block_on(self.scratch_observer.query(SCRATCH, &[])).unwrap();
+        names.iter().map(|row| row.get(0)).collect()
     }
 
     /// The source's definitions, rows and sequences are what they were before the first run.
@@ -213,7 +243,7 @@ impl Field {
         match self.verb {
             Verb::Backup => assert!((2..=3).contains(&done("backup")), "{at}"),
             Verb::Verify => assert!((1..=2).contains(&done("verify")), "{at}"),
-            Verb::Drill => assert!((1..=2).contains(&done("test-restore")), "{at}"),
+            Verb::Drill | Verb::Clean => assert!((1..=2).contains(&done("test-restore")), "{at}"),
         }
     }
 
@@ -224,8 +254,9 @@ impl Field {
     /// One process; nothing when it was killed.
     fn run(&self, verb: Verb, stores: &Stores, switch: &KillSwitch) -> Option<Result<(), EngineError>> {
         let process = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let wire = self.runtime.block_on(PostgresWire::start(self.server.port(), switch.clone()));
-        let mut story = process.spawn(story(verb, self.begin(stores, switch), self.settings(&wire)));
+        let server = if matches!(verb, Verb::Drill | Verb::Clean) { &self.scratch } else { &self.server };
+        let wire = self.runtime.block_on(PostgresWire::start(server.port(), switch.clone()));
+        let mut story = process.spawn(story(verb, self.begin(stores, switch), settings(server, &wire)));
         let ended = self.runtime.block_on(async {
             tokio::select! {
                 ended = &mut story => Some(ended.unwrap()),
@@ -259,31 +290,23 @@ impl Field {
         Run::begin(order, ports, Arc::default())
     }
 
-    /// How to reach a database of the server through the wire.
-    fn settings(&self, wire: &PostgresWire) -> impl Fn(&str) -> ConnectionSettings + Send + use<> {
-        let (template, own, port) = (self.server.url("DATABASE"), self.server.port(), wire.port());
-        move |name| {
-            let url = template.replace(&format!(":{own}/"), &format!(":{port}/")).replace("DATABASE", name);
-            ConnectionSettings::from_secret(&url).unwrap()
-        }
-    }
-
     /// Waits until the server has noticed the death, and no lock is left.
     fn assert_nobody_is_left(&self, at: &str) {
         let begun = std::time::Instant::now();
-        while self.ask(OURS) > 0 || self.ask(LOCKS) > 0 {
+        let remain = |sql| self.ask(&self.observer, sql) + self.ask(&self.scratch_observer, sql);
+        while remain(OURS) > 0 || remain(LOCKS) > 0 {
             assert!(begun.elapsed() < GONE_WITHIN, "{at}: sessions or locks are left");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    fn ask(&self, sql: &str) -> i64 {
-        self.runtime.block_on(self.observer.query_one(sql, &[])).unwrap().get(0)
+    fn ask(&self, observer: &tokio_postgres::Client, sql: &str) -> i64 {
+        self.runtime.block_on(observer.query_one(sql, &[])).unwrap().get(0)
     }
 
     /// What decides how the next run goes, without what is random in it.
     fn state(&self, stores: &Stores) -> String {
-        let mut state = format!("{} scratch databases", self.ask(SCRATCH));
+        let mut state = format!("{} scratch databases", self.scratch_databases().len());
         for site in BOTH {
             for key in stores.of(site).keys("") {
                 let folder = key.split('/').next().unwrap_or_default();
@@ -311,6 +334,18 @@ impl Field {
     }
 }
 
+/// How to reach a database of a server through the wire.
+fn settings(
+    server: &PostgresServer,
+    wire: &PostgresWire,
+) -> impl Fn(&str) -> ConnectionSettings + Send + use<> {
+    let (template, own, port) = (server.url("DATABASE"), server.port(), wire.port());
+    move |name| {
+        let url = template.replace(&format!(":{own}/"), &format!(":{port}/")).replace("DATABASE", name);
+        ConnectionSettings::from_secret(&url).unwrap()
+    }
+}
+
 /// What backups are made of, on both sites.
 fn objects(stores: &Stores) -> Vec<(Site, String)> {
     BOTH.into_iter().flat_map(|site| stores.backup_objects(site).into_iter().map(move |key| (site, key))).collect()
@@ -335,6 +370,11 @@ async fn story(verb: Verb, run: Run, settings: impl Fn(&str) -> ConnectionSettin
             let request = VerifyRequest { database, scope: VerificationScope::All };
             let report = verify(&run, &request).await?;
             assert!(report.is_sound(), "{:?}", report.findings);
+            Ok(())
+        }
+        Verb::Clean => {
+            let report = clean_scratch(&run, Ok(settings("postgres"))).await?;
+            assert_eq!(report.left, [], "nothing keeps it");
             Ok(())
         }
         Verb::Drill => {

@@ -153,7 +153,7 @@ impl<'a> Round<'a> {
 
     /// The drill restores and proves. Its phases before the proof are comparable with `pg_restore`.
     fn lifeboat_restore(&mut self) -> Result<Outcome> {
-        self.ground.server.psql("postgres", "CHECKPOINT")?;
+        self.ground.scratch.psql("postgres", "CHECKPOINT")?;
         let invoked = self.invoke("test-restore", json!({ "database": DATABASE }))?;
         let report = invoked.answer.pointer("/0").context("a drill without a report")?;
         if report.get("equal") != Some(&Value::Bool(true)) {

@@ -16,6 +16,8 @@ pub const DATABASE: &str = "peers";
 /// Servers, stores and folders. Dropping it ends and removes all of them.
 pub struct Ground {
     pub server: PostgresServer,
+    /// The server that drills restore to. A drill refuses the source's own.
+    pub scratch: PostgresServer,
     pub s3: FastS3,
     emulator: Emulator,
     key_arn: String,
@@ -36,8 +38,10 @@ impl Ground {
         let folder = tempfile::Builder::new().prefix("lifeboat-peers-").tempdir()?;
         report("starting PostgreSQL, a fast S3 and the emulator (for KMS and Secrets Manager)");
         let settings = [("shared_buffers", "512MB"), ("max_wal_size", "16GB"), ("autovacuum", "off")];
-        let server = settings.iter().fold(PostgresOptions::named("peers"), |all, (name, value)| all.with(name, value));
-        let server = PostgresServer::start(server)?;
+        let options_of =
+            |name| settings.iter().fold(PostgresOptions::named(name), |all, (name, value)| all.with(name, value));
+        let server = PostgresServer::start(options_of("peers"))?;
+        let scratch = PostgresServer::start(options_of("scratch").for_drills())?;
         let s3 = FastS3::start(&folder.path().join("s3"))?;
         let emulator = Emulator::start().await?;
         report(&format!("filling a database of about {} GB", options.gb));
@@ -54,8 +58,8 @@ impl Ground {
         let key_arn = key.key_metadata().and_then(|key| key.arn()).context("a key without an ARN")?.to_owned();
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
         let mut arns = Vec::new();
-        for database in [DATABASE, "postgres"] {
-            let secret = secrets.create_secret().name(database).secret_string(server.url(database)).send().await?;
+        for (database, url) in [(DATABASE, server.url(DATABASE)), ("scratch", scratch.url("postgres"))] {
+            let secret = secrets.create_secret().name(database).secret_string(url).send().await?;
             arns.push(secret.arn().context("a secret without an ARN")?.to_owned());
         }
         let [source_secret, scratch_secret] = arns.try_into().map_err(|_| anyhow::anyhow!("two secrets were made"))?;
@@ -64,6 +68,7 @@ impl Ground {
         let sessions = options.sessions;
         Ok(Self {
             server,
+            scratch,
             s3,
             emulator,
             key_arn,

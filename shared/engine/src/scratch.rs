@@ -1,0 +1,81 @@
+//! `clean`: drops the scratch databases that drills left behind. Each is on record from before it exists until its drop is confirmed.
+
+mod leftover;
+mod record;
+
+use jiff::Timestamp;
+use lifeboat_model::{Act, CleanupReport, Fact, Facts, Outcome};
+use lifeboat_postgres::{ConnectionSettings, ScratchServer};
+use lifeboat_vault::ScratchRecords;
+
+use crate::error::EngineError;
+use crate::run::Run;
+
+use record::note_fault;
+
+pub(crate) use leftover::{probe_scratch, report_leftovers};
+pub(crate) use record::{SCRATCH_PREFIX, ScratchRecord, sweep};
+
+/// Drops what killed drills left on the scratch server, takes off the record what is gone from it, and resolves or updates the incident. A
+/// running drill keeps its database. Idempotent.
+///
+/// # Errors
+/// `server`'s own, where its connection is unavailable; why the server or the record cannot be used. The record keeps the reason.
+pub async fn clean_scratch(
+    run: &Run,
+    server: Result<ConnectionSettings, EngineError>,
+) -> Result<CleanupReport, EngineError> {
+    let address = server.as_ref().ok().map(ConnectionSettings::address);
+    let cleaning = async {
+        let server = ScratchServer::new(server?);
+        let identifier = server.system_identifier().await?;
+        sweep(run, &server, identifier.as_deref()).await
+    };
+    let cleaned = run.deadline.bound(Box::pin(cleaning)).await;
+    let recorded = match &cleaned {
+        Ok(report) => record(run, address.as_deref().unwrap_or_default(), report).await,
+        Err(error) => {
+            let (story, hint) = (error.story(), error.hint());
+            tracing::error!(error = story, hint, "the scratch server could not be cleaned");
+            note_fault(run, address.as_deref(), &story).await;
+            Ok(())
+        }
+    };
+    let reported = report_leftovers(run, None).await;
+    cleaned.and_then(|report| recorded.and(reported).map(|()| report))
+}
+
+/// Takes a scratch database off the record because a person states that it is gone, with its server.
+///
+/// # Errors
+/// [`EngineError::NoScratch`]; [`EngineError::ScratchInUse`] while its drill runs; why the record or the ledger cannot be written.
+pub async fn forget_scratch(run: &Run, name: &str) -> Result<CleanupReport, EngineError> {
+    let records = ScratchRecords::new(&run.ports.sites)?;
+    let listed = records.list().await?;
+    match listed.iter().find(|entry| entry.name == name) {
+        None => return Err(EngineError::NoScratch { name: name.to_owned() }),
+        Some(entry) if !entry.is_left(Timestamp::now()) => {
+            return Err(EngineError::ScratchInUse { name: name.to_owned() });
+        }
+        Some(_) => {}
+    }
+    let removed = records.remove(&[name.to_owned()]).await?;
+    let gone = removed.iter().map(|entry| entry.name.clone()).collect();
+    let left = listed.into_iter().filter(|entry| entry.name != name).collect();
+    let report = CleanupReport { dropped: Vec::new(), gone, left };
+    let server = removed.first().map(|entry| entry.server.clone()).unwrap_or_default();
+    let recorded = record(run, &server, &report).await;
+    recorded.and(report_leftovers(run, None).await)?;
+    Ok(report)
+}
+
+/// Records what a cleanup removed. One that found nothing has no entry: health checks may ask for many.
+async fn record(run: &Run, server: &str, report: &CleanupReport) -> Result<(), EngineError> {
+    if report.dropped.is_empty() && report.gone.is_empty() {
+        return Ok(());
+    }
+    let names = |names: &[String]| (!names.is_empty()).then(|| names.join(" "));
+    let facts =
+        Facts::new().with_some(Fact::Dropped, names(&report.dropped)).with_some(Fact::Gone, names(&report.gone));
+    run.record(run.act_of(Act::Clean, server, Outcome::Completed, facts)).await
+}

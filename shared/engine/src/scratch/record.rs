@@ -1,0 +1,155 @@
+//! The record of scratch databases, and what a search of a server makes of it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_model::{CleanupReport, DatabaseName, ScratchEntry};
+use lifeboat_postgres::{ScratchServer, Swept};
+use lifeboat_vault::ScratchRecords;
+
+use crate::error::EngineError;
+use crate::run::Run;
+
+/// Scratch databases are named `lifeboat_drill_…`. Nothing drops any other database.
+pub(crate) const SCRATCH_PREFIX: &str = "lifeboat_drill";
+
+/// A run that does not renew its entry for so long counts as dead. Two renewals may fail before that.
+const TIME_TO_LIVE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often a running drill renews its entry: a handful of times in a function's life.
+const RENEW_EVERY: Duration = Duration::from_secs(3 * 60);
+
+/// The entry of one drill's database.
+pub(crate) struct ScratchRecord {
+    records: ScratchRecords,
+    entry: ScratchEntry,
+}
+
+impl ScratchRecord {
+    /// An entry that is not stored yet.
+    pub(crate) fn new(
+        run: &Run,
+        server: &ScratchServer,
+        system_identifier: Option<String>,
+        database: &DatabaseName,
+        name: &str,
+    ) -> Result<Self, EngineError> {
+        let now = Timestamp::now();
+        let entry = ScratchEntry {
+            name: name.to_owned(),
+            server: server.address(),
+            system_identifier,
+            database: Some(database.clone()),
+            run_id: run.id.clone(),
+            created_at: now,
+            expires_at: later(now),
+            fault: None,
+        };
+        Ok(Self { records: ScratchRecords::new(&run.ports.sites)?, entry })
+    }
+
+    /// Stores the entry. The database may be created after that.
+    pub(crate) async fn store(&self) -> Result<(), EngineError> {
+        Ok(self.records.put(&self.entry).await?)
+    }
+
+    /// Renews the entry for as long as the drill runs.
+    pub(crate) async fn renew(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let entry = ScratchEntry { expires_at: later(Timestamp::now()), ..self.entry.clone() };
+            if let Err(error) = self.records.put(&entry).await {
+                tracing::warn!(%error, "the entry of the scratch database could not be renewed; a health check may report it");
+            }
+        }
+    }
+
+    /// Removes the entry, after the database was dropped.
+    pub(crate) async fn remove(&self) {
+        let name = &self.entry.name;
+        if let Err(error) = self.records.remove(std::slice::from_ref(name)).await {
+            tracing::warn!(%error, name, "a scratch database was dropped, but stays on record until the next cleanup");
+        }
+    }
+
+    /// Ends the entry with the reason why the database could not be dropped, and returns it. The next health check sees it.
+    pub(crate) async fn leave(self, fault: String) -> ScratchEntry {
+        let entry = ScratchEntry { expires_at: Timestamp::now(), fault: Some(fault), ..self.entry };
+        if let Err(error) = self.records.put(&entry).await {
+            tracing::warn!(%error, "the record does not say yet that a scratch database is left");
+        }
+        entry
+    }
+}
+
+/// Drops the leftovers of a server, takes off the record what is gone from it, and notes why the others are not. A leftover that was not on
+/// record is recorded when it cannot be dropped.
+pub(crate) async fn sweep(
+    run: &Run,
+    server: &ScratchServer,
+    identifier: Option<&str>,
+) -> Result<CleanupReport, EngineError> {
+    let (records, address) = (ScratchRecords::new(&run.ports.sites)?, server.address());
+    let listed = records.list().await.unwrap_or_else(|error| {
+        // The names on the server show the leftovers, too.
+        tracing::warn!(%error, "the record of scratch databases cannot be read");
+        Vec::new()
+    });
+    let (here, mut left): (Vec<ScratchEntry>, Vec<ScratchEntry>) =
+        listed.into_iter().partition(|entry| entry.is_on(&address, identifier));
+    let names: Vec<String> = here.iter().map(|entry| entry.name.clone()).collect();
+    let Swept { dropped, refused, gone } = server.sweep(SCRATCH_PREFIX, SignedDuration::ZERO, &names).await?;
+    for name in &dropped {
+        tracing::info!(name, "dropped the scratch database of a drill that was killed");
+    }
+    let confirmed = [dropped.as_slice(), gone.as_slice()].concat();
+    if names.iter().any(|name| confirmed.contains(name)) {
+        records.remove(&confirmed).await?;
+    }
+    let now = Timestamp::now();
+    let unrecorded = refused.iter().filter(|(name, _)| !names.contains(name)).map(|(name, _)| ScratchEntry {
+        name: name.clone(),
+        server: address.clone(),
+        system_identifier: identifier.map(str::to_owned),
+        database: None,
+        run_id: run.id.clone(),
+        created_at: now,
+        expires_at: now,
+        fault: None,
+    });
+    let still: Vec<ScratchEntry> =
+        here.into_iter().filter(|entry| !confirmed.contains(&entry.name)).chain(unrecorded).collect();
+    for mut entry in still {
+        let reason = refused.iter().find(|(name, _)| *name == entry.name).map(|(_, reason)| reason.clone());
+        // The entry of a running drill is its own.
+        if entry.is_left(now) && reason.is_some() && entry.fault != reason {
+            entry.fault = reason;
+            records.put(&entry).await?;
+        }
+        left.push(entry);
+    }
+    Ok(CleanupReport { dropped, gone, left })
+}
+
+/// Notes on the record why no cleanup of a server was possible, or of any server where none is known.
+pub(super) async fn note_fault(run: &Run, address: Option<&str>, fault: &str) {
+    let now = Timestamp::now();
+    let noting = async {
+        let records = ScratchRecords::new(&run.ports.sites)?;
+        for entry in records.list().await? {
+            let is_meant = entry.is_left(now) && address.is_none_or(|address| entry.server == address);
+            if is_meant && entry.fault.as_deref() != Some(fault) {
+                records.put(&ScratchEntry { fault: Some(fault.to_owned()), ..entry }).await?;
+            }
+        }
+        Ok::<_, EngineError>(())
+    };
+    if let Err(error) = noting.await {
+        tracing::warn!(error = error.story(), "the record does not say why the scratch server could not be cleaned");
+    }
+}
+
+fn later(now: Timestamp) -> Timestamp {
+    now.checked_add(TIME_TO_LIVE).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,72 @@
+//! The record of scratch databases: none is lost, also when many drills write it at once and when a site is away.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use lifeboat_bench::{Fault, FaultyStore, MemoryStore, Refusal, Rule, Script};
+use lifeboat_model::ScratchEntry;
+use lifeboat_vault::{MOST_SCRATCH, ObjectStore, ScratchRecords, Sites, VaultError};
+
+fn entry(number: usize) -> ScratchEntry {
+    ScratchEntry {
+        name: format!("lifeboat_drill_{number:08x}"),
+        server: "scratch:5432".to_owned(),
+        system_identifier: None,
+        database: None,
+        run_id: "run-1".to_owned(),
+        created_at: Timestamp::UNIX_EPOCH,
+        expires_at: Timestamp::UNIX_EPOCH,
+        fault: None,
+    }
+}
+
+fn names(entries: Vec<ScratchEntry>) -> Vec<String> {
+    entries.into_iter().map(|entry| entry.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_database_stays_on_record_until_it_is_removed_and_a_second_entry_replaces_the_first() {
+    let sites = Sites::new(Some(Arc::new(MemoryStore::default())), Some(Arc::new(MemoryStore::default())));
+    let records = ScratchRecords::new(&sites).unwrap();
+    let written = join_all((0..8).map(|number| {
+        let records = records.clone();
+        async move { records.put(&entry(number)).await }
+    }));
+    written.await.into_iter().for_each(|written| written.unwrap());
+    assert_eq!(records.list().await.unwrap().len(), 8);
+    let again = ScratchEntry { fault: Some("in use".to_owned()), ..entry(3) };
+    records.put(&again).await.unwrap();
+    let listed = records.list().await.unwrap();
+    assert!(listed.len() == 8 && listed.contains(&again));
+    let removed = records.remove(&names(vec![entry(3), entry(99)])).await.unwrap();
+    assert_eq!(removed, [again]);
+    assert_eq!(records.remove(&names(vec![entry(3)])).await.unwrap(), []);
+    assert_eq!(records.list().await.unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn a_site_that_is_away_neither_keeps_a_drill_from_its_record_nor_forgets_it() {
+    let (near, far) = (MemoryStore::default(), MemoryStore::default());
+    let script = Script::new();
+    script.add(Rule::always(Fault::Reject(Refusal::Unavailable)));
+    let broken: Arc<dyn ObjectStore> = Arc::new(FaultyStore::new(near.clone(), script));
+    let without_primary = Sites::new(Some(broken), Some(Arc::new(far.clone())));
+    ScratchRecords::new(&without_primary).unwrap().put(&entry(1)).await.unwrap();
+    let both = Sites::new(Some(Arc::new(near)), Some(Arc::new(far)));
+    assert_eq!(ScratchRecords::new(&both).unwrap().list().await.unwrap(), [entry(1)]);
+}
+
+#[tokio::test]
+async fn a_full_record_takes_no_new_database_and_still_changes_and_removes_the_old_ones() {
+    let sites = Sites::new(Some(Arc::new(MemoryStore::default())), None);
+    let records = ScratchRecords::new(&sites).unwrap();
+    for number in 0..MOST_SCRATCH {
+        records.put(&entry(number)).await.unwrap();
+    }
+    let error = records.put(&entry(MOST_SCRATCH)).await.unwrap_err();
+    assert!(matches!(error, VaultError::TooMany { limit: MOST_SCRATCH, .. }), "{error:?}");
+    records.put(&ScratchEntry { fault: Some("in use".to_owned()), ..entry(0) }).await.unwrap();
+    records.remove(&names(vec![entry(0)])).await.unwrap();
+    records.put(&entry(MOST_SCRATCH)).await.unwrap();
+}

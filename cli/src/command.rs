@@ -10,7 +10,8 @@ use clap::{Subcommand, value_parser};
 use jiff::Timestamp;
 use lifeboat_engine::{
     Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, HealthRequest, ListRequest, Progress, Run,
-    Several, VerifyRequest, backup, backups, clean_scratch, doctor, drill, forget_scratch, look_at_health, show, status, verify,
+    Several, VerifyRequest, backup, backups, clean_scratch, doctor, drill, forget_scratch, look_at_health, show,
+    status, verify,
 };
 use lifeboat_model::{
     Act, BackupId, CleanupReport, DatabaseName, ListedBackup, Mandate, PAGE_BACKUPS, Site, Standing, Status, Verdict,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use lifeboat_model::{
-    BackupPage, CleanupReport, Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup, Manifest,
-    Presence, Probe, RelationKind, RelationStatus, ScheduleStatus, ShownBackup, Site, SiteStatus, Status,
+    BackupPage, CleanupReport, Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup,
+    Manifest, Presence, Probe, RelationKind, RelationStatus, ScheduleStatus, ShownBackup, Site, SiteStatus, Status,
     UnusableBackup, VerificationReport, Wrong,
 };
 

@@ -1,6 +1,6 @@
 //! One invocation of `backup`: a tick requests backups, and a request takes one.
 
-use lifeboat_engine::{BackupRequest, Requestable, backup, request_each};
+use lifeboat_engine::{Asked, BackupRequest, Requestable, backup, request_again, request_each};
 use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError};
 use serde_json::{Value, json};
@@ -24,6 +24,12 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
             match backup(&run, &request).await {
                 // A request that was delivered twice is not a failure, so Lambda must not retry it.
                 Err(error) if request.is_underway(&error) => Ok(json!({"underway": error.story()})),
+                // Other databases of its server had their turns. A new invocation waits for the next one.
+                Err(error) if error.is_server_busy() => {
+                    let Asked::Since(requested_at) = asked else { return Err(error.into()) };
+                    let requested = request_again(&run, &request.database, requested_at).await?;
+                    Ok(json!({"busy": error.story(), "requested": requested}))
+                }
                 Err(error) => Err(error.into()),
                 Ok(backup) => {
                     Ok(json!({"backup_id": backup.backup_id, "totals": backup.totals, "seconds": backup.seconds}))

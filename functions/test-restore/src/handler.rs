@@ -23,8 +23,7 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
         }
         Request::Clean { mandate } => {
             let server = services.scratch().await;
-            let server = server
-                .map_err(|error| EngineError::NotBegun { hint: error.hint(), source: Arc::new(error) });
+            let server = server.map_err(|error| EngineError::NotBegun { hint: error.hint(), source: Arc::new(error) });
             let run = services.run(invocation.call, Some(Act::Clean), &mandate).await;
             Ok(json!(clean_scratch(&run, server).await?))
         }

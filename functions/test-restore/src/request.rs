@@ -160,7 +160,8 @@ mod tests {
         for payload in [event, json!({"clean": true, "reason": "the drill was killed"})] {
             assert!(matches!(read(payload.clone()), Ok(Request::Clean { .. })), "{payload}");
         }
-        for payload in [json!({"clean": false}), json!({"clean": true, "database": "clinic"}), json!({"clean": "yes"})] {
+        for payload in [json!({"clean": false}), json!({"clean": true, "database": "clinic"}), json!({"clean": "yes"})]
+        {
             assert!(matches!(read(payload.clone()), Err(RuntimeError::Input(_))), "{payload}");
         }
     }

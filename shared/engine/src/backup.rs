@@ -16,11 +16,11 @@ use std::time::Instant;
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, ChunkKey, Manifest, Site, Source};
 use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, PostgresError, Snapshot, SnapshotOptions, doctor};
-use lifeboat_vault::Repository;
+use lifeboat_vault::{Repository, sha256};
 
 use crate::announcement::announce;
 use crate::error::EngineError;
-use crate::lease::under_lease;
+use crate::lease::{in_turn, under_lease};
 use crate::run::Run;
 use crate::stopwatch::Stopwatch;
 
@@ -45,10 +45,11 @@ const SNAPSHOT_ATTEMPTS: u32 = 5;
 pub async fn backup(run: &Run, request: &BackupRequest) -> Result<Manifest, EngineError> {
     let result = run.deadline.bound(Box::pin(take_backup(run, request))).await;
     if let Err(error) = &result
-        && request.is_underway(error)
+        && (request.is_underway(error) || error.is_server_busy())
     {
-        // The run that holds the lease answers this request and announces the result.
-        tracing::info!(database = %request.database, error = error.story(), "another run answers this request");
+        // The run that holds the lease answers this request and announces the result. A backup that had no turn is requested again; if it
+        // has none for long, it is reported as overdue.
+        tracing::info!(database = %request.database, error = error.story(), "this run takes no backup");
         return result;
     }
     let announced = announce(run, &BackupEnding { database: &request.database, result: &result }).await;
@@ -69,8 +70,10 @@ async fn take_backup(run: &Run, request: &BackupRequest) -> Result<Manifest, Eng
         return Ok(answered);
     }
     let lease = format!("backup-{}", request.database);
-    let work = Box::pin(answer_under_lease(run, request, repository, tools, started, &mut stopwatch));
-    under_lease(repository, &lease, &run.id, work).await
+    let server = server_name(&request.source).await?;
+    let work = Box::pin(answer_under_lease(run, request, repository, tools, &mut stopwatch));
+    let turn = Box::pin(in_turn(run, repository, &server, run.policy.per_server, work));
+    under_lease(repository, &lease, &run.id, turn).await
 }
 
 async fn answer_under_lease(
@@ -78,9 +81,9 @@ async fn answer_under_lease(
     request: &BackupRequest,
     repository: &Repository,
     tools: ClientTools,
-    started: Timestamp,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<Manifest, EngineError> {
+    let started = Timestamp::now();
     // Another delivery of the same request may have ended between the first check and the lease.
     if let Some(answered) = already_answered(repository, request).await? {
         return offsite::complete(repository, answered).await;
@@ -142,6 +145,12 @@ async fn copy_database(
     Ok((source, stored))
 }
 
+/// The name of a server's leases: its system identifier, whatever address it has. Where a role may not read it, a hash of the address.
+async fn server_name(source: &ConnectionSettings) -> Result<String, EngineError> {
+    let of_address = || sha256(source.address().as_bytes()).to_string();
+    Ok(format!("server-{}", source.system_identifier().await?.unwrap_or_else(of_address)))
+}
+
 /// Publishes the manifest. When that fails, checks whether the backup exists nevertheless.
 async fn publish(repository: &Repository, manifest: &Manifest, chunk_key: &ChunkKey) -> Result<(), EngineError> {
     let backup_id = manifest.backup_id.clone();
@@ -185,7 +194,7 @@ async fn execute_backup(
 
 /// Fails with the first check that failed, because later failures often follow from it. The log of each run has the doctor's warnings.
 async fn require_fit(run: &Run, source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
-    for check in doctor(source, tools, &run.policy.left_out).await {
+    for check in doctor(source, tools, &run.policy.left_out, run.ports.sessions()).await {
         match check.outcome {
             Checked::Ok(seen) => tracing::debug!(step = check.name, "{seen}"),
             Checked::Warn { seen, hint } => tracing::warn!(step = check.name, hint, "{seen}"),

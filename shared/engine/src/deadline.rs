@@ -55,6 +55,11 @@ impl Deadline {
         self.0.is_some_and(|end| Instant::now() + self.margin(began) >= end)
     }
 
+    /// The time until the process ends; `None` without a time limit.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        self.0.map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether so much time is left before [`Deadline::is_near`].
     pub fn leaves(&self, time: Duration) -> bool {
         self.0.is_none_or(|end| Instant::now() + Self::MARGIN + time < end)

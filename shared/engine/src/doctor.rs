@@ -24,7 +24,7 @@ pub async fn doctor(run: &Run, source: &ConnectionSettings) -> Vec<Diagnosis> {
     let mut all = Vec::new();
     match run.ports.tools().await {
         Ok(tools) => {
-            let checks = lifeboat_postgres::doctor(source, &tools, &run.policy.left_out).await;
+            let checks = lifeboat_postgres::doctor(source, &tools, &run.policy.left_out, run.ports.sessions()).await;
             all.extend(checks.into_iter().map(of_database));
         }
         Err(error) => all.push(failed("tools", &error)),

@@ -100,6 +100,16 @@ pub enum EngineError {
         /// Why not.
         reason: &'static str,
     },
+    /// Other backups of databases on the same server had every turn until the run's patience was over.
+    #[error(
+        "the server had no turn for this backup within {seconds} s: policy allows {turns} backup(s) of a server at a time"
+    )]
+    ServerBusy {
+        /// How many run at a time.
+        turns: u32,
+        /// How long the run waited.
+        seconds: u64,
+    },
     /// The server for drills is the server of a database that is backed up.
     #[error("the scratch server `{server}` is the server of `{database}` itself")]
     ScratchIsSource {
@@ -182,6 +192,11 @@ impl EngineError {
         matches!(self, Self::Vault(VaultError::LeaseHeld { .. }))
     }
 
+    /// Whether the run took no backup because other backups of the server had their turns.
+    pub fn is_server_busy(&self) -> bool {
+        matches!(self, Self::ServerBusy { .. })
+    }
+
     /// The error and its causes in one line, for logs and messages.
     pub fn story(&self) -> String {
         lifeboat_model::story(self)
@@ -203,9 +218,10 @@ impl EngineError {
                 advice.max_by_key(|advice| advice.response).unwrap_or_else(Advice::defect)
             }
             Self::NotBegun { hint, .. } => Advice::fail(hint.clone()),
-            Self::NoAnswer { .. } | Self::DeadlineNear { .. } | Self::OffsiteBehind { .. } => {
-                Advice::retry(self.own_hint())
-            }
+            Self::NoAnswer { .. }
+            | Self::DeadlineNear { .. }
+            | Self::OffsiteBehind { .. }
+            | Self::ServerBusy { .. } => Advice::retry(self.own_hint()),
             Self::Inconsistent { .. } => Advice::page(self.own_hint()),
             Self::Worker(_) => Advice::defect(),
             _ => Advice::fail(self.own_hint()),
@@ -236,6 +252,9 @@ impl EngineError {
             }
             Self::Misdated { .. } => {
                 "find out who wrote its manifest, and with which clock; new backups are taken beside it"
+            }
+            Self::ServerBusy { .. } => {
+                "run again later, or raise `backup.per_server` in the policy if the server has enough connections"
             }
             Self::ScratchIsSource { .. } => {
                 "put the connection of another server in the secret of the stack parameter `ScratchSecretArn`, one made by \

@@ -42,7 +42,7 @@ pub use policy::{Adopted, adopt_policy, policy_in_force};
 pub use ports::Ports;
 pub use progress::{Progress, Unwatched};
 pub use refusal::refuse;
-pub use requests::{Requestable, request_each};
+pub use requests::{Requestable, request_again, request_each};
 pub use run::{Order, Run};
 pub use scratch::{clean_scratch, forget_scratch};
 pub use several::Several;

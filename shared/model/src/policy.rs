@@ -34,6 +34,8 @@ pub struct Policy {
     pub rotation_days: u32,
     /// Relations whose rows are left out of backups.
     pub left_out: Vec<LeftOut>,
+    /// How many backups of databases on one server may run at the same time.
+    pub per_server: u32,
     /// How old the newest of each thing may be.
     pub freshness: Freshness,
     /// When people work.
@@ -164,6 +166,7 @@ impl Default for Policy {
             retention: Retention { ledger_days: 2555 },
             rotation_days: 30,
             left_out: Vec::new(),
+            per_server: 1,
             freshness: Freshness {
                 backup: SignedDuration::from_mins(90),
                 verification: SignedDuration::from_hours(36),

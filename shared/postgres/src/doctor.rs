@@ -1,6 +1,7 @@
 //! The doctor: each condition that a backup needs, checked on its own.
 
 pub(crate) mod check;
+mod connections;
 mod provider;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,6 +14,7 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::settings::ConnectionSettings;
+use crate::session::system::backup_connections;
 use crate::snapshot::catalog;
 use crate::snapshot::large_object;
 use crate::snapshot::relation::Disposition;
@@ -23,10 +25,15 @@ const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
 /// Unreadable relations named in the message; a missing grant often hides hundreds.
 const MAX_NAMED: usize = 5;
 
-/// Checks everything that a backup of this database needs; rows of `left_out` need not be readable.
+/// Checks everything that a backup of this database with so many reading `sessions` needs; rows of `left_out` need not be readable.
 ///
 /// Without a connection, only the failed connection and the provider are reported.
-pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools, left_out: &[LeftOut]) -> Vec<Check> {
+pub async fn doctor(
+    settings: &ConnectionSettings,
+    tools: &ClientTools,
+    left_out: &[LeftOut],
+    sessions: usize,
+) -> Vec<Check> {
     let session = match Session::connect(settings, "lifeboat doctor").await {
         Ok(session) => session,
         Err(error) => {
@@ -40,6 +47,7 @@ pub async fn doctor(settings: &ConnectionSettings, tools: &ClientTools, left_out
         Check::of("provider", Ok(provider(settings))),
         Check::of("TLS", check_tls(&session, settings).await),
         Check::new("session mode", check_session_mode(&session, settings).await),
+        Check::of("connections", connections::check(&session, backup_connections(sessions)).await),
         Check::new("server version", check_version(&session, tools).await),
         Check::new("privileges", check_privileges(&session, settings, left_out).await),
         Check::new("large objects", check_large_objects(&session).await),

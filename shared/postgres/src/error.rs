@@ -73,6 +73,16 @@ pub enum PostgresError {
         /// The server's.
         server: u32,
     },
+    /// A limit on connections is lower than what a backup opens.
+    #[error("a backup opens {needed} connections at a time, but {of} allows {most}")]
+    TooFewConnections {
+        /// How many a backup opens.
+        needed: i64,
+        /// What has the limit.
+        of: &'static str,
+        /// The limit.
+        most: i64,
+    },
     /// A client program is missing.
     #[error("`{tool}` was not found{}", .directory.as_ref().map(|d| format!(" in `{d}`")).unwrap_or_default())]
     ToolMissing {

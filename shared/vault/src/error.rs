@@ -200,7 +200,9 @@ impl VaultError {
             Self::ChunkTooLong { .. } => {
                 "a single row is longer than PostgreSQL itself can copy: exclude the table in the policy's `backup.leave_out`"
             }
-            Self::TooMany { what: SCRATCH_LEFT, .. } => "run `lifeboat drill --clean` where the scratch server can be reached",
+            Self::TooMany { what: SCRATCH_LEFT, .. } => {
+                "run `lifeboat drill --clean` where the scratch server can be reached"
+            }
             Self::TooMany { .. } | Self::TooLong { .. } => {
                 "a safety limit was reached: report this message and what the repository holds"
             }

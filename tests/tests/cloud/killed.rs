@@ -13,7 +13,7 @@ use crate::bench::small_stage;
 use crate::proxy::{Act, Fault, Moment, Proxy};
 use crate::stored::{BOTH, Stored};
 
-/// Kills, each on a database of its own: one run's lease does not keep the others waiting.
+/// Kills, each on a database of its own: one run's lease does not keep the others waiting, and its turn on the server is ended.
 const KILLS: usize = 20;
 /// A verification that was caused by an event ends long before.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -133,6 +133,7 @@ async fn kill(stage: &Stage, stored: &Stored, proxy: &Proxy, database: &str, num
         assert!(left.unsigned_abs() <= LONGEST_LEASE, "{at}: the next run must wait for {left}");
         assert_refused(stage, database, lease).await;
     }
+    stored.end_turns().await;
     Killed { database: database.to_owned(), at, left, lease }
 }
 

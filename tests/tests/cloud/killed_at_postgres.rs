@@ -104,6 +104,7 @@ async fn kill_backups(stage: &Stage) {
         }
         // The dead run's lease ends by itself, as other tests show; here nobody waits for it.
         stored.delete(Site::Primary, "leases/backup-clinic.json").await;
+        stored.end_turns().await;
         let (next, _) = backup.run(None).await;
         assert!(!next.failed, "{point:?}: {next:?}");
         stage.tap().wait_for("Verification Completed", PATIENCE, |_| ()).await.unwrap();

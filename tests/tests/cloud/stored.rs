@@ -93,6 +93,13 @@ impl Stored {
         s3.delete_object().bucket(bucket).key(key).send().await.unwrap();
     }
 
+    /// Ends the turn of a dead run on its server, which would end by itself within a minute.
+    pub async fn end_turns(&self) {
+        for key in self.keys(Site::Primary, "leases/server-").await {
+            self.delete(Site::Primary, &key).await;
+        }
+    }
+
     /// The backups of a database that a site lists.
     pub async fn backups(&self, database: &DatabaseName, site: Site) -> Vec<BackupId> {
         self.repository.manifests(database, site).await.unwrap()

@@ -67,7 +67,9 @@ async fn a_drill_whose_time_is_up_has_kept_enough_of_it_to_drop_its_database() {
     assert_eq!(bench.scratch_databases(), Vec::<String>::new());
     assert_eq!(bench.stores.scratch_on_record(), Vec::<String>::new());
     assert_eq!((process.said(), process.alerted()), (vec!["Restore Test Failed"], vec![Severity::Critical]));
-    let Event::RestoreTestFailed { leftover: None, .. } = &process.outbox.events()[0] else { panic!("nothing is left") };
+    let Event::RestoreTestFailed { leftover: None, .. } = &process.outbox.events()[0] else {
+        panic!("nothing is left")
+    };
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,7 +84,8 @@ async fn a_database_that_cannot_be_dropped_is_named_everywhere_until_a_cleanup_h
     let place = format!("`{name}` on `127.0.0.1:{}`", bench.scratch().port());
 
     assert!(report.equal && report.notes.iter().any(|note| note.contains(&place)), "{:?}", report.notes);
-    let [Event::RestoreTestCompleted { leftover: Some(leftover), .. }] = <[Event; 1]>::try_from(process.outbox.events()).unwrap()
+    let [Event::RestoreTestCompleted { leftover: Some(leftover), .. }] =
+        <[Event; 1]>::try_from(process.outbox.events()).unwrap()
     else {
         panic!("the event names it")
     };
@@ -233,7 +236,10 @@ async fn the_server_of_a_database_that_is_backed_up_is_no_scratch_server() {
     request.source = bench.scratch_settings();
     bench.process().back_up(&request).await.unwrap();
     let error = bench.process().drill(&bench.drill_request(Site::Primary)).await.unwrap_err();
-    assert!(matches!(&error, EngineError::ScratchIsSource { database, .. } if database.as_str() == "billing"), "{error:?}");
+    assert!(
+        matches!(&error, EngineError::ScratchIsSource { database, .. } if database.as_str() == "billing"),
+        "{error:?}"
+    );
 
     // A database that a person names, and that is empty, may be there.
     let into = DrillTarget::Keep(bench.empty_database("kept"));
@@ -243,7 +249,8 @@ async fn the_server_of_a_database_that_is_backed_up_is_no_scratch_server() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_whose_identity_a_role_may_not_read_is_used_and_the_report_says_so() {
-    let bench = Bench::with_own_scratch("unknown", &format!("CREATE ROLE app; {TABLE}; ALTER TABLE patient OWNER TO app"));
+    let bench =
+        Bench::with_own_scratch("unknown", &format!("CREATE ROLE app; {TABLE}; ALTER TABLE patient OWNER TO app"));
     bench.back_up().await;
     let plain = "CREATE ROLE plain LOGIN CREATEDB CREATEROLE PASSWORD 'plain'";
     bench.scratch().psql("postgres", plain).unwrap();
@@ -264,11 +271,14 @@ async fn a_server_whose_identity_a_role_may_not_read_is_used_and_the_report_says
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_drops_the_roles_that_it_created_and_no_other_and_a_kept_database_takes_them_over() {
-    let source = format!("CREATE ROLE app CONNECTION LIMIT 7; CREATE ROLE auditor; {TABLE}; ALTER TABLE patient OWNER TO app; GRANT SELECT ON patient TO auditor");
+    let source = format!(
+        "CREATE ROLE app CONNECTION LIMIT 7; CREATE ROLE auditor; {TABLE}; ALTER TABLE patient OWNER TO app; GRANT SELECT ON patient TO auditor"
+    );
     let bench = Bench::with_own_scratch("roles", &source);
     bench.back_up().await;
     let roles = || {
-        let names = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname IN ('app', 'auditor')";
+        let names =
+            "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname IN ('app', 'auditor')";
         bench.scratch().psql("postgres", names).unwrap()
     };
     bench.scratch().psql("postgres", "CREATE ROLE auditor").unwrap();

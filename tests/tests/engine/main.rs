@@ -31,6 +31,7 @@ mod secrets;
 mod status;
 mod stores;
 mod trail;
+mod turns;
 mod twice;
 mod way;
 mod wrapped_tools;

@@ -112,7 +112,7 @@ async fn another_database_of_the_same_repository_shares_chunks_and_not_backups()
     let entries = bench.stores.chunk_entries(&other, Site::Primary).await;
     assert!(entries.iter().flat_map(|entry| &entry.chunk).all(|chunk| chunk.origin == Origin::Found));
     assert_eq!(bench.stores.backups(Site::Primary).await, [one.backup_id]);
-    assert_eq!(bench.stores.primary.keys("leases/").len(), 2, "each database has a lease of its own");
+    assert_eq!(bench.stores.primary.keys("leases/backup-").len(), 2, "each database has a lease of its own");
     // What only the other one lists is no stray of this one.
     bench.sql("CREATE TABLE more AS SELECT i FROM generate_series(1, 100) i");
     assert!(bench.process().back_up(&request).await.unwrap().totals.new_chunks > 0);

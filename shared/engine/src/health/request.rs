@@ -23,10 +23,7 @@ impl HealthRequest {
         let IncidentName { kind, subject } = &incident.name;
         match (kind, subject) {
             (
-                AlertKind::DrillLeftover
-                | AlertKind::KeyUnusable
-                | AlertKind::LedgerBroken
-                | AlertKind::PolicyRefused,
+                AlertKind::DrillLeftover | AlertKind::KeyUnusable | AlertKind::LedgerBroken | AlertKind::PolicyRefused,
                 IncidentSubject::Repository,
             ) => true,
             (AlertKind::KeyUnusable, IncidentSubject::Site(site)) => sites.contains(site),

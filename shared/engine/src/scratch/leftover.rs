@@ -99,6 +99,9 @@ mod tests {
         assert!(hint.contains("--forget lifeboat_drill_00000000"), "{hint}");
         let many: Vec<ScratchEntry> = (0..8).map(entry).collect();
         let what = wrong(&many).unwrap().what;
-        assert!(what.ends_with("`lifeboat_drill_00000004` on `scratch.example.com:5432` of clinic, and 3 more"), "{what}");
+        assert!(
+            what.ends_with("`lifeboat_drill_00000004` on `scratch.example.com:5432` of clinic, and 3 more"),
+            "{what}"
+        );
     }
 }

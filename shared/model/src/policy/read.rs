@@ -27,6 +27,9 @@ pub(super) const WEEKDAYS: [(&str, Weekday); 7] = [
     ("sunday", Weekday::Sunday),
 ];
 
+/// The most backups at a time on one server: with four sessions each, a hundred connections.
+const MOST_PER_SERVER: u32 = 16;
+
 /// Largest number of relations to leave out. A policy that needs more should use a separate schema.
 const MOST_LEFT_OUT: usize = 100;
 
@@ -106,7 +109,11 @@ impl<'t> Reader<'t> {
             self.end(&section);
             days
         });
-        let left_out = self.section(&mut top, "backup").map(|section| self.left_out(section));
+        let backup = self.section(&mut top, "backup").map(|mut section| {
+            let per_server = self.number(&mut section, "per_server", otherwise.per_server, 1..=MOST_PER_SERVER);
+            (self.left_out(section), per_server)
+        });
+        let (left_out, per_server) = backup.unwrap_or((otherwise.left_out, otherwise.per_server));
         let freshness = self.section(&mut top, "freshness").map(|section| self.freshness(section, otherwise.freshness));
         let hours =
             self.section(&mut top, "business_hours").map(|section| self.hours(section, otherwise.hours.clone()));
@@ -116,7 +123,8 @@ impl<'t> Reader<'t> {
         Policy {
             retention: retention.unwrap_or(otherwise.retention),
             rotation_days: rotation.unwrap_or(otherwise.rotation_days),
-            left_out: left_out.unwrap_or(otherwise.left_out),
+            left_out,
+            per_server,
             freshness: freshness.unwrap_or(otherwise.freshness),
             hours: hours.unwrap_or(otherwise.hours),
             alerts: alerts.unwrap_or(otherwise.alerts),

@@ -66,6 +66,10 @@ impl PostgresError {
             Self::File { path, .. } => {
                 format!("check with `ls -l {path}` and `df -h` that the file is accessible and its disk has space").into()
             }
+            Self::TooFewConnections { .. } => {
+                "lower the stack parameter `Sessions`, or raise the limit (`max_connections`, `ALTER ROLE … CONNECTION LIMIT`)"
+                    .into()
+            }
             // `Query` advises what its server error does.
             Self::Query { source, .. } => source.advice().hint,
             Self::UnsupportedVersion { .. }

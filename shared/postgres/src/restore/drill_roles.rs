@@ -21,7 +21,8 @@ const MOST_ROLES: i64 = 1000;
 pub(super) async fn drop_roles(session: &Session) -> Result<()> {
     const LOCK: &str =
         "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('lifeboat scratch roles', 0))";
-    const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended('lifeboat scratch roles', 0))";
+    const UNLOCK: &str =
+        "SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended('lifeboat scratch roles', 0))";
     const MARKED: &str = "
         SELECT r.rolname::text FROM pg_catalog.pg_roles r
         WHERE pg_catalog.shobj_description(r.oid, 'pg_authid') = $1 ORDER BY 1 LIMIT $2";

@@ -10,7 +10,6 @@ use crate::restore::target::RestoreTarget;
 use crate::session::Session;
 use crate::session::identifier::{quote_identifier, quote_literal};
 use crate::session::settings::ConnectionSettings;
-use crate::session::system::system_identifier;
 
 /// The beginning of a scratch database's comment. Databases with another comment are never dropped as leftovers.
 const COMMENT: &str = "lifeboat scratch database, created at ";
@@ -66,13 +65,9 @@ impl ScratchServer {
         self.settings.address()
     }
 
-    /// `pg_control_system().system_identifier`; `None` where the role may not read it. A plain role may, unless somebody revoked it.
-    /// Servers that were copied from one disk have the same.
+    /// Its system identifier, where the role may read it: [`ConnectionSettings::system_identifier`].
     pub async fn system_identifier(&self) -> Result<Option<String>> {
-        let session = Session::connect(&self.settings, APPLICATION).await?;
-        let identifier = system_identifier(&session).await?;
-        session.close().await;
-        Ok(identifier)
+        self.settings.system_identifier().await
     }
 
     /// Claims a name for [`ScratchClaim::create`]. Fails when another run has it.
@@ -99,7 +94,8 @@ impl ScratchServer {
 
     /// Drops the database of this name, which the caller's own run created, and ends whatever is still connected to it.
     pub async fn drop_database(&self, name: &str) -> Result<()> {
-        const WAIT: &str = "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('lifeboat scratch ' || $1, 0))";
+        const WAIT: &str =
+            "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('lifeboat scratch ' || $1, 0))";
         let session = Session::connect(&self.settings, APPLICATION).await?;
         // The server may not have noticed yet that the session is gone that created it.
         session.rows(&format!("claiming database `{name}`"), WAIT, &[&name]).await?;

@@ -198,7 +198,8 @@ async fn a_role_from_which_forced_policies_would_hide_restored_rows_is_refused_b
 }
 
 #[tokio::test]
-async fn a_recorded_name_is_gone_when_neither_a_database_nor_a_run_has_it_and_what_cannot_be_dropped_is_named_and_keeps_nothing_else() {
+async fn a_recorded_name_is_gone_when_neither_a_database_nor_a_run_has_it_and_what_cannot_be_dropped_is_named_and_keeps_nothing_else()
+ {
     let fixture = Fixture::with_server_of_its_own("");
     let (server, prefix) = (fixture.scratch_server(), "lifeboat_swept");
     let source = fixture.snapshot().await.source().clone();

@@ -335,10 +335,7 @@ impl Field {
 }
 
 /// How to reach a database of a server through the wire.
-fn settings(
-    server: &PostgresServer,
-    wire: &PostgresWire,
-) -> impl Fn(&str) -> ConnectionSettings + Send + use<> {
+fn settings(server: &PostgresServer, wire: &PostgresWire) -> impl Fn(&str) -> ConnectionSettings + Send + use<> {
     let (template, own, port) = (server.url("DATABASE"), server.port(), wire.port());
     move |name| {
         let url = template.replace(&format!(":{own}/"), &format!(":{port}/")).replace("DATABASE", name);

@@ -1,0 +1,125 @@
+//! Several databases on one server: their backups take turns, so that the application keeps its connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lifeboat_bench::{Fault, Gate, Operation, Rule, Script};
+use lifeboat_engine::{Asked, BackupRequest, Deadline, EngineError, request_again};
+use lifeboat_model::{Event, Response};
+use lifeboat_postgres::{PostgresError, backup_connections};
+
+use crate::bench::{Bench, Process};
+
+const TABLES: &str = "
+DO $$ BEGIN FOR t IN 1..12 LOOP
+  EXECUTE format('CREATE TABLE t%s AS SELECT i, md5((%s * i)::text) AS word FROM generate_series(1, 200) i', t, t);
+END LOOP; END $$";
+
+/// What a bench's process reads rows with.
+const SESSIONS: usize = 2;
+
+fn request(bench: &Bench, database: &str) -> BackupRequest {
+    BackupRequest { database: database.parse().unwrap(), ..bench.request() }
+}
+
+/// A process under a policy with so many turns.
+fn with_turns(mut process: Process, turns: u32) -> Process {
+    let mut policy = lifeboat_model::Policy::default();
+    policy.per_server = turns;
+    process.run.policy = Arc::new(policy);
+    process
+}
+
+/// A backup that holds its turn until the gate opens.
+async fn held(bench: &Bench) -> (tokio::task::JoinHandle<Result<(), EngineError>>, Gate) {
+    let (script, gate) = (Script::new(), Gate::new());
+    script.add(Rule::always(Fault::Hold(gate.clone())).on(Operation::Put).under("chunks/"));
+    let (process, request) = (bench.process_on(bench.stores.behind(&script, &script)), request(bench, "first"));
+    let running = tokio::spawn(async move { process.back_up(&request).await.map(drop) });
+    gate.arrival().await;
+    (running, gate)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_has_no_turn_on_its_server_says_so_to_nobody_and_is_requested_again() {
+    let bench = Bench::with("turns", "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i");
+    let (running, gate) = held(&bench).await;
+    let mut process = bench.process();
+    process.run.deadline = Deadline::after(Duration::from_secs(10));
+    let now = jiff::Timestamp::now();
+    let second = BackupRequest { asked: Asked::Since(now), ..request(&bench, "second") };
+    let error = process.back_up(&second).await.unwrap_err();
+    assert!(matches!(error, EngineError::ServerBusy { turns: 1, .. }), "{error:?}");
+    assert_eq!((error.advice().response, process.said(), process.alerted()), (Response::Retry, vec![], vec![]));
+    assert!(error.hint().contains("backup.per_server"), "{}", error.hint());
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lifeboat watcher'";
+    assert!(bench.sql(sessions).parse::<u32>().unwrap() <= 1, "who waits has no connection");
+
+    assert!(request_again(&process.again(), &second.database, now).await.unwrap());
+    let Event::BackupRequested { database, requested_at, .. } = &process.outbox.events()[0] else {
+        panic!("a request")
+    };
+    assert_eq!((database, *requested_at), (&second.database, now));
+    let an_hour_ago = now - jiff::SignedDuration::from_hours(1);
+    assert!(!request_again(&process.again(), &second.database, an_hour_ago).await.unwrap(), "the next tick is due");
+    assert_eq!(process.said(), ["Backup Requested"]);
+
+    // Where policy gives two turns, both run at the same time.
+    with_turns(bench.process(), 2).back_up(&second).await.unwrap();
+    gate.open();
+    running.await.unwrap().unwrap();
+    bench.process().back_up(&request(&bench, "third")).await.unwrap();
+    assert_eq!(bench.process().run.policy.per_server, 1, "the default spares the application");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_of_many_databases_on_one_server_never_have_more_connections_than_their_turns_and_all_complete() {
+    let bench = Bench::with("many", TABLES);
+    let script = Script::new();
+    script.add(Rule::always(Fault::Slow(Duration::from_millis(20))).on(Operation::Put).under("chunks/"));
+    let done = AtomicBool::new(false);
+    let observed = async {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^(lifeboat|pg_dump)'
+                   AND application_name <> 'lifeboat doctor' AND backend_start < clock_timestamp() - interval '200 ms'";
+        let mut most = 0;
+        while !done.load(Ordering::Relaxed) {
+            let server = &bench.server;
+            most = most
+                .max(tokio::task::block_in_place(|| server.psql("postgres", sql)).unwrap().parse::<usize>().unwrap());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        most
+    };
+    let backups = async {
+        let each = (0..5).map(|number| {
+            let process = with_turns(bench.process_on(bench.stores.behind(&script, &script)), 2);
+            let request = request(&bench, &format!("database-{number}"));
+            async move { process.back_up(&request).await.map(drop) }
+        });
+        let ended = join_all(each).await;
+        done.store(true, Ordering::Relaxed);
+        ended
+    };
+    let (most, ended) = tokio::join!(observed, backups);
+    ended.into_iter().for_each(|ended| ended.unwrap());
+    assert!(most > 0 && most <= 2 * backup_connections(SESSIONS), "{most}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_open_what_a_backup_opens_is_told_before_anything_is_read() {
+    let bench =
+        Bench::with("limited", "CREATE TABLE t (a int); CREATE ROLE few LOGIN CONNECTION LIMIT 4 PASSWORD 'few'");
+    bench.sql("GRANT pg_read_all_data TO few");
+    let error = bench.process().back_up(&bench.request_as("few", "few")).await.unwrap_err();
+    let EngineError::Postgres(PostgresError::TooFewConnections { needed, of, most }) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((needed, of, most), (backup_connections(SESSIONS) as i64, "the role", 4));
+    bench.sql("ALTER ROLE few CONNECTION LIMIT 5");
+    bench.process().back_up(&bench.request_as("few", "few")).await.unwrap();
+    let checks = lifeboat_engine::doctor(&bench.process().again(), &bench.request().source).await;
+    let connections = checks.iter().find(|check| check.check == "connections").unwrap();
+    assert!(connections.seen.starts_with("a backup opens 5 at a time; the server has "), "{connections:?}");
+}

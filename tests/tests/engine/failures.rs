@@ -219,6 +219,7 @@ async fn the_doctor_names_every_thing_that_is_not_as_it_should_be_and_writes_one
         "provider",
         "TLS",
         "session mode",
+        "connections",
         "server version",
         "privileges",
         "large objects",

@@ -22,6 +22,7 @@ async fn a_healthy_database_passes_every_check() {
         "provider",
         "TLS",
         "session mode",
+        "connections",
         "server version",
         "privileges",
         "large objects",

@@ -114,7 +114,7 @@ impl DataKeys for KmsDataKeys {
     async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
         let mut attempts = Vec::new();
         for ours in self.keys() {
-            for offered in keys.iter().filter(|key| key.provider == PROVIDER && key.info_text() == Some(&ours.arn)) {
+            for offered in keys.iter().filter(|key| ours.made(key)) {
                 match ours.decrypt(context, offered).await {
                     Ok(key) => {
                         self.second_opens.store(ours.arn != self.first.arn, Ordering::Relaxed);
@@ -127,9 +127,19 @@ impl DataKeys for KmsDataKeys {
         }
         Err(DataKeyError::no_usable_key(keys.len(), attempts))
     }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        let ours = std::iter::once(&self.first).chain(&self.second);
+        ours.map(|ours| keys.iter().find(|entry| ours.made(entry))).collect()
+    }
 }
 
 impl KmsKey {
+    /// Whether an entry says that this key made it.
+    fn made(&self, entry: &EncryptedDataKey) -> bool {
+        entry.provider == PROVIDER && entry.info_text() == Some(&self.arn)
+    }
+
     async fn generate(&self, context: &EncryptionContext) -> Result<(DataKey, EncryptedDataKey), DataKeyError> {
         let answer = self
             .client

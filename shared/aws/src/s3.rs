@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Backoff, Sha256};
 use lifeboat_vault::{
-    BodySink, CopySource, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject,
+    BodySink, CopySource, DefaultLock, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject,
     Retention, StoreError, Version, copy_through,
 };
 use tokio::sync::OnceCell;
@@ -315,18 +315,16 @@ impl ObjectStore for S3Store {
     }
 
     async fn protection(&self) -> Result<Protection, StoreError> {
+        if let Some(retention) = self.default_retention().await? {
+            let mode = retention.mode.as_ref().map(|mode| mode.as_str().to_owned()).unwrap_or_default();
+            let days = i64::from(retention.days.unwrap_or_default()) + 365 * i64::from(retention.years.unwrap_or_default());
+            let lock = DefaultLock { mode, days: days.unsigned_abs() };
+            // Object Lock needs versioning, and S3 does not let it be turned off then.
+            return Ok(Protection { versioned: true, lock: Some(lock) });
+        }
         let request = self.client.get_bucket_versioning().bucket(&self.bucket).send();
         let versioning = request.await.map_err(|error| translate("?versioning", error))?;
-        let versioned = versioning.status() == Some(&BucketVersioningStatus::Enabled);
-        let retention = self.default_retention().await?;
-        let locked = retention.map(|retention| {
-            let mode = retention.mode.map(|mode| mode.as_str().to_owned()).unwrap_or_default();
-            match (retention.days, retention.years) {
-                (_, Some(years)) => format!("{mode} for {years} years"),
-                (days, None) => format!("{mode} for {} days", days.unwrap_or_default()),
-            }
-        });
-        Ok(Protection { versioned, locked })
+        Ok(Protection { versioned: versioning.status() == Some(&BucketVersioningStatus::Enabled), lock: None })
     }
 
     fn copy_source(&self) -> Option<CopySource> {

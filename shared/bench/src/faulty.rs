@@ -422,7 +422,8 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
     }
 
     async fn protection(&self) -> Result<Protection, StoreError> {
-        self.inner.protection().await
+        let after = self.before(Operation::Get, "?object-lock").await?;
+        lost(after, "?object-lock", self.inner.protection().await)
     }
 
     fn copy_source(&self) -> Option<CopySource> {

@@ -1,9 +1,34 @@
 //! Keys in memory.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
-use lifeboat_seal::DataKeyError;
+use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::MacKey;
+
+/// Keys as the role of `backup` has them: it seals with all of them, and may open with some.
+pub struct RoleKeys {
+    /// The configured keys.
+    pub seals: Arc<dyn DataKeys>,
+    /// Those that it may decrypt with, or the answer of the service to every such request.
+    pub opens: Result<Arc<dyn DataKeys>, DataKeyError>,
+}
+
+#[async_trait]
+impl DataKeys for RoleKeys {
+    async fn generate(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, DataKeyError> {
+        self.seals.generate(context).await
+    }
+
+    async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
+        self.opens.as_ref().map_err(Clone::clone)?.decrypt(context, keys).await
+    }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.seals.entry_of_each(keys)
+    }
+}
 
 /// A MAC key in memory: HMAC-SHA-256.
 pub struct HmacKey {

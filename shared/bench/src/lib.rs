@@ -20,7 +20,7 @@ mod writers;
 
 pub use conformance::{Breach, conformance};
 pub use faulty::{Fault, FaultyStore, Gate, Moment, Operation, Refusal, Rule, Script};
-pub use keys::HmacKey;
+pub use keys::{HmacKey, RoleKeys};
 pub use kill_switch::{Course, KillMoment, KillPoint, KillSwitch, MOMENTS, PORTS, Port};
 pub use memory::MemoryStore;
 pub use mortal::{MortalKeys, MortalMacs, MortalStore};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use lifeboat_model::Sha256;
 
 use lifeboat_vault::{
-    BodySink, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, PutCondition, ReadObject, StoreError, Version,
+    BodySink, DefaultLock, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject, StoreError, Version,
     sha256,
 };
 
@@ -27,6 +27,8 @@ pub struct MemoryStore {
 struct State {
     objects: BTreeMap<String, Object>,
     writes: u64,
+    /// Absent: that of a bucket of the templates.
+    protection: Option<Protection>,
 }
 
 #[derive(Clone)]
@@ -41,6 +43,11 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets how the store says that it protects its objects. It does not protect any.
+    pub fn protect(&self, protection: Protection) {
+        self.lock().protection = Some(protection);
     }
 
     /// The keys that begin with `prefix`, in order.
@@ -170,6 +177,14 @@ impl ObjectStore for MemoryStore {
         let keys: Vec<String> = found.by_ref().take(PAGE_KEYS).cloned().collect();
         let more = found.next().is_some();
         Ok(KeyPage { keys, more })
+    }
+
+    async fn protection(&self) -> Result<Protection, StoreError> {
+        let as_deployed = || {
+            let lock = DefaultLock { mode: "GOVERNANCE".to_owned(), days: 120 };
+            Protection { versioned: true, lock: Some(lock) }
+        };
+        Ok(self.lock().protection.clone().unwrap_or_else(as_deployed))
     }
 
     fn describe(&self) -> String {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use lifeboat_model::{Sha256, Site};
 use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::{
-    BodySink, CopySource, KeyPage, MacKey, MacKeys, NewObject, ObjectHead, ObjectStore, PutCondition, ReadObject,
-    StoreError, Version,
+    BodySink, CopySource, KeyPage, MacKey, MacKeys, NewObject, ObjectHead, ObjectStore, Protection, PutCondition,
+    ReadObject, StoreError, Version,
 };
 
 use crate::kill_switch::{KillSwitch, Port};
@@ -58,6 +58,10 @@ impl ObjectStore for MortalStore {
         asked!(self.switch, Port::S3, self.store.copy_from(source, key, expected, size_bytes))
     }
 
+    async fn protection(&self) -> Result<Protection, StoreError> {
+        asked!(self.switch, Port::S3, self.store.protection())
+    }
+
     fn copy_source(&self) -> Option<CopySource> {
         self.store.copy_source()
     }
@@ -81,6 +85,10 @@ impl<K: DataKeys> DataKeys for MortalKeys<K> {
 
     async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
         asked!(self.switch, Port::Kms, self.keys.decrypt(context, keys))
+    }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.keys.entry_of_each(keys)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use lifeboat_model::Diagnosis;
 use lifeboat_postgres::{Check, Checked, ConnectionSettings};
-use lifeboat_vault::{check_keys, check_mac_keys, check_site};
+use lifeboat_vault::{VaultError, check_keys, check_mac_keys, check_site, check_stored_keys};
 
 use crate::error::EngineError;
 use crate::ports::work_folder;
@@ -17,7 +17,7 @@ const WORK_FOLDER_BYTES: usize = 64 * 1024 * 1024;
 /// The check writes this many bytes at a time.
 const PIECE_BYTES: usize = 1024 * 1024;
 
-/// Checks the database, the tools, the work folder, and both sites with their keys. A failed check is part of the answer, not an error.
+/// Checks the database, the tools, the work folder, and both sites with their keys, also on what is stored. A failed check is part of the answer, not an error.
 ///
 /// Writes one small object to each site, always the same one.
 pub async fn doctor(run: &Run, source: &ConnectionSettings) -> Vec<Diagnosis> {
@@ -38,6 +38,14 @@ pub async fn doctor(run: &Run, source: &ConnectionSettings) -> Vec<Diagnosis> {
     }
     let sites = run.ports.sites.names();
     all.extend(check_keys(&*run.ports.keys, &sites).await);
+    for site in &sites {
+        match run.repository_on(*site).await {
+            Ok(repository) => all.extend(check_stored_keys(&repository, *site, &sites).await),
+            // Before the first backup nothing is stored.
+            Err(EngineError::Vault(VaultError::NoRepository)) => {}
+            Err(error) => all.push(failed(&format!("{site} repository"), &error)),
+        }
+    }
     all.extend(check_mac_keys(&run.ports.macs, &sites).await);
     all
 }

@@ -3,6 +3,7 @@
 mod freshness;
 mod history;
 mod keys;
+mod protection;
 mod request;
 mod schedules;
 
@@ -24,6 +25,7 @@ use crate::scratch::probe_scratch;
 
 use history::keep_history;
 use keys::{LOOK_WITHIN, probe_keys};
+use protection::probe_protection;
 use schedules::{dates, lag, unknown};
 
 pub(crate) use freshness::{
@@ -41,7 +43,7 @@ const CHANGED_AT_ONCE: usize = 8;
 /// The name of the stored state that holds the last report.
 pub(crate) const HEALTH: &str = "health";
 
-/// Checks the schedules of each database, the backups that the off-site lacks and the keys of both sites. Notifies nobody. A problem is part
+/// Checks the schedules of each database, the backups that the off-site lacks, and the keys and buckets of both sites. Notifies nobody. A problem is part
 /// of the answer, not an error. Anything that cannot be checked is a problem.
 pub async fn look_at_health(run: &Run, request: &HealthRequest) -> HealthReport {
     look(run, request, false).await
@@ -79,7 +81,9 @@ async fn look(run: &Run, request: &HealthRequest, keeps_history: bool) -> Health
     let at = Timestamp::now();
     let schedules = within(LOOK_WITHIN, Box::pin(probe_schedules(run, request, keeps_history, at)));
     let scratch = within(SITE_WITHIN, Box::pin(probe_scratch(run, at)));
-    let (mut probes, schedules, scratch) = tokio::join!(probe_keys(run), schedules, scratch);
+    let (mut probes, protection, schedules, scratch) =
+        tokio::join!(probe_keys(run), probe_protection(run), schedules, scratch);
+    probes.extend(protection);
     // The runs themselves report a failing store. Here it leaves the schedules unknown.
     let all_unknown = |error| request.databases.iter().map(|database| unknown(database, &error)).collect();
     probes.extend(schedules.unwrap_or_else(all_unknown));

@@ -72,6 +72,11 @@ impl Run {
         Ok(self.repository.get_or_try_init(open).await?)
     }
 
+    /// The repository, once the run has opened it.
+    pub(crate) fn opened_repository(&self) -> Option<&Repository> {
+        self.repository.get()
+    }
+
     /// The repository on both sites. When there is none, it is created, with the same document on both.
     pub(crate) async fn repository_or_new(&self, now: Timestamp) -> Result<&Repository, EngineError> {
         let open =

@@ -25,6 +25,10 @@ pub enum Fact {
     Site,
     /// The scope of a verification: a [`VerificationScope`](crate::VerificationScope).
     Scope,
+    /// The epoch of a backup.
+    Epoch,
+    /// Why that epoch began: an [`EpochCause`](crate::EpochCause).
+    EpochCause,
     /// Relations of the catalog.
     Relations,
     /// Tables restored and compared.
@@ -83,7 +87,8 @@ pub enum Fact {
 
 names!(Fact, "a fact", [
     RunId => "run_id", Database => "database", Incident => "incident", Error => "error", Hint => "hint",
-    BackupId => "backup_id", Site => "site", Scope => "scope", Relations => "relations", Tables => "tables",
+    BackupId => "backup_id", Site => "site", Scope => "scope", Epoch => "epoch", EpochCause => "epoch_cause",
+    Relations => "relations", Tables => "tables",
     Rows => "rows", RawBytes => "raw_bytes", StoredBytes => "stored_bytes", ReusedBytes => "reused_bytes",
     NewChunks => "new_chunks", ReusedChunks => "reused_chunks", Objects => "objects", ReadBytes => "read_bytes",
     Findings => "findings", Damaged => "damaged", Healed => "healed", Equal => "equal", LeftOut => "left_out", Leftover => "leftover",

@@ -39,7 +39,7 @@ impl FromStr for DatabaseName {
 const SECOND: &str = "%Y-%m-%dT%H-%M-%SZ";
 
 /// How far in the future a backup may have begun, because the clocks of its writer and its reader differ: as long as a function runs.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(15);
+pub(crate) const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(15);
 
 /// Names one backup: `2026-11-21T20-49-33Z-k3f9`, the UTC second it began and four random characters. Ids sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

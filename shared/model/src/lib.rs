@@ -76,7 +76,7 @@ pub use policy::{
     Alerts, BusinessHours, Freshness, LeftOut, POLICY_LIMIT_BYTES, POLICY_VERSION, Policy, PolicyAge, PolicyDifference,
     PolicyDocument, PolicyFault, PolicyVersions, Prices, Retention,
 };
-pub use repository::{Epoch, REPOSITORY_FORMAT, RepositoryDocument};
+pub use repository::{Epoch, EpochCause, REPOSITORY_FORMAT, RepositoryDocument};
 pub use rotation::{READ_IN_ONE_DAY, Rotation};
 pub use scratch::{CleanupReport, ScratchEntry, ScratchList};
 pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};

@@ -228,4 +228,8 @@ impl DataKeys for NoKeys {
     async fn decrypt(&self, _: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
         Err(DataKeyError::no_usable_key(keys.len(), Vec::new()))
     }
+
+    fn entry_of_each<'a>(&self, _: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        Vec::new()
+    }
 }

@@ -104,4 +104,8 @@ impl<K: DataKeys> DataKeys for CachedDataKeys<K> {
         }
         result
     }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.inner.entry_of_each(keys)
+    }
 }

@@ -100,6 +100,10 @@ pub trait DataKeys: Send + Sync {
     ///
     /// The result need not be checked by the implementation: a wrong key fails the message's commitment.
     async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError>;
+
+    /// The entry of each wrapping key among `keys`, in the order of [`DataKeys::generate`]; `None` where nothing was encrypted under
+    /// that wrapping key. Compares names alone: asks no service, and proves nothing.
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>>;
 }
 
 #[async_trait]
@@ -110,6 +114,10 @@ impl<T: DataKeys + ?Sized> DataKeys for Arc<T> {
 
     async fn decrypt(&self, context: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
         self.as_ref().decrypt(context, keys).await
+    }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.as_ref().entry_of_each(keys)
     }
 }
 

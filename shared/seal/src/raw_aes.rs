@@ -147,6 +147,10 @@ impl DataKeys for RawAesDataKeys {
         }
         Err(DataKeyError::no_usable_key(keys.len(), attempts))
     }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.keys.iter().map(|wrapping| keys.iter().find(|entry| wrapping.iv_of(entry).is_some())).collect()
+    }
 }
 
 fn serialize(context: &EncryptionContext) -> Result<Vec<u8>, DataKeyError> {

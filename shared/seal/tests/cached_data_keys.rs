@@ -52,6 +52,10 @@ impl DataKeys for Service {
         }
         self.inner.decrypt(context, keys).await
     }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.inner.entry_of_each(keys)
+    }
 }
 
 fn context() -> EncryptionContext {

@@ -64,6 +64,9 @@ pub enum VaultError {
     /// The repository has no epoch of this number.
     #[error("the repository has no epoch `{epoch}`")]
     UnknownEpoch { epoch: EpochNumber },
+    /// The configured keys would begin one epoch after the other.
+    #[error("epoch `{epoch}` is sealed under other keys than the configured ones, and `{begun}` epochs began within a day")]
+    EpochsTooOften { epoch: EpochNumber, begun: usize },
     /// A message could not be opened.
     #[error("`{key}` on the {site} site could not be opened")]
     Open { site: Site, key: String, source: SealError },
@@ -161,6 +164,7 @@ impl VaultError {
             | Self::Damaged { .. }
             | Self::JournalForked { .. }
             | Self::NotHealed { .. }
+            | Self::EpochsTooOften { .. }
             | Self::TwoRepositories { .. } => Response::Page,
             _ => Response::Fail,
         }
@@ -192,6 +196,10 @@ impl VaultError {
             Self::BadKey { .. } => "use names of a-z, 0-9, `-`, `_` and `.`, with `/` between folders",
             Self::UnknownEpoch { .. } => {
                 "`repository.json` is older than the backup: restore its newer version from the other site"
+            }
+            Self::EpochsTooOften { .. } => {
+                "let only one installation write to these buckets and leave its keys as they are: compare the keys in its settings with \
+                 those that `lifeboat doctor` names"
             }
             Self::NotVouched { .. } => {
                 "set and enable the HMAC keys of the sites, and allow this role to use them; one key that answers is enough"

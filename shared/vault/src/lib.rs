@@ -33,6 +33,8 @@ pub use ledger::mac_keys::{MacKey, MacKeys};
 pub use ledger::walk::{Anchor, ChainReport, Walk, WalkEnd};
 pub use ledger::{Ledger, LedgerFilter};
 pub use operations::checkup::{answers, check_keys, check_mac_keys, check_site};
+pub use operations::protection::judge_protection;
+pub use operations::stored_keys::check_stored_keys;
 pub use operations::incidents::Incidents;
 pub use operations::leases::{HeldLease, Leases};
 pub use operations::scratch::{MOST_SCRATCH, ScratchRecords};
@@ -40,11 +42,12 @@ pub use operations::states::{State, States};
 pub use register::{Changed, Reading, Register};
 pub use repository::inspection::ObjectState;
 pub use repository::listed::Listed;
-pub use repository::{EPOCH_AGE, Repository};
+pub use repository::Repository;
+pub use repository::epochs::{EPOCH_AGE, EPOCH_GRACE, LEAST_LOCK_DAYS};
 pub use store::checksum::{Sha256Sum, sha256};
 pub use store::error::{Cause, StoreError};
 pub use store::port::{
-    BodySink, CopySource, DOCUMENT_LIMIT_BYTES, Fetched, KeyPage, Measured, NewObject, ObjectHead, ObjectStore,
+    BodySink, CopySource, DefaultLock, DOCUMENT_LIMIT_BYTES, Fetched, KeyPage, Measured, NewObject, ObjectHead, ObjectStore,
     PAGE_KEYS, Protection, PutCondition, ReadObject, Retention, Summed, Version, copy_through,
 };
 pub use store::sites::{SiteStore, Sites};

@@ -2,6 +2,8 @@
 
 mod copies;
 pub(crate) mod document;
+pub(crate) mod epoch_keys;
+pub(crate) mod epochs;
 pub(crate) mod healing;
 pub(crate) mod inspection;
 pub(crate) mod listed;
@@ -14,23 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lifeboat_model::{ChunkKey, Epoch, EpochNumber, PublicKey, RepositoryDocument, Site};
 use lifeboat_seal::{CachedDataKeys, DataKeys};
 
 use crate::chunks::message::{Binding, Keys, Purpose};
 use crate::error::VaultError;
 use crate::layout::REPOSITORY_KEY;
-use crate::repository::copies::{CHANGE_ATTEMPTS, RepositoryCopy, agreed, converge, create, new_epoch, read_each};
-use crate::repository::document::encode_repository;
+use crate::repository::copies::{agreed, converge, create, read_each};
 use crate::repository::published_keys::{PublishedKeys, Trust};
-use crate::store::error::StoreError;
-use crate::store::port::{NewObject, PutCondition};
 use crate::store::sites::Sites;
-
-/// How long an epoch is written to. Longer saves storage, shorter bounds what one bad chunk can touch and lets old data
-/// be erased sooner.
-pub const EPOCH_AGE: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// Everything that Lifeboat keeps, on one or two sites.
 ///
@@ -164,40 +159,6 @@ impl Repository {
     pub(crate) async fn reread_published(&self) {
         let published = read_each(&self.sites).await.published();
         self.known().published = published;
-    }
-
-    /// The epoch to write to; begins a new one when the last is older than `max_age`.
-    pub(crate) async fn current_epoch(
-        &self,
-        now: Timestamp,
-        max_age: SignedDuration,
-    ) -> Result<EpochNumber, VaultError> {
-        let primary = self.sites.primary()?;
-        for _ in 0..CHANGE_ATTEMPTS {
-            let RepositoryCopy { mut document, version } =
-                converge(&self.sites).await?.ok_or(VaultError::NoRepository)?;
-            self.same_repository(&document)?;
-            // No epoch is begun that one site alone would know: the last one is written to for a little longer.
-            let is_alone = self.sites.aside().is_some();
-            let last = document.epochs.last().filter(|_| is_alone);
-            if let Some(epoch) = document.current_epoch(now, max_age).or(last) {
-                let number = epoch.number;
-                let published = agreed(&self.sites, &document);
-                let mut known = self.known();
-                (known.document, known.published) = (document, published);
-                return Ok(number);
-            }
-            let next = document.epochs.last().map_or(1, |epoch| epoch.number.0.saturating_add(1));
-            let epoch = new_epoch(&self.keys, &document.repository_id, EpochNumber(next), now).await?;
-            document.epochs.push(epoch);
-            let object = NewObject::new(encode_repository(REPOSITORY_KEY, &document)?);
-            match primary.store().put(REPOSITORY_KEY, object, PutCondition::IfMatch(version)).await {
-                // Read again: an answer that was lost and repeated looks like somebody else's change.
-                Ok(_) | Err(StoreError::VersionChanged { .. }) => {}
-                Err(source) => return Err(primary.error(source)),
-            }
-        }
-        Err(VaultError::Contended { key: REPOSITORY_KEY.to_owned(), attempts: CHANGE_ATTEMPTS })
     }
 
     fn same_repository(&self, fresh: &RepositoryDocument) -> Result<(), VaultError> {

@@ -15,7 +15,7 @@ use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, Encryptio
 use crate::bench::{Bench, Process};
 use crate::log;
 use crate::sample::CLINIC;
-use crate::stores::BOTH;
+use crate::stores::{BOTH, keys_of};
 
 /// A key service whose key an administrator has disabled.
 struct DisabledKey;
@@ -35,6 +35,10 @@ impl DataKeys for DisabledKey {
 
     async fn decrypt(&self, _: &EncryptionContext, _: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
         Err(disabled())
+    }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        keys_of(&BOTH).entry_of_each(keys)
     }
 }
 

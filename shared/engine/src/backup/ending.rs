@@ -1,13 +1,19 @@
 //! How the end of a backup is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, Manifest, Severity, Totals,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Epoch, EpochCause, Event, Fact, Facts, Manifest, Severity, Totals,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
 use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
 use crate::error::EngineError;
 use crate::run::Run;
+
+/// What the notice of a backup adds when its run began an epoch because of the keys.
+const NEW_KEYS: &str = "; it began a new epoch, because the one before is not sealed under exactly the configured keys";
+
+/// What an operator should do then.
+const KEEP_KEYS: &str = "keep the keys of earlier epochs for as long as their backups may be needed: `lifeboat doctor` names them";
 
 /// The end of a backup that completed or failed.
 pub(crate) struct BackupEnding<'a> {
@@ -27,11 +33,19 @@ impl Ending for BackupEnding<'_> {
 fn completed(run: &Run, manifest: &Manifest) -> Announcement {
     let (totals, database) = (&manifest.totals, &manifest.database);
     let seconds = manifest.seconds.total();
+    let epoch = run.opened_repository().and_then(|repository| repository.document().epoch(manifest.epoch).cloned());
+    let new_keys = epoch.as_ref().is_some_and(|epoch| began_for_keys(epoch, manifest));
+    let (severity, why, hint) = match new_keys {
+        true => (Severity::Warning, NEW_KEYS, Some(KEEP_KEYS.to_owned())),
+        false => (Severity::Info, "", None),
+    };
+    let facts = facts(totals).with(Fact::Epoch, manifest.epoch);
+    let facts = facts.with_some(Fact::EpochCause, epoch.and_then(|epoch| epoch.cause));
     Announcement {
         act: Act::Backup,
         database: Some(database.clone()),
         subject: manifest.backup_id.to_string(),
-        facts: facts(totals).with_seconds(seconds),
+        facts: facts.with_seconds(seconds),
         event: Event::BackupCompleted {
             database: database.clone(),
             backup_id: manifest.backup_id.clone(),
@@ -46,9 +60,9 @@ fn completed(run: &Run, manifest: &Manifest) -> Announcement {
         },
         result: RunResult::Good {
             notice: AlertKind::BackupCompleted,
-            severity: Severity::Info,
-            what: format!("backup {} is complete, with {} rows", manifest.backup_id, totals.rows),
-            hint: None,
+            severity,
+            what: format!("backup {} is complete, with {} rows{why}", manifest.backup_id, totals.rows),
+            hint,
             clears: vec![AlertKind::BackupFailed, AlertKind::BackupOverdue],
             cleared: Cleared::All,
         },
@@ -61,6 +75,11 @@ fn completed(run: &Run, manifest: &Manifest) -> Announcement {
             .with("backup_reused_chunks", Unit::Count, totals.reused_chunks as f64),
         about: about(Some(database)),
     }
+}
+
+/// Whether the run of this backup began the epoch, and because of the keys.
+fn began_for_keys(epoch: &Epoch, manifest: &Manifest) -> bool {
+    epoch.cause == Some(EpochCause::Keys) && epoch.created_at == manifest.started_at
 }
 
 /// A backup that failed or could not begin.

@@ -57,7 +57,7 @@ pub(super) async fn remember_previous(
     let Some(newest) = newest_backup(repository, database, Site::Primary).await? else {
         return Ok(Previous::default());
     };
-    let previous = repository.authenticated_manifest(database, &newest, Site::Primary).await;
+    let previous = repository.previous_manifest(database, &newest, Site::Primary, writer.epoch()).await;
     let (ledger, remembered) = match previous {
         Ok(previous) => (previous.ledger, writer.remember_backup(&previous).await),
         Err(error) => (None, Err(error)),

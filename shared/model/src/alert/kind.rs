@@ -74,6 +74,8 @@ pub enum AlertKind {
     OffsiteLag,
     /// A key of a site does not open what it sealed, or makes no MACs.
     KeyUnusable,
+    /// A bucket does not keep what is stored for as long as backups need it.
+    BucketUnprotected,
     /// The audit trail is broken or cannot be written.
     LedgerBroken,
     /// A document that is no valid policy was put in the policy's parameter.
@@ -109,6 +111,7 @@ names!(AlertKind, "a kind of alert", [
     BackupMisdated => "backup-misdated",
     OffsiteLag => "offsite-lag",
     KeyUnusable => "key-unusable",
+    BucketUnprotected => "bucket-unprotected",
     LedgerBroken => "ledger-broken",
     PolicyRefused => "policy-refused",
     PolicyChanged => "policy-changed",
@@ -145,6 +148,7 @@ impl AlertKind {
             Self::BackupMisdated => "Backup dated in the future",
             Self::OffsiteLag => "Off-site lags behind",
             Self::KeyUnusable => "Key unusable",
+            Self::BucketUnprotected => "Bucket unprotected",
             Self::LedgerBroken => "Audit trail broken",
             Self::PolicyRefused => "Policy refused",
             Self::PolicyChanged => "Policy changed",
@@ -173,6 +177,7 @@ impl AlertKind {
             Self::KeyUnusable => {
                 "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"
             }
+            Self::BucketUnprotected => "a role that may delete can destroy stored backups before their time",
             Self::LedgerBroken => "actions are missing from the audit trail, or the audit trail was altered",
             Self::PolicyRefused => "the previous policy stays in force, and the change has no effect",
             Self::PolicyChanged => "backups, verifications, drills and alerts follow the new policy from now on",
@@ -192,7 +197,7 @@ impl AlertKind {
             Self::BackupCompleted | Self::BackupOverdue | Self::BackupMisdated | Self::OffsiteLag => {
                 format!("lifeboat backups{}", database("--database "))
             }
-            Self::BackupFailed | Self::ServiceOutage | Self::DatabaseLatency => {
+            Self::BackupFailed | Self::BucketUnprotected | Self::ServiceOutage | Self::DatabaseLatency => {
                 format!("lifeboat doctor{}", database(""))
             }
             Self::VerificationCompleted | Self::VerificationFinding | Self::VerificationOverdue => {
@@ -250,6 +255,7 @@ impl AlertRule {
             | AlertKind::DrillFailed
             | AlertKind::DrillLeftover
             | AlertKind::KeyUnusable
+            | AlertKind::BucketUnprotected
             | AlertKind::LedgerBroken
             | AlertKind::PolicyChanged => rule(Severity::Critical, everywhere, Escalation::Immediate),
             AlertKind::VerificationOverdue

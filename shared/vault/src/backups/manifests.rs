@@ -1,7 +1,8 @@
 //! Manifests: published last, listed, and read only when their signature holds.
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{BackupId, ChunkKey, DatabaseName, Manifest, Site};
+use lifeboat_model::{BackupId, ChunkKey, DatabaseName, EpochNumber, Manifest, Site};
+use lifeboat_seal::SealError;
 
 use crate::error::VaultError;
 use crate::layout::{BACKUPS_PREFIX, backup_of_manifest_key, chunk_list_key, database_prefix, manifest_key};
@@ -76,14 +77,30 @@ impl Repository {
     /// # Errors
     /// [`VaultError::NoSite`], [`VaultError::Store`], [`VaultError::TooMany`].
     pub async fn databases(&self, site: Site) -> Result<Vec<DatabaseName>, VaultError> {
+        Ok(self.folders(site).await?.into_iter().map(|(database, _)| database).collect())
+    }
+
+    /// The oldest complete backup on a site, of all databases. It is looked for among the first thousand objects of each database.
+    ///
+    /// # Errors
+    /// As [`Repository::databases`].
+    pub async fn oldest_manifest(&self, site: Site) -> Result<Option<BackupId>, VaultError> {
+        Ok(self.folders(site).await?.into_iter().filter_map(|(_, oldest)| oldest).min())
+    }
+
+    /// The databases, each with its oldest backup among the first page of its objects.
+    async fn folders(&self, site: Site) -> Result<Vec<(DatabaseName, Option<BackupId>)>, VaultError> {
         let store = self.sites.get(site)?;
-        let mut databases = Vec::new();
+        let mut folders = Vec::new();
         let mut after: Option<String> = None;
         for _ in 0..DATABASES_LIMIT {
             let page = store.list(BACKUPS_PREFIX, after.as_deref()).await?;
-            let Some(key) = page.keys.first() else { return Ok(databases) };
+            let Some(key) = page.keys.first() else { return Ok(folders) };
             let folder = key.strip_prefix(BACKUPS_PREFIX).and_then(|rest| rest.split_once('/')).map(|(name, _)| name);
-            databases.extend(folder.and_then(|name| name.parse().ok()));
+            if let Some(database) = folder.and_then(|name| name.parse().ok()) {
+                let prefix = database_prefix(&database);
+                folders.push((database, page.keys.iter().find_map(|key| backup_of_manifest_key(&prefix, key))));
+            }
             // `0` is the character after `/`: all other keys of this folder are passed over.
             after = Some(folder.map_or_else(|| key.clone(), |name| format!("{BACKUPS_PREFIX}{name}0")));
         }
@@ -228,6 +245,27 @@ impl Repository {
         let signed = self.signed_manifest(place).await?;
         let chunk_key = self.chunk_key(signed.claimed_epoch()).await?;
         of_backup(database, backup_id, place, signed.authenticate(place, &public_key(&chunk_key)?)?)
+    }
+
+    /// The manifest of the backup before one that is written in the epoch `writing`. Of another epoch nothing is reused. So where no
+    /// configured key opens that epoch, the key that the sites publish vouches for the manifest.
+    ///
+    /// # Errors
+    /// As [`Repository::authenticated_manifest`] and [`Repository::manifest`].
+    pub async fn previous_manifest(
+        &self,
+        database: &DatabaseName,
+        backup_id: &BackupId,
+        site: Site,
+        writing: EpochNumber,
+    ) -> Result<Manifest, VaultError> {
+        match self.authenticated_manifest(database, backup_id, site).await {
+            Err(unopened @ VaultError::Open { source: SealError::DataKey(_), .. }) => {
+                let manifest = self.manifest(database, backup_id, site).await?;
+                if manifest.epoch == writing { Err(unopened) } else { Ok(manifest) }
+            }
+            read => read,
+        }
     }
 
     async fn signed_manifest(&self, place: Place<'_>) -> Result<SignedManifest, VaultError> {

@@ -15,6 +15,8 @@ pub(crate) type Keys = CachedDataKeys<Arc<dyn DataKeys>>;
 pub(crate) enum Purpose {
     ChunkKey,
     Chunk,
+    /// A probe: the only purpose for which `health` may decrypt.
+    Doctor,
 }
 
 /// The encryption context of a message: it stands in the clear in the header, and the key service binds it to the key.
@@ -28,6 +30,7 @@ impl Binding {
         let purpose = match purpose {
             Purpose::ChunkKey => "chunk-key",
             Purpose::Chunk => "chunk",
+            Purpose::Doctor => "doctor",
         };
         let context = EncryptionContext::from_pairs([
             ("lifeboat-repository", repository_id),
@@ -36,6 +39,11 @@ impl Binding {
         ])
         .map_err(|source| VaultError::Seal { source })?;
         Ok(Self { context })
+    }
+
+    /// Whether a message says that it is bound to this.
+    pub(crate) fn is_of(&self, header: &Header) -> bool {
+        *header.context() == self.context
     }
 
     /// A sealer with a data key of its own. Asks the key service once.
@@ -90,7 +98,7 @@ impl OpeningMessage<'_> {
         let Some(header) = Header::parse(&self.beginning).map_err(|source| self.failed(source))? else {
             return Ok(());
         };
-        if *header.context() != self.binding.context {
+        if !self.binding.is_of(&header) {
             return Err(VaultError::Foreign { site: self.site, key: self.key.to_owned() });
         }
         let data_key = self.keys.decrypt(header.context(), header.data_keys()).await;

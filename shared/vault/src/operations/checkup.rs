@@ -9,7 +9,8 @@ use crate::error::{VaultError, advice_on_data_key, advice_on_seal};
 use crate::layout::{PROBE_KEY, REPOSITORY_KEY};
 use crate::ledger::mac_keys::MacKeys;
 use crate::store::error::StoreError;
-use crate::store::port::{NewObject, Protection, PutCondition};
+use crate::operations::protection::judge_protection;
+use crate::store::port::{NewObject, PutCondition};
 use crate::store::sites::{SiteStore, Sites};
 
 /// The same bytes each time: the first doctor writes them, and every later one finds them. S3 checks the right to write before the
@@ -43,30 +44,7 @@ pub async fn check_site(site: &SiteStore) -> Vec<Diagnosis> {
         ),
         Err(error) => failed(name("writable"), error),
     };
-    vec![writable, check_protection(name("protected"), site.store().protection().await)]
-}
-
-fn check_protection(check: String, protection: Result<Protection, StoreError>) -> Diagnosis {
-    match protection {
-        Ok(Protection { versioned: true, locked: Some(locked) }) => {
-            Diagnosis::ok(check, format!("versioned, locked ({locked})"))
-        }
-        Ok(Protection { versioned: true, locked: None }) => Diagnosis::warn(
-            check,
-            "versioned, but not locked: a role that may delete versions may delete every backup",
-            "turn Object Lock on with a default retention longer than an epoch of 90 days",
-        ),
-        Ok(Protection { versioned: false, .. }) => Diagnosis::warn(
-            check,
-            "not versioned: an overwritten or deleted object is lost",
-            "turn versioning on, and Object Lock with a default retention",
-        ),
-        Err(error) => Diagnosis::warn(
-            check,
-            format!("unknown: {}", story(&error)),
-            "allow `s3:GetBucketVersioning` and `s3:GetBucketObjectLockConfiguration` to see it",
-        ),
-    }
+    vec![writable, judge_protection(site.site(), &site.store().protection().await)]
 }
 
 /// Whether a data key can be made, and recovered from each of its encrypted forms alone: that is what a restore with one

@@ -1,17 +1,17 @@
 //! `repository.json` as each site has it: read, compared, and brought to the same on both.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use jiff::Timestamp;
-use lifeboat_model::{ChunkKey, Epoch, EpochNumber, REPOSITORY_FORMAT, RepositoryDocument, Site};
+use std::collections::BTreeMap;
 
-use crate::chunks::message::{Binding, Keys, Purpose};
+use jiff::Timestamp;
+use lifeboat_model::{EpochCause, EpochNumber, REPOSITORY_FORMAT, RepositoryDocument, Site};
+
+use crate::chunks::message::Keys;
 use crate::error::VaultError;
 use crate::layout::REPOSITORY_KEY;
 use crate::repository::document::{Place, decode_repository, encode_repository};
+use crate::repository::epoch_keys::{new_epoch, new_probe};
 use crate::repository::published_keys::PublishedKeys;
 use crate::repository::randomness::random;
-use crate::repository::signature::public_key;
 use crate::store::port::{DOCUMENT_LIMIT_BYTES, NewObject, PutCondition, Version};
 use crate::store::sites::{SiteStore, Sites};
 
@@ -114,9 +114,16 @@ fn longer(primary: Option<RepositoryDocument>, offsite: RepositoryDocument) -> R
 /// Makes the document on the primary, unless another creator was faster.
 pub(super) async fn create(sites: &Sites, keys: &Keys, now: Timestamp) -> Result<(), VaultError> {
     let repository_id = hex::encode(random::<16>()?);
-    let first = new_epoch(keys, &repository_id, EpochNumber(1), now).await?;
-    let document =
-        RepositoryDocument { format: REPOSITORY_FORMAT, repository_id, created_at: now, epochs: vec![first] };
+    let number = EpochNumber(1);
+    let first = new_epoch(keys, &repository_id, number, EpochCause::First, now).await?;
+    let probe = new_probe(keys, &repository_id, number).await?;
+    let document = RepositoryDocument {
+        format: REPOSITORY_FORMAT,
+        repository_id,
+        created_at: now,
+        epochs: vec![first],
+        probes: BTreeMap::from([(number, probe)]),
+    };
     bring_up_to_date(sites.primary()?, None, &document).await.map(drop)
 }
 
@@ -171,19 +178,4 @@ async fn bring_up_to_date(
         Err(error) if error.is_lost_race() => Ok(None),
         Err(source) => Err(store.error(source)),
     }
-}
-
-/// An epoch with a fresh chunk key, sealed under the keys of all sites.
-pub(super) async fn new_epoch(
-    keys: &Keys,
-    repository_id: &str,
-    number: EpochNumber,
-    now: Timestamp,
-) -> Result<Epoch, VaultError> {
-    let secret = random::<32>()?;
-    let sealer = Binding::new(repository_id, number, Purpose::ChunkKey)?.sealer(keys).await?;
-    let mut message = Vec::new();
-    sealer.seal(&secret, &mut message).map_err(|source| VaultError::Seal { source })?;
-    let public_key = public_key(&ChunkKey::new(secret))?;
-    Ok(Epoch { number, created_at: now, chunk_key: BASE64.encode(message), public_key })
 }

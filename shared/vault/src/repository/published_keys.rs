@@ -76,9 +76,11 @@ mod tests {
             created_at,
             chunk_key: String::new(),
             public_key: PublicKey([*key; 32]),
+            cause: None,
         };
         let epochs = keys.iter().enumerate().map(epoch).collect();
-        RepositoryDocument { format: 1, repository_id: "r".to_owned(), created_at, epochs }
+        let (repository_id, probes) = ("r".to_owned(), std::collections::BTreeMap::new());
+        RepositoryDocument { format: 1, repository_id, created_at, epochs, probes }
     }
 
     #[test]

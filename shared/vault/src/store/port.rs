@@ -153,8 +153,23 @@ pub struct KeyPage {
 pub struct Protection {
     /// Whether an overwritten or deleted object stays as an older version.
     pub versioned: bool,
-    /// For how long versions cannot be deleted, in words: `GOVERNANCE for 120 days`; absent when they can.
-    pub locked: Option<String>,
+    /// For how long new versions cannot be deleted; absent when they can.
+    pub lock: Option<DefaultLock>,
+}
+
+/// The default retention of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultLock {
+    /// `GOVERNANCE` or `COMPLIANCE`.
+    pub mode: String,
+    /// Days since a version was written.
+    pub days: u64,
+}
+
+impl fmt::Display for DefaultLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {} days", self.mode, self.days)
+    }
 }
 
 /// Where a store's objects are, for a store of the same kind that can copy them without their passing through here.
@@ -233,9 +248,7 @@ pub trait ObjectStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Denied`] for a caller who may write and read and not ask this.
-    async fn protection(&self) -> Result<Protection, StoreError> {
-        Ok(Protection::default())
-    }
+    async fn protection(&self) -> Result<Protection, StoreError>;
 
     /// Set when another store of the same kind can copy from this one by itself.
     fn copy_source(&self) -> Option<CopySource> {

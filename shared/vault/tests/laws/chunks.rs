@@ -82,6 +82,10 @@ impl DataKeys for DisabledLater {
             _ => Err(DataKeyError::Disabled { key: "near".to_owned(), source: Arc::new(std::io::Error::other("no")) }),
         }
     }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.keys.entry_of_each(keys)
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,105 @@
+//! Whether the key of a site still opens what was sealed with it.
+//!
+//! That a key encrypts and decrypts today says nothing of what is stored: the stack may have been given another key since. So a probe of
+//! `repository.json` is opened, under the only encryption context for which `health` may decrypt. An epoch's probe and its chunk key are
+//! sealed under the same keys, and so is each of its chunks.
+
+use jiff::SignedDuration;
+use lifeboat_model::{Diagnosis, Epoch, Site, story};
+use lifeboat_seal::{DataKeys as _, EncryptedDataKey, Header, OpenStream, SealError};
+
+use crate::chunks::message::{Binding, Purpose};
+use crate::error::{VaultError, advice_on_seal};
+use crate::layout::REPOSITORY_KEY;
+use crate::repository::Repository;
+use crate::repository::epoch_keys::message_of;
+
+/// A run that began before an epoch may write in it, when another run began it meanwhile. No run of a function lasts longer.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether the key of a site opens, alone, what is stored on that site: in the epoch that is written to, and in the oldest one of which the
+/// site has a backup. Writes nothing.
+///
+/// `repository` is that of the site alone. `sites` names the configured keys in their order. The epoch of a backup is known by its time,
+/// because `health` may not read manifests. A key that was replaced is a warning: new backups do not need the old one.
+pub async fn check_stored_keys(repository: &Repository, site: Site, sites: &[Site]) -> Vec<Diagnosis> {
+    let Some(position) = sites.iter().position(|one| *one == site) else { return Vec::new() };
+    let document = repository.document();
+    let newest = document.epochs.last();
+    // A site that cannot be listed is reported by the checks of its backups.
+    let backup = repository.oldest_manifest(site).await.ok().flatten();
+    let began = backup.and_then(|backup| backup.began_at()?.checked_add(LONGEST_RUN).ok());
+    let oldest = began.and_then(|began| document.epoch_at(began)).filter(|oldest| Some(*oldest) != newest);
+    let mut checks = Vec::new();
+    for epoch in oldest.into_iter().chain(newest) {
+        let stored = StoredKey { repository, site, epoch, probe: document.probes.get(&epoch.number), position };
+        checks.push(stored.check().await.on(site));
+    }
+    checks
+}
+
+/// The key of a site in one epoch.
+struct StoredKey<'a> {
+    repository: &'a Repository,
+    site: Site,
+    epoch: &'a Epoch,
+    probe: Option<&'a String>,
+    /// Of the key among the configured ones.
+    position: usize,
+}
+
+impl StoredKey<'_> {
+    async fn check(&self) -> Diagnosis {
+        let check = format!("{} key of epoch {}", self.site, self.epoch.number);
+        let damaged = |what: &str| {
+            let hint = "run `lifeboat verify`, which heals `repository.json` from the other site";
+            Diagnosis::failed(check.clone(), format!("the {what} in `repository.json` is damaged"), hint)
+        };
+        let Some((sealed, _)) = message_of(&self.epoch.chunk_key) else { return damaged("sealed chunk key") };
+        if self.entry(&sealed).is_none() {
+            return Diagnosis::warn(
+                check,
+                format!("its backups are sealed under {}, and not under the configured key", names(&sealed)),
+                "keep each key that is named for as long as a backup of that epoch may be needed, or configure it again",
+            );
+        }
+        let Some(probe) = self.probe else {
+            return Diagnosis::ok(check, "is named by what is stored; the next backup stores a probe to open");
+        };
+        let Some((header, message)) = message_of(probe) else { return damaged("probe") };
+        match self.open(&header, &message).await {
+            Ok(()) => Diagnosis::ok(check, "opens what it sealed in that epoch"),
+            Err(VaultError::Open { source, .. }) => {
+                Diagnosis::failed(check, story(&source), advice_on_seal(&source).hint)
+            }
+            Err(error) => Diagnosis::failed(check, story(&error), error.advice().hint),
+        }
+    }
+
+    fn entry<'a>(&self, header: &'a Header) -> Option<&'a EncryptedDataKey> {
+        self.repository.keys.entry_of_each(header.data_keys()).into_iter().nth(self.position).flatten()
+    }
+
+    /// Opens a probe with the key of the site alone.
+    async fn open(&self, header: &Header, message: &[u8]) -> Result<(), VaultError> {
+        let (site, key) = (self.site, REPOSITORY_KEY.to_owned());
+        let binding = Binding::new(&self.repository.id(), self.epoch.number, Purpose::Doctor)?;
+        let entry = self.entry(header).filter(|_| binding.is_of(header));
+        let Some(entry) = entry else { return Err(VaultError::Foreign { site, key }) };
+        let opened = async {
+            let data_key = self.repository.keys.decrypt(header.context(), std::slice::from_ref(entry)).await?;
+            let mut body = OpenStream::new(header, &data_key)?;
+            body.update(message.get(header.encoded_len()..).unwrap_or_default(), &mut Vec::new())?;
+            body.finish()
+        };
+        opened.await.map_err(|source: SealError| VaultError::Open { site, key, source })
+    }
+}
+
+/// The keys that a message was sealed under, as far as they have readable names.
+fn names(header: &Header) -> String {
+    let named = header.data_keys().iter().filter_map(EncryptedDataKey::info_text);
+    let names: Vec<String> =
+        named.filter(|name| !name.contains(char::is_control)).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "other keys".to_owned() } else { names.join(" and ") }
+}

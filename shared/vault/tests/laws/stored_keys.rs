@@ -1,0 +1,137 @@
+//! The key of each site is tried on what is stored there, of the newest epoch and of the oldest in use.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_bench::{Bench, MemoryStore, RoleKeys, database, manifest, now, raw_keys};
+use lifeboat_model::{BackupId, Diagnosis, Site, Verdict};
+use lifeboat_seal::{DataKeyError, DataKeys};
+use lifeboat_vault::{
+    DefaultLock, LEAST_LOCK_DAYS, Protection, Repository, Sites, check_stored_keys, judge_protection, sha256,
+};
+
+use crate::epochs::{document, role};
+
+const ROOT: &str = "repository.json";
+const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
+
+/// An empty backup that began at this moment.
+async fn back_up_at(bench: &Bench, at: Timestamp) {
+    let repository = Repository::open_or_create(bench.sites(), bench.keys.clone(), at).await.unwrap();
+    let writer = repository.begin_writing(at).await.unwrap();
+    let id = BackupId::new(at, 1);
+    let list = repository.chunk_list(&database(), &id).unwrap().finish().await.unwrap();
+    repository.publish(&manifest(&id, writer.epoch(), list), writer.chunk_key()).await.unwrap();
+}
+
+/// What is said of the key of a site, by a reader with these keys.
+async fn checked(bench: &Bench, site: Site, keys: Arc<dyn DataKeys>) -> Vec<Diagnosis> {
+    let store = Some(bench.store(site));
+    let sites = if site == Site::Primary { Sites::new(store, None) } else { Sites::new(None, store) };
+    let checks = check_stored_keys(&Repository::open(sites, keys).await.unwrap(), site, &BOTH).await;
+    for check in &checks {
+        assert_eq!((check.site, check.hint.is_none()), (Some(site), check.verdict == Verdict::Ok), "{check:?}");
+    }
+    checks
+}
+
+fn verdicts(checks: &[Diagnosis]) -> Vec<(&str, Verdict)> {
+    checks.iter().map(|check| (check.check.as_str(), check.verdict)).collect()
+}
+
+fn in_days(days: i64) -> Timestamp {
+    now() + SignedDuration::from_hours(24 * days)
+}
+
+#[tokio::test]
+async fn each_key_must_open_alone_what_its_site_stores_and_one_that_does_not_is_named_with_the_epoch() {
+    let bench = Bench::new();
+    back_up_at(&bench, now()).await;
+    back_up_at(&bench, in_days(91)).await;
+    for site in BOTH {
+        let checks = checked(&bench, site, bench.keys.clone()).await;
+        let names = [1, 2].map(|epoch| format!("{site} key of epoch {epoch:04}"));
+        let all = [(names[0].as_str(), Verdict::Ok), (names[1].as_str(), Verdict::Ok)];
+        assert_eq!(verdicts(&checks), all);
+        assert!(checks.iter().all(|check| check.seen.contains("opens what it sealed")), "{checks:?}");
+    }
+    let error = DataKeyError::Disabled {
+        key: "arn:far-away".to_owned(),
+        source: Arc::new(std::io::Error::other("DisabledException")),
+    };
+    let disabled = Arc::new(RoleKeys { seals: bench.keys.clone(), opens: Err(error) });
+    for check in checked(&bench, Site::Offsite, disabled).await {
+        assert_eq!(check.verdict, Verdict::Failed);
+        assert!(check.seen.contains("`arn:far-away`"), "{check:?}");
+    }
+    // A key that only the other site has opens nothing here: each is tried alone.
+    let near_only = Arc::new(RoleKeys { seals: bench.keys.clone(), opens: Ok(raw_keys(&["near"])) });
+    let [primary, offsite] =
+        [checked(&bench, Site::Primary, near_only.clone()).await, checked(&bench, Site::Offsite, near_only).await];
+    assert!(primary.iter().all(|check| check.verdict == Verdict::Ok), "{primary:?}");
+    assert!(offsite.iter().all(|check| check.verdict == Verdict::Failed), "{offsite:?}");
+}
+
+#[tokio::test]
+async fn a_replaced_key_is_a_warning_for_as_long_as_the_site_has_backups_of_the_old_one() {
+    let old = Bench { keys: role("near", "far-away"), ..Bench::new() };
+    back_up_at(&old, now()).await;
+    let new = Bench { primary: MemoryStore::new(), keys: role("nearer", "far-away"), ..old.clone() };
+    back_up_at(&new, in_days(1)).await;
+    let health = raw_keys(&["nearer", "far-away"]);
+    let primary = checked(&new, Site::Primary, health.clone()).await;
+    assert_eq!(verdicts(&primary), [("primary key of epoch 0002", Verdict::Ok)], "it has no older backup");
+    let both_epochs = [("offsite key of epoch 0001", Verdict::Ok), ("offsite key of epoch 0002", Verdict::Ok)];
+    assert_eq!(verdicts(&checked(&new, Site::Offsite, health.clone()).await), both_epochs);
+
+    // The same keys over the old bucket, as when only the key was replaced.
+    for key in old.primary.keys("backups/") {
+        new.primary.replace(&key, old.primary.bytes(&key).unwrap());
+    }
+    let primary = checked(&new, Site::Primary, health).await;
+    assert_eq!(primary[0].verdict, Verdict::Warn);
+    assert!(primary[0].seen.contains("not under the configured key"), "{primary:?}");
+    assert_eq!(primary[1].verdict, Verdict::Ok);
+}
+
+#[tokio::test]
+async fn a_repository_of_an_earlier_version_is_no_fault_and_gets_its_probes_with_the_next_backup() {
+    let bench = Bench::new();
+    back_up_at(&bench, now()).await;
+    back_up_at(&bench, in_days(91)).await;
+    for site in BOTH {
+        let mut earlier = document(bench.memory(site));
+        assert_eq!(earlier.probes.len(), 2, "an epoch begins with its probe");
+        earlier.probes.clear();
+        let text = serde_json::to_string(&earlier).unwrap();
+        let sum = sha256(text.as_bytes());
+        bench.memory(site).replace(ROOT, format!(r#"{{"sha256":"{sum}","repository":{text}}}"#));
+    }
+    let checks = checked(&bench, Site::Primary, bench.keys.clone()).await;
+    assert!(checks.len() == 2 && checks.iter().all(|check| check.verdict == Verdict::Ok), "{checks:?}");
+    assert!(checks[0].seen.contains("the next backup stores a probe"), "{checks:?}");
+    back_up_at(&bench, in_days(92)).await;
+    assert_eq!(bench.primary.bytes(ROOT), bench.offsite.bytes(ROOT));
+    assert_eq!(document(&bench.primary).epochs.len(), 2);
+    for site in BOTH {
+        let checks = checked(&bench, site, bench.keys.clone()).await;
+        assert!(checks.iter().all(|check| check.seen.contains("opens what it sealed")), "{checks:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_shorter_than_an_epoch_and_two_weeks_is_a_warning_and_so_is_none() {
+    let locked = |days| {
+        let lock = Some(DefaultLock { mode: "COMPLIANCE".to_owned(), days });
+        judge_protection(Site::Offsite, &Ok(Protection { versioned: true, lock }))
+    };
+    assert_eq!(locked(LEAST_LOCK_DAYS).verdict, Verdict::Ok);
+    let short = locked(LEAST_LOCK_DAYS - 1);
+    assert_eq!((short.verdict, short.site), (Verdict::Warn, Some(Site::Offsite)));
+    assert!(short.seen.contains("COMPLIANCE for 110 days") && short.hint.unwrap().contains("111"), "{}", short.seen);
+    for versioned in [true, false] {
+        let judged = judge_protection(Site::Primary, &Ok(Protection { versioned, lock: None }));
+        assert_eq!(judged.verdict, Verdict::Warn);
+        assert!(judged.seen.contains("locked"), "{judged:?}");
+    }
+}

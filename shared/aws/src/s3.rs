@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Backoff, Sha256};
 use lifeboat_vault::{
-    BodySink, CopySource, DefaultLock, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject,
-    Retention, StoreError, Version, copy_through,
+    BodySink, CopySource, DefaultLock, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection,
+    PutCondition, ReadObject, Retention, StoreError, Version, copy_through,
 };
 use tokio::sync::OnceCell;
 
@@ -317,7 +317,8 @@ impl ObjectStore for S3Store {
     async fn protection(&self) -> Result<Protection, StoreError> {
         if let Some(retention) = self.default_retention().await? {
             let mode = retention.mode.as_ref().map(|mode| mode.as_str().to_owned()).unwrap_or_default();
-            let days = i64::from(retention.days.unwrap_or_default()) + 365 * i64::from(retention.years.unwrap_or_default());
+            let days =
+                i64::from(retention.days.unwrap_or_default()) + 365 * i64::from(retention.years.unwrap_or_default());
             let lock = DefaultLock { mode, days: days.unsigned_abs() };
             // Object Lock needs versioning, and S3 does not let it be turned off then.
             return Ok(Protection { versioned: true, lock: Some(lock) });

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use lifeboat_model::Sha256;
 
 use lifeboat_vault::{
-    BodySink, DefaultLock, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject, StoreError, Version,
-    sha256,
+    BodySink, DefaultLock, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition,
+    ReadObject, StoreError, Version, sha256,
 };
 
 /// The sizes of the first piece that a reader gets and of the next ones. A network delivers no body in one piece, and cuts it anywhere.

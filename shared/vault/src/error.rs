@@ -65,7 +65,9 @@ pub enum VaultError {
     #[error("the repository has no epoch `{epoch}`")]
     UnknownEpoch { epoch: EpochNumber },
     /// The configured keys would begin one epoch after the other.
-    #[error("epoch `{epoch}` is sealed under other keys than the configured ones, and `{begun}` epochs began within a day")]
+    #[error(
+        "epoch `{epoch}` is sealed under other keys than the configured ones, and `{begun}` epochs began within a day"
+    )]
     EpochsTooOften { epoch: EpochNumber, begun: usize },
     /// A message could not be opened.
     #[error("`{key}` on the {site} site could not be opened")]

@@ -33,21 +33,21 @@ pub use ledger::mac_keys::{MacKey, MacKeys};
 pub use ledger::walk::{Anchor, ChainReport, Walk, WalkEnd};
 pub use ledger::{Ledger, LedgerFilter};
 pub use operations::checkup::{answers, check_keys, check_mac_keys, check_site};
-pub use operations::protection::judge_protection;
-pub use operations::stored_keys::check_stored_keys;
 pub use operations::incidents::Incidents;
 pub use operations::leases::{HeldLease, Leases};
 pub use operations::scratch::{MOST_SCRATCH, ScratchRecords};
+pub use operations::protection::judge_protection;
 pub use operations::states::{State, States};
+pub use operations::stored_keys::check_stored_keys;
 pub use register::{Changed, Reading, Register};
-pub use repository::inspection::ObjectState;
-pub use repository::listed::Listed;
 pub use repository::Repository;
 pub use repository::epochs::{EPOCH_AGE, EPOCH_GRACE, LEAST_LOCK_DAYS};
+pub use repository::inspection::ObjectState;
+pub use repository::listed::Listed;
 pub use store::checksum::{Sha256Sum, sha256};
 pub use store::error::{Cause, StoreError};
 pub use store::port::{
-    BodySink, CopySource, DefaultLock, DOCUMENT_LIMIT_BYTES, Fetched, KeyPage, Measured, NewObject, ObjectHead, ObjectStore,
-    PAGE_KEYS, Protection, PutCondition, ReadObject, Retention, Summed, Version, copy_through,
+    BodySink, CopySource, DOCUMENT_LIMIT_BYTES, DefaultLock, Fetched, KeyPage, Measured, NewObject, ObjectHead,
+    ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject, Retention, Summed, Version, copy_through,
 };
 pub use store::sites::{SiteStore, Sites};

@@ -23,6 +23,7 @@ mod policy_changes;
 mod proofs;
 mod records;
 mod refused;
+mod renewed;
 mod reserved_names;
 mod reuse;
 mod rotation;

@@ -13,7 +13,8 @@ use crate::run::Run;
 const NEW_KEYS: &str = "; it began a new epoch, because the one before is not sealed under exactly the configured keys";
 
 /// What an operator should do then.
-const KEEP_KEYS: &str = "keep the keys of earlier epochs for as long as their backups may be needed: `lifeboat doctor` names them";
+const KEEP_KEYS: &str =
+    "keep the keys of earlier epochs for as long as their backups may be needed: `lifeboat doctor` names them";
 
 /// The end of a backup that completed or failed.
 pub(crate) struct BackupEnding<'a> {

@@ -26,7 +26,9 @@ impl HealthRequest {
                 AlertKind::DrillLeftover | AlertKind::KeyUnusable | AlertKind::LedgerBroken | AlertKind::PolicyRefused,
                 IncidentSubject::Repository,
             ) => true,
-            (AlertKind::KeyUnusable | AlertKind::BucketUnprotected, IncidentSubject::Site(site)) => sites.contains(site),
+            (AlertKind::KeyUnusable | AlertKind::BucketUnprotected, IncidentSubject::Site(site)) => {
+                sites.contains(site)
+            }
             // An earlier version named the incidents of a database so that was called like a site or the repository.
             (_, IncidentSubject::Repository | IncidentSubject::Site(_)) => false,
             (AlertKind::DrillOverdue, _) if !self.drills => false,
@@ -75,7 +77,9 @@ mod tests {
 
     #[test]
     fn an_old_incident_of_a_database_called_like_a_site_or_the_repository_is_resolved() {
-        for lasting in ["backup-failed/clinic", "key-unusable/primary", "bucket-unprotected/primary", "ledger-broken/repository"] {
+        for lasting in
+            ["backup-failed/clinic", "key-unusable/primary", "bucket-unprotected/primary", "ledger-broken/repository"]
+        {
             assert!(concerns(lasting), "{lasting}");
         }
         for past in

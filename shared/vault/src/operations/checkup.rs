@@ -8,8 +8,8 @@ use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 use crate::error::{VaultError, advice_on_data_key, advice_on_seal};
 use crate::layout::{PROBE_KEY, REPOSITORY_KEY};
 use crate::ledger::mac_keys::MacKeys;
-use crate::store::error::StoreError;
 use crate::operations::protection::judge_protection;
+use crate::store::error::StoreError;
 use crate::store::port::{NewObject, PutCondition};
 use crate::store::sites::{SiteStore, Sites};
 

@@ -9,8 +9,9 @@ use crate::store::port::Protection;
 /// What a bucket's answer about its versions and their lock means for backups.
 pub fn judge_protection(site: Site, protection: &Result<Protection, StoreError>) -> Diagnosis {
     let check = format!("{site} protected");
-    let turn_on =
-        || format!("turn Object Lock on with a default retention of at least {LEAST_LOCK_DAYS} days, longer than an epoch");
+    let turn_on = || {
+        format!("turn Object Lock on with a default retention of at least {LEAST_LOCK_DAYS} days, longer than an epoch")
+    };
     let judged = match protection {
         Ok(Protection { lock: Some(lock), .. }) if lock.days >= LEAST_LOCK_DAYS => {
             Diagnosis::ok(check, format!("versioned, locked ({lock})"))
@@ -28,11 +29,9 @@ pub fn judge_protection(site: Site, protection: &Result<Protection, StoreError>)
             "versioned, but not locked: a role that may delete versions may delete every backup",
             turn_on(),
         ),
-        Ok(Protection { versioned: false, lock: None }) => Diagnosis::warn(
-            check,
-            "neither versioned nor locked: an overwritten or deleted object is lost",
-            turn_on(),
-        ),
+        Ok(Protection { versioned: false, lock: None }) => {
+            Diagnosis::warn(check, "neither versioned nor locked: an overwritten or deleted object is lost", turn_on())
+        }
         Err(error) => Diagnosis::warn(
             check,
             format!("unknown: {}", story(error)),

@@ -114,8 +114,7 @@ impl Repository {
     async fn add_probes(&self, document: &mut RepositoryDocument) -> usize {
         let lacks = |number: &EpochNumber| !document.probes.contains_key(number);
         let ours = document.epochs.iter().rev().filter(|epoch| is_sealed_under(&self.keys, epoch));
-        let lacking: Vec<EpochNumber> =
-            ours.map(|epoch| epoch.number).filter(lacks).take(PROBES_A_RUN).collect();
+        let lacking: Vec<EpochNumber> = ours.map(|epoch| epoch.number).filter(lacks).take(PROBES_A_RUN).collect();
         let mut added = 0;
         for number in lacking {
             match new_probe(&self.keys, &document.repository_id, number).await {

@@ -73,8 +73,7 @@ async fn a_stack_with_other_keys_begins_one_epoch_and_both_its_backups_and_the_o
 
 #[tokio::test]
 async fn a_site_that_is_added_or_removed_begins_an_epoch_so_that_each_key_of_an_epoch_opens_all_of_it() {
-    let primary_only =
-        |bench: &Bench| Sites::new(Some(Arc::new(bench.primary.clone())), None);
+    let primary_only = |bench: &Bench| Sites::new(Some(Arc::new(bench.primary.clone())), None);
     let bench = Bench::new();
     let one = Repository::open_or_create(primary_only(&bench), raw_keys(&["near"]), now()).await.unwrap();
     let first = back_up(&one, &backup_id(1), None).await.unwrap();
@@ -103,7 +102,11 @@ async fn no_answer_of_a_key_service_begins_an_epoch() {
         let repository = Repository::open_or_create(bench.sites(), keys, now()).await.unwrap();
         let refused = repository.begin_writing(now() + DAY).await.err().unwrap();
         assert!(matches!(refused, VaultError::Open { source: SealError::DataKey(_), .. }), "{answer}: {refused:?}");
-        assert_eq!((bench.primary.bytes(ROOT), bench.offsite.bytes(ROOT)), (before.clone(), before.clone()), "{answer}");
+        assert_eq!(
+            (bench.primary.bytes(ROOT), bench.offsite.bytes(ROOT)),
+            (before.clone(), before.clone()),
+            "{answer}"
+        );
     }
 }
 

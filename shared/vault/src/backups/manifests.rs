@@ -247,7 +247,7 @@ impl Repository {
         of_backup(database, backup_id, place, signed.authenticate(place, &public_key(&chunk_key)?)?)
     }
 
-    /// The manifest of the backup before one that is written in the epoch `writing`. Of another epoch nothing is reused. So where no
+    /// The manifest of the backup before one that is written in the epoch `writing`. Nothing is reused of another epoch. So where no
     /// configured key opens that epoch, the key that the sites publish vouches for the manifest.
     ///
     /// # Errors

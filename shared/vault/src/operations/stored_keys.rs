@@ -1,8 +1,8 @@
 //! Whether the key of a site still opens what was sealed with it.
 //!
-//! That a key encrypts and decrypts today says nothing of what is stored: the stack may have been given another key since. So a probe of
-//! `repository.json` is opened, under the only encryption context for which `health` may decrypt. An epoch's probe and its chunk key are
-//! sealed under the same keys, and so is each of its chunks.
+//! A key may encrypt and decrypt today, and be another one than the stored objects were sealed under. So a probe of `repository.json` is
+//! opened, under the only encryption context for which `health` may decrypt. An epoch's probe, its chunk key and each of its chunks are
+//! sealed under the same keys.
 
 use jiff::SignedDuration;
 use lifeboat_model::{Diagnosis, Epoch, Site, story};
@@ -44,7 +44,7 @@ struct StoredKey<'a> {
     site: Site,
     epoch: &'a Epoch,
     probe: Option<&'a String>,
-    /// Of the key among the configured ones.
+    /// The position of the key among the configured ones.
     position: usize,
 }
 

@@ -104,7 +104,7 @@ fn functions() -> [Function; 5] {
         Function {
             role: "health",
             logical: "HealthRole",
-            event: None,
+            event: Some(("Scratch Cleanup Requested", "Backup Requested")),
             primary: reach(("state/history.json", CHUNK), Some((ENTRY, MANIFEST)), Some(("state/history.json", ENTRY))),
             offsite: reach(
                 (ENTRY, "state/x.json"),
@@ -184,8 +184,6 @@ async fn own(record: &mut Record, caller: &Caller, function: &Function, at: &Dep
             caller.speak("lifeboat", theirs).await,
         );
         assert_eq!(caller.speak("another", ours).await, Answer::Denied, "{role}");
-    } else {
-        assert_eq!(caller.speak("lifeboat", "Backup Requested").await, Answer::Denied, "{role}");
     }
     let [source, scratch] = [caller.secret("source").await, caller.secret("scratch").await];
     match *role {
@@ -210,7 +208,11 @@ async fn site_of(record: &mut Record, caller: &Caller, logical: &str, site: At, 
     record.statement(&named("Read"), caller.get(site, ours).await, refused);
     let looks = [caller.list(site).await, caller.lock_settings(site).await];
     assert_eq!(looks, [Answer::Allowed; 2], "{logical}");
-    record.statement(&named("Look"), Answer::Allowed, caller.versioning(site).await);
+    let refused = match logical {
+        "HealthRole" => caller.delete(site, CHUNK).await,
+        _ => caller.versioning(site).await,
+    };
+    record.statement(&named("Look"), Answer::Allowed, refused);
     let Some((ours, theirs)) = reach.create else {
         assert_eq!(caller.put(site, ENTRY, Write::Create, None).await, Answer::Denied, "{logical}");
         return;

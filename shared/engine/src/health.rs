@@ -10,8 +10,8 @@ mod schedules;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, HealthReport, History, Outcome, PolicyVersions, Probe,
-    Sighting, Site, Wrong,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, HealthReport, History, Outcome,
+    PolicyVersions, Probe, Sighting, Site, Wrong,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 use lifeboat_vault::States;

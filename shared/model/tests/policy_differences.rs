@@ -33,7 +33,8 @@ const WEAKER_IN_EACH_RULE: [(&str, &str, &str); 4] = [
 ];
 
 /// Keys of which no value protects more than another one.
-const NEUTRAL: [(&str, &str, &str); 6] = [
+const NEUTRAL: [(&str, &str, &str); 7] = [
+    ("backup.per_server", "1", "2"),
     ("business_hours.time_zone", "\"UTC\"", "\"Europe/Berlin\""),
     ("prices.storage_gb_month", "1", "2"),
     ("prices.writes_per_thousand", "1", "2"),

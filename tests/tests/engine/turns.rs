@@ -26,8 +26,7 @@ fn request(bench: &Bench, database: &str) -> BackupRequest {
 
 /// A process under a policy with so many turns.
 fn with_turns(mut process: Process, turns: u32) -> Process {
-    let mut policy = lifeboat_model::Policy::default();
-    policy.per_server = turns;
+    let policy = lifeboat_model::Policy { per_server: turns, ..Default::default() };
     process.run.policy = Arc::new(policy);
     process
 }

@@ -1,7 +1,8 @@
 //! How the end of a backup is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Epoch, EpochCause, Event, Fact, Facts, Manifest, Severity, Totals,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Epoch, EpochCause, Event, Fact, Facts, Manifest, Severity,
+    Totals,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 

@@ -1,7 +1,8 @@
 //! How the end of a drill is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Part, ScratchEntry, Severity,
+    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Part,
+    ScratchEntry, Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 

@@ -1,7 +1,9 @@
 //! What is said about scratch databases that are left: the probe of the health check, and the incident.
 
 use jiff::Timestamp;
-use lifeboat_model::{AlertKind, Cleared, IncidentName, IncidentSubject, Probe, ScratchEntry, Sighting, Wrong};
+use lifeboat_model::{
+    AlertKind, Cleared, DamagedObjects, IncidentName, IncidentSubject, Probe, ScratchEntry, Sighting, Wrong,
+};
 use lifeboat_vault::ScratchRecords;
 
 use crate::error::EngineError;
@@ -36,7 +38,14 @@ pub(crate) async fn report_leftovers(run: &Run, known: Option<&ScratchEntry>) ->
     }
     let change = match wrong(&left) {
         Some(Wrong { what, hint }) => {
-            let sighting = Sighting { what, hint, database: None, part: None, facts: Vec::new() };
+            let sighting = Sighting {
+                what,
+                hint,
+                database: None,
+                part: None,
+                objects: DamagedObjects::default(),
+                facts: Vec::new(),
+            };
             Some(incidents::report(run, &name(), &sighting).await)
         }
         None if is_read => incidents::clear(run, &name(), &Cleared::All).await,

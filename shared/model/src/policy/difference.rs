@@ -34,10 +34,11 @@ impl Policy {
     pub fn differences(&self, after: &Self) -> Vec<PolicyDifference> {
         let mut differences = Differences::default();
         // Named one by one: the compiler asks for a new field here.
-        let Self { retention, rotation_days, left_out, freshness, hours, alerts, prices } = self;
+        let Self { retention, rotation_days, left_out, per_server, freshness, hours, alerts, prices } = self;
         differences.of_retention(*retention, after.retention);
         differences.add("verification.rotation_days", rotation_days, &after.rotation_days, |old, new| new > old);
         differences.of_left_out(left_out, &after.left_out);
+        differences.add("backup.per_server", per_server, &after.per_server, |_, _| false);
         differences.of_freshness(*freshness, after.freshness);
         differences.of_hours(hours, &after.hours);
         differences.of_alerts(alerts, &after.alerts);

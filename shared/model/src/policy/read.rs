@@ -27,6 +27,9 @@ pub(super) const WEEKDAYS: [(&str, Weekday); 7] = [
     ("sunday", Weekday::Sunday),
 ];
 
+/// 20 years, as long as health records are kept in Brazil. The policy of a site's bucket refuses longer locks.
+const MOST_LEDGER_DAYS: u32 = 7305;
+
 /// The most backups at a time on one server: with four sessions each, a hundred connections.
 const MOST_PER_SERVER: u32 = 16;
 
@@ -133,7 +136,7 @@ impl<'t> Reader<'t> {
     }
 
     fn retention(&mut self, mut section: Section<'_, 't>, otherwise: Retention) -> Retention {
-        let ledger_days = self.number(&mut section, "ledger_days", otherwise.ledger_days, 1..=36_500);
+        let ledger_days = self.number(&mut section, "ledger_days", otherwise.ledger_days, 1..=MOST_LEDGER_DAYS);
         self.end(&section);
         Retention { ledger_days }
     }

@@ -128,6 +128,10 @@ impl DataKeys for SealsOnly {
         let denied = DataKeyError::Denied { key: "near".to_owned(), source: Arc::new(std::io::Error::other("no")) };
         Err(DataKeyError::no_usable_key(keys.len(), vec![denied]))
     }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.0.entry_of_each(keys)
+    }
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ mod tests {
     #[tokio::test]
     async fn work_that_keeps_a_reserve_ends_so_early_that_the_reserve_is_left() {
         let deadline = Deadline::after(Duration::from_millis(800));
-        let stuck = deadline.keeping(Duration::from_secs(60)).bound(std::future::pending::<Result<(), EngineError>>());
+        let kept = deadline.keeping(Duration::from_secs(60));
+        let stuck = kept.bound(std::future::pending::<Result<(), EngineError>>());
         let in_time = deadline.bound(async { Ok(stuck.await) }).await;
         assert!(matches!(in_time, Ok(Err(EngineError::OutOfTime { .. }))), "{in_time:?}");
         assert!(matches!(deadline.bound(async { Ok(7) }).await, Ok(7)), "time is left");

@@ -66,6 +66,7 @@ mod tests {
             hint: String::new(),
             database: None,
             parts: BTreeSet::new(),
+            objects: lifeboat_model::DamagedObjects::default(),
             facts: Vec::new(),
             channels: Vec::new(),
             owed: None,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 
 use crate::emulator::Emulator;
@@ -31,7 +31,7 @@ const MAIN_STACK: &str = "lifeboat";
 const PRIMARY_STACK: &str = "lifeboat-primary";
 const OFFSITE_STACK: &str = "lifeboat-offsite";
 /// The emulator's account.
-const ACCOUNT: &str = "000000000000";
+pub const ACCOUNT: &str = "000000000000";
 /// The parameters that the sites' stacks share with each other, and one of them with the main stack.
 const OF_SITES: [&str; 4] = ["ObjectLockMode", "ObjectLockDays", "OperatorArns", BREAK_GLASS];
 const BREAK_GLASS: &str = "BreakGlassRoleArn";
@@ -342,6 +342,16 @@ impl Cloud {
         aws_sdk_lambda::Client::from_conf(patient.build())
     }
 
+    /// An SDK configuration with the rights of a role, and not those of the account's owner.
+    ///
+    /// # Errors
+    /// There is no such role.
+    pub async fn config_as(&self, role: &str, region: &'static str) -> Result<SdkConfig> {
+        let owner = self.config(region).await;
+        let provider = SharedCredentialsProvider::new(assume(&owner, role).await?);
+        Ok(owner.into_builder().credentials_provider(provider).build())
+    }
+
     /// An SDK configuration for a region of this cloud, for clients without a method here.
     pub async fn config(&self, region: &'static str) -> SdkConfig {
         aws_config::defaults(BehaviorVersion::latest())
@@ -352,6 +362,16 @@ impl Cloud {
             .load()
             .await
     }
+}
+
+/// The credentials that a role of the account gets, as whoever took over its function would have them.
+async fn assume(owner: &SdkConfig, role: &str) -> Result<Credentials> {
+    let assume = aws_sdk_sts::Client::new(owner).assume_role().role_session_name("assumed");
+    let assumed = assume.role_arn(format!("arn:aws:iam::{ACCOUNT}:role/{role}")).send().await;
+    let assumed = assumed.with_context(|| format!("cannot assume the role `{role}`"))?;
+    let given = assumed.credentials().with_context(|| format!("the role `{role}` got no credentials"))?;
+    let token = Some(given.session_token().to_owned());
+    Ok(Credentials::new(given.access_key_id(), given.secret_access_key(), token, None, "assumed"))
 }
 
 async fn upload(s3: &aws_sdk_s3::Client, key: &str, package: Vec<u8>) -> Result<()> {

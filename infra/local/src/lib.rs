@@ -28,7 +28,9 @@ mod template;
 mod venv;
 mod workspace;
 
-pub use cloud::{Cloud, CloudOptions, DeployedFunction, DeployedSite, Deployment, OFFSITE_REGION, PRIMARY_REGION};
+pub use cloud::{
+    ACCOUNT, Cloud, CloudOptions, DeployedFunction, DeployedSite, Deployment, OFFSITE_REGION, PRIMARY_REGION,
+};
 pub use debian::install;
 pub use emulator::Emulator;
 pub use event_tap::{EventTap, TappedEvent};

@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use aws_sdk_s3::types::ObjectLockMode;
-use lifeboat_local::{Cloud, CloudOptions, Deployment, Functions, OFFSITE_REGION, PRIMARY_REGION};
+use lifeboat_local::{ACCOUNT, Cloud, CloudOptions, Deployment, Functions, OFFSITE_REGION, PRIMARY_REGION};
 use serde_json::json;
 
-use crate::caller::{ACCOUNT, Answer, At, Caller, Write};
+use crate::caller::{Answer, At, Caller, Write};
 use crate::statements::{decide, hire, of_templates, parameters, people, store_something, trail_bucket, without};
 
 /// Statements without a request here, each with its reason.

@@ -34,6 +34,12 @@ use crate::session::settings::ConnectionSettings;
 /// what the second met, and the next backup runs it again.
 const DUMP_ATTEMPTS: u32 = 2;
 
+/// Times that sequences are read when one of them is dropped meanwhile. Each time, the session hears of all that are gone by then.
+const SEQUENCE_ATTEMPTS: u32 = 5;
+
+/// `undefined_table`.
+const UNDEFINED_TABLE: &str = "42P01";
+
 /// How a snapshot is taken.
 #[derive(Debug, Clone)]
 pub struct SnapshotOptions {
@@ -188,7 +194,15 @@ impl Snapshot {
             .filter(|r| r.kind == RelationKind::Sequence && r.disposition == Disposition::Carried)
             .map(|relation| relation.name.clone())
             .collect();
-        self.for_a_moment(sequence::read_remaining(&self.leader, &carried, earlier)).await
+        let mut attempt = 1;
+        loop {
+            let read = self.for_a_moment(sequence::read_remaining(&self.leader, &carried, earlier)).await;
+            match read {
+                // A session that holds a snapshot hears of a dropped sequence only when it opens it.
+                Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) && attempt < SEQUENCE_ATTEMPTS => attempt += 1,
+                read => return read,
+            }
+        }
     }
 
     /// The definitions a restore must bring back, read while nobody can alter a table. Call it after

@@ -11,6 +11,7 @@ mod failures;
 mod faulty_s3;
 mod health;
 mod http;
+mod intruder;
 mod killed;
 mod killed_at_postgres;
 mod killed_readers;

@@ -87,6 +87,23 @@ impl Stored {
         self.overwrite(site, key, bytes).await;
     }
 
+    /// The state of an object, as a conditional write names it.
+    pub async fn tag(&self, site: Site, key: &str) -> String {
+        let (s3, bucket) = self.bucket(site);
+        let head = s3.head_object().bucket(bucket).key(key).send().await;
+        let head = head.unwrap_or_else(|error| panic!("`{key}` on {site}: {error:?}"));
+        head.e_tag().unwrap().to_owned()
+    }
+
+    /// Copies the version below the current one in front of it, as a person with the break-glass role does.
+    pub async fn put_version_back(&self, site: Site, key: &str) {
+        let (s3, bucket) = self.bucket(site);
+        let versions = s3.list_object_versions().bucket(bucket).prefix(key).send().await.unwrap();
+        let below = versions.versions().iter().find(|version| version.is_latest() != Some(true)).unwrap();
+        let source = format!("{bucket}/{key}?versionId={}", below.version_id().unwrap());
+        s3.copy_object().bucket(bucket).key(key).copy_source(source).send().await.unwrap();
+    }
+
     /// Deletes an object without naming a version: a delete marker hides it.
     pub async fn delete(&self, site: Site, key: &str) {
         let (s3, bucket) = self.bucket(site);

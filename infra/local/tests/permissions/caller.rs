@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use aws_config::SdkConfig;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, MacAlgorithmSpec};
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
@@ -13,9 +12,6 @@ use aws_sdk_s3::types::{
     ObjectLockRetentionMode, VersioningConfiguration,
 };
 use lifeboat_local::{Cloud, Deployment, OFFSITE_REGION, PRIMARY_REGION};
-
-/// The account of the emulator.
-pub const ACCOUNT: &str = "000000000000";
 
 /// Refusals for want of a right, as each service calls them.
 const DENIALS: [&str; 4] = ["AccessDenied", "AccessDeniedException", "AuthorizationError", "AccessDeniedError"];
@@ -79,23 +75,8 @@ pub struct Caller {
 impl Caller {
     /// Assumes a role of the account.
     pub async fn assume(cloud: &Cloud, deployment: &Deployment, role: &str) -> Self {
-        let owner = cloud.config(PRIMARY_REGION).await;
-        let assumed = aws_sdk_sts::Client::new(&owner)
-            .assume_role()
-            .role_arn(format!("arn:aws:iam::{ACCOUNT}:role/{role}"))
-            .role_session_name("permissions")
-            .send()
-            .await
-            .unwrap_or_else(|error| panic!("{role}: {error:?}"));
-        let given = assumed.credentials().unwrap();
-        let token = Some(given.session_token().to_owned());
-        let credentials =
-            Credentials::new(given.access_key_id(), given.secret_access_key(), token, None, "permissions");
-        let own = |config: SdkConfig| {
-            let provider = SharedCredentialsProvider::new(credentials.clone());
-            config.into_builder().credentials_provider(provider).build()
-        };
-        let (config, far) = (own(owner), own(cloud.config(OFFSITE_REGION).await));
+        let config = cloud.config_as(role, PRIMARY_REGION).await.unwrap();
+        let far = cloud.config_as(role, OFFSITE_REGION).await.unwrap();
         Self { config, far, deployment: deployment.clone() }
     }
 

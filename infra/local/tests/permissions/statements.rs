@@ -5,14 +5,14 @@ use std::process::Stdio;
 
 use aws_sdk_cloudformation::types::Capability;
 use lifeboat_local::{
-    Cloud, Deployment, EMULATOR, OFFSITE_REGION, PRIMARY_REGION, Parameters, TEMPLATES, Template, Venv, root,
+    ACCOUNT, Cloud, Deployment, EMULATOR, OFFSITE_REGION, PRIMARY_REGION, Parameters, TEMPLATES, Template, Venv, root,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::{Duration, sleep};
 
-use crate::caller::{ACCOUNT, Answer, Caller};
+use crate::caller::{Answer, Caller};
 
 /// `Resource/Sid` of each statement of each policy. A bucket's policy goes by the bucket's name.
 pub fn of_templates() -> BTreeSet<String> {

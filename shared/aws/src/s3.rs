@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Backoff, Sha256};
 use lifeboat_vault::{
-    BodySink, CopySource, DefaultLock, KeyPage, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection,
-    PutCondition, ReadObject, Retention, StoreError, Version, copy_through,
+    BodySink, CopySource, DefaultLock, KeyPage, LockPeriod, NewObject, ObjectHead, ObjectStore, PAGE_KEYS, Protection,
+    PutCondition, ReadObject, StoreError, Version, copy_through,
 };
 use tokio::sync::OnceCell;
 
@@ -68,8 +68,8 @@ impl S3Store {
 
     /// The lock that a write asks for: in the bucket's own mode. `None` leaves it to the bucket: when that is what is wanted, in a
     /// bucket that locks nothing, and in one whose settings this caller may not see.
-    async fn lock(&self, wanted: Retention) -> Option<(ObjectLockMode, DateTime)> {
-        if wanted == Retention::Bucket {
+    async fn lock(&self, wanted: LockPeriod) -> Option<(ObjectLockMode, DateTime)> {
+        if wanted == LockPeriod::Bucket {
             return None;
         }
         let retention = self.retention.get_or_try_init(|| self.default_retention()).await;
@@ -80,10 +80,10 @@ impl S3Store {
         let days = i64::from(retention.days.unwrap_or_default()) + 366 * i64::from(retention.years.unwrap_or_default());
         let (now, hours) = (Timestamp::now(), SignedDuration::from_hours);
         let until = match wanted {
-            Retention::Bucket => return None,
+            LockPeriod::Bucket => return None,
             // The bucket's policy refuses a shorter lock than its default. The hour is for the way there.
-            Retention::AtLeast(until) => until.max(now.checked_add(hours(24 * days + 1)).ok()?),
-            Retention::Day => now.checked_add(hours(24)).ok()?,
+            LockPeriod::AtLeast(until) => until.max(now.checked_add(hours(24 * days + 1)).ok()?),
+            LockPeriod::Day => now.checked_add(hours(24)).ok()?,
         };
         let mode = ObjectLockMode::from(retention.mode.as_ref()?.as_str());
         Some((mode, DateTime::from_millis(until.as_millisecond())))
@@ -109,7 +109,7 @@ impl S3Store {
             .checksum_sha256(BASE64.encode(object.sha256.0))
             .set_metadata(object.mark.clone().map(|mark| [(MARK.to_owned(), mark)].into()))
             .body(ByteStream::from(object.body.clone()));
-        let request = match self.lock(object.retention).await {
+        let request = match self.lock(object.period).await {
             Some((mode, until)) => request.object_lock_mode(mode).object_lock_retain_until_date(until),
             None => request,
         };

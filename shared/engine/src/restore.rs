@@ -80,6 +80,10 @@ impl Restore<'_> {
             }
             refused.extend(target.restore_database_properties(&globals.database, self.is_kept).await?);
         }
+        let surroundings = definitions.inventory.surroundings.as_ref();
+        if let Some(public) = surroundings.and_then(|surroundings| surroundings.public.as_ref()) {
+            target.take_back_create(&definitions.roles, public).await?;
+        }
         Ok(refused)
     }
 

@@ -29,7 +29,7 @@ use crate::repository::randomness::random;
 use crate::store::checksum::sha256;
 use crate::store::contention::LOST_RACE;
 use crate::store::error::StoreError;
-use crate::store::port::{KeyPage, NewObject, PAGE_KEYS, PutCondition, Retention};
+use crate::store::port::{KeyPage, LockPeriod, NewObject, PAGE_KEYS, PutCondition};
 use crate::store::sites::{Mirrored, SiteStore, Sites};
 
 /// Longest entry that is read, in bytes: more than the longest that is written.
@@ -148,7 +148,7 @@ impl Ledger {
             let entry = next_entry(&act, newest.as_ref(), &append_id, now);
             let key = ledger_key(entry.number);
             let object = seal_entry(&entry, &self.repository_id, &self.macs).await?;
-            let object = NewObject { retention: self.retention(entry.at), ..object };
+            let object = NewObject { period: self.period(entry.at), ..object };
             let bytes = object.body.clone();
             match primary.store().put(&key, object, PutCondition::CreateOnly).await {
                 Ok(_) => {
@@ -349,13 +349,13 @@ impl Ledger {
 
     /// An entry as it is stored, to be stored once more.
     fn object(&self, stored: &Stored) -> NewObject {
-        NewObject { retention: self.retention(stored.stamp.at), ..NewObject::new(stored.text.clone()) }
+        NewObject { period: self.period(stored.stamp.at), ..NewObject::new(stored.text.clone()) }
     }
 
     /// No store takes a time that is over.
-    fn retention(&self, at: Timestamp) -> Retention {
+    fn period(&self, at: Timestamp) -> LockPeriod {
         let until = self.kept_for.and_then(|kept_for| at.checked_add(kept_for).ok());
-        until.filter(|until| *until > Timestamp::now()).map_or(Retention::Bucket, Retention::AtLeast)
+        until.filter(|until| *until > Timestamp::now()).map_or(LockPeriod::Bucket, LockPeriod::AtLeast)
     }
 
     /// The number of the newest entry of a site, at least `from`, which must be there; 0 for none. Looks ahead by growing

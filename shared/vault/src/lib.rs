@@ -47,7 +47,7 @@ pub use repository::listed::Listed;
 pub use store::checksum::{Sha256Sum, sha256};
 pub use store::error::{Cause, StoreError};
 pub use store::port::{
-    BodySink, CopySource, DOCUMENT_LIMIT_BYTES, DefaultLock, Fetched, KeyPage, Measured, NewObject, ObjectHead,
-    ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject, Retention, Summed, Version, copy_through,
+    BodySink, CopySource, DOCUMENT_LIMIT_BYTES, DefaultLock, Fetched, KeyPage, LockPeriod, Measured, NewObject,
+    ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject, Summed, Version, copy_through,
 };
 pub use store::sites::{SiteStore, Sites};

@@ -16,7 +16,7 @@ use crate::layout::is_plain_key;
 use crate::repository::document::{Place, encode};
 use crate::store::contention::LOST_RACE;
 use crate::store::error::StoreError;
-use crate::store::port::{Fetched, NewObject, PutCondition, Retention, Version};
+use crate::store::port::{Fetched, LockPeriod, NewObject, PutCondition, Version};
 use crate::store::sites::{SiteStore, Sites};
 
 /// The newest format of a register's document that this version knows. A document of the first format need not say so.
@@ -232,7 +232,7 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
     }
 
     fn object(&self, document: &T) -> Result<NewObject, VaultError> {
-        Ok(NewObject { retention: Retention::Day, ..NewObject::new(encode(&self.key, document)?) })
+        Ok(NewObject { period: LockPeriod::Day, ..NewObject::new(encode(&self.key, document)?) })
     }
 
     /// Brings a document to the sites that do not have it. What does not get there is mended by the next change.

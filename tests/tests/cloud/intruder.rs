@@ -124,7 +124,6 @@ async fn a_role_that_was_taken_over_is_refused_heard_of_and_repaired() {
     assert!(findings.iter().any(|finding| finding["subject"] == **both && finding["healed"] == false), "{findings:?}");
     let told = inbox.wait_for(2, PATIENCE).await.unwrap();
     assert_eq!(told[1].attributes["type"], "verification-finding");
-    assert!(told[1].message.contains(both.as_str()), "{}", told[1].message);
     stored.put_version_back(Site::Primary, both).await;
     assert_eq!(stored.bytes(Site::Primary, both).await, sound);
     let findings = verify(&stage).await;

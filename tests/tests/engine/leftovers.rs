@@ -262,7 +262,12 @@ async fn a_server_whose_identity_a_role_may_not_read_is_used_and_the_report_says
     };
     let is_noted = |note: &String| note.contains("could not be checked");
     let report = drill().await;
-    assert!(report.equal && !report.notes.iter().any(is_noted), "a plain role may read it: {:?}", report.notes);
+    assert!(
+        report.equal && !report.notes.iter().any(is_noted),
+        "a plain role may read it: {:?} {:?}",
+        report.findings,
+        report.notes
+    );
     // The function's rights belong to each database.
     bench.scratch().psql("postgres", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").unwrap();
     let report = drill().await;

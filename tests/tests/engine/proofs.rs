@@ -1,7 +1,7 @@
 //! Each proof of a drill can fail: a restored database that differs is not called equal, and what differs is named.
 
 use lifeboat_engine::DrillTarget;
-use lifeboat_local::PostgresServer;
+use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::{FindingKind, Severity, Site};
 use lifeboat_postgres::{ConnectionSettings, PostgresError};
 
@@ -134,7 +134,7 @@ async fn what_depends_on_the_server_is_named_and_makes_no_difference() {
     assert_eq!(bench.server.psql("kept", placed).unwrap(), "bill bill_gross");
 
     // Another server has not.
-    let other = PostgresServer::start("surrounded-other").unwrap();
+    let other = PostgresServer::start(PostgresOptions::named("surrounded-other").for_drills()).unwrap();
     request.into = DrillTarget::Scratch(ConnectionSettings::from_secret(&other.url("postgres")).unwrap());
     let report = bench.process().drill(&request).await.unwrap();
     assert!(report.equal, "{:?}", report.findings);

@@ -84,7 +84,7 @@ async fn neither_the_password_nor_a_row_is_in_any_log_error_event_alert_report_o
     // A key that does not open, and damage that is found.
     let mut stranger = bench.process();
     stranger.run.ports.keys = crate::stores::stranger_s_key();
-    let error = stranger.back_up(&request).await.unwrap_err();
+    let error = stranger.drill(&drill).await.unwrap_err();
     said.push(format!("{error} {error:?} {}", error.story()));
     assert!(bench.stores.primary.flip_bit(&bench.stores.primary.keys("chunks/")[0], 9, 1));
     said.push(format!("{:?}", process.verify(VerificationScope::All).await.unwrap()));

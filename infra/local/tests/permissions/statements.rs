@@ -103,11 +103,11 @@ pub async fn parameters(cloud: &Cloud) -> Parameters {
 }
 
 /// Gives both buckets an object to act on.
-pub async fn store_something(cloud: &Cloud, at: &Deployment) {
+pub async fn store_something(cloud: &Cloud, at: &Deployment, key: &str) {
     for (region, bucket) in
         [(PRIMARY_REGION, at.primary_bucket.clone()), (OFFSITE_REGION, at.offsite.clone().unwrap().bucket)]
     {
-        let put = cloud.s3(region).await.put_object().bucket(bucket).key(crate::CHUNK).body(b"chunk".to_vec().into());
+        let put = cloud.s3(region).await.put_object().bucket(bucket).key(key).body(b"chunk".to_vec().into());
         put.send().await.unwrap();
     }
 }

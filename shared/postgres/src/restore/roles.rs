@@ -10,6 +10,12 @@ use crate::restore::target::RestoreTarget;
 use crate::schema::archive;
 use crate::session::identifier::{quote_identifier, quote_literal};
 
+/// Roles that a restoring role without superuser must be able to act for. Existing membership does not count: from version 16 on, the
+/// creator of a role is a member, but without SET.
+const TO_JOIN: &str = "
+    SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name), pg_catalog.pg_roles me
+    WHERE me.rolname = CURRENT_USER AND NOT me.rolsuper AND me.rolname <> name";
+
 /// Attributes of a role in the order of [`Role::attributes`]; INHERIT is what CREATE ROLE gives.
 const INHERIT: &str = "INHERIT";
 
@@ -22,6 +28,7 @@ impl RestoreTarget {
     ///
     /// A restoring role without superuser becomes a member of them, and they may create in schema `public`. PostgreSQL lets it
     /// give an object only to a role that could have created it there. In other schemas this remains a limit.
+    /// [`take_back_create`](Self::take_back_create) ends that right.
     pub async fn restore_roles(&self, roles_sql: &str, is_kept: bool) -> Result<Vec<String>> {
         const STEP: &str = "creating roles";
         const MISSING: &str = "
@@ -30,10 +37,6 @@ impl RestoreTarget {
         const MARKED: &str = "
             SELECT r.rolname::text FROM pg_catalog.pg_roles r
             WHERE r.rolname = ANY ($1) AND pg_catalog.shobj_description(r.oid, 'pg_authid') = $2";
-        // Existing membership does not count: from version 16 on, the creator of a role is a member, but without SET.
-        const TO_JOIN: &str = "
-            SELECT name FROM pg_catalog.unnest($1::text[]) AS wanted (name), pg_catalog.pg_roles me
-            WHERE me.rolname = CURRENT_USER AND NOT me.rolsuper AND me.rolname <> name";
         let wanted = archive::role_names(roles_sql);
         let session = self.connect().await?;
         let mut missing: Vec<String> =
@@ -64,6 +67,26 @@ impl RestoreTarget {
         }
         session.close().await;
         Ok(missing)
+    }
+
+    /// Takes back the right to create in schema `public` that [`restore_roles`](Self::restore_roles) lent, from each role that the source
+    /// did not give it to. `public` has the owner and grants of that schema on the source, as the inventory has them.
+    pub async fn take_back_create(&self, roles_sql: &str, public: &str) -> Result<()> {
+        const STEP: &str = "taking back rights";
+        let session = self.connect().await?;
+        for row in session.rows(STEP, TO_JOIN, &[&archive::role_names(roles_sql)]).await? {
+            let name: String = row.get(0);
+            let granted = format!("{name} CREATE");
+            let grants = public.rsplit_once("grants ").map_or("", |(_, grants)| grants);
+            if !grants.split(", ").any(|grant| grant.trim_end_matches(" grantable") == granted) {
+                // A refusal leaves a difference, which the proof finds.
+                let _ = session
+                    .run(STEP, &format!("REVOKE CREATE ON SCHEMA public FROM {}", quote_identifier(&name)))
+                    .await;
+            }
+        }
+        session.close().await;
+        Ok(())
     }
 
     /// Gives the roles in `created` their attributes, settings and comments, and every membership that one of them is part of.

@@ -20,7 +20,7 @@ use crate::repository::epochs::EPOCH_AGE;
 use crate::repository::signature::public_key;
 use crate::store::checksum::sha256;
 use crate::store::error::StoreError;
-use crate::store::port::{Fetched, NewObject, ObjectHead, PutCondition, ReadObject, Retention, Version};
+use crate::store::port::{Fetched, LockPeriod, NewObject, ObjectHead, PutCondition, ReadObject, Version};
 use crate::store::sites::{Mirrored, SiteStore, Sites};
 
 /// Chunks that a writer remembers. About 120 bytes each, so 60 MB; with slices of 2 MiB they stand for a terabyte. Chunks
@@ -252,7 +252,7 @@ impl Writer {
             })?;
             let stored_bytes = body.len() as u64;
             let mark = Some(self.marks.mark(&chunk.id, stored_bytes, &sha256));
-            let object = NewObject { body: body.clone(), sha256, mark, retention: Retention::default() };
+            let object = NewObject { body: body.clone(), sha256, mark, period: LockPeriod::default() };
             let put = primary.store().put(&key, object, condition).await;
             scratch.reclaim(body);
             match put {
@@ -360,7 +360,7 @@ impl Writer {
     ) -> Result<SoundObject, VaultError> {
         let Fetched { body, mark, .. } = copy;
         let (stored_bytes, sha256) = (body.len() as u64, on_cpu(|| sha256(&body)));
-        let object = NewObject { body, sha256, mark, retention: Retention::default() };
+        let object = NewObject { body, sha256, mark, period: LockPeriod::default() };
         let version = match store.store().put(key, object, PutCondition::IfMatch(version)).await {
             Ok(version) => version,
             // Another session may have done the very same, or an answer was lost and the write repeated.

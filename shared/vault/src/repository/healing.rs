@@ -14,7 +14,7 @@ use crate::repository::listed::{Content, Listed};
 use crate::repository::published_keys::Trust;
 use crate::store::checksum::sha256;
 use crate::store::error::StoreError;
-use crate::store::port::{Fetched, NewObject, PutCondition, Retention, Version};
+use crate::store::port::{Fetched, LockPeriod, NewObject, PutCondition, Version};
 use crate::store::sites::SiteStore;
 
 impl Repository {
@@ -50,8 +50,7 @@ impl Repository {
         let Fetched { body, mark, .. } = copy;
         let size_bytes = body.len() as u64;
         let sha256 = on_cpu(|| sha256(&body));
-        match store.store().put(key, NewObject { body, sha256, mark, retention: Retention::default() }, condition).await
-        {
+        match store.store().put(key, NewObject { body, sha256, mark, period: LockPeriod::default() }, condition).await {
             // Another writer changed it since. Reading it shows whether that healed it.
             Ok(_) => {}
             Err(error) if error.is_lost_race() => {}

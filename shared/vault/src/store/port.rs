@@ -58,12 +58,12 @@ pub struct NewObject {
     /// A short ASCII text kept with the bytes: the writer's statement on what they are.
     pub mark: Option<String>,
     /// For how long nobody can delete this version.
-    pub retention: Retention,
+    pub period: LockPeriod,
 }
 
 /// For how long nobody can delete a version of an object. A bucket that locks nothing locks none of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Retention {
+pub enum LockPeriod {
     /// For as long as the bucket keeps what is written to it.
     #[default]
     Bucket,
@@ -78,7 +78,7 @@ impl NewObject {
     pub fn new(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let sha256 = sha256(&body);
-        Self { body, sha256, mark: None, retention: Retention::default() }
+        Self { body, sha256, mark: None, period: LockPeriod::default() }
     }
 }
 
@@ -323,6 +323,6 @@ pub async fn copy_through<S: ObjectStore + ?Sized>(
     if actual != *expected {
         return Err(StoreError::Corrupt { key: key.to_owned(), expected: *expected, actual: Some(actual) });
     }
-    let object = NewObject { body: fetched.body, sha256: actual, mark: fetched.mark, retention: Retention::default() };
+    let object = NewObject { body: fetched.body, sha256: actual, mark: fetched.mark, period: LockPeriod::default() };
     target.put(key, object, PutCondition::CreateOnly).await.map(drop)
 }

@@ -17,6 +17,7 @@ mod newer_formats;
 mod register;
 mod repositories;
 mod scratch;
+mod seals_only;
 mod stored_keys;
 mod stores;
 mod trail;

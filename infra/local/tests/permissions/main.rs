@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test file: a panic is a failed test")]
 
-#[path = "permissions/caller.rs"]
 mod caller;
-#[path = "permissions/statements.rs"]
 mod statements;
 
 use std::collections::BTreeSet;
@@ -129,7 +127,7 @@ async fn each_statement_of_the_templates_lets_through_what_it_should_and_nothing
     let cloud = Cloud::start(options).await.unwrap();
     hire(&cloud).await;
     let at = cloud.deploy(&parameters(&cloud).await).await.unwrap();
-    store_something(&cloud, &at).await;
+    store_something(&cloud, &at, CHUNK).await;
 
     let mut record = Record::default();
     for function in self::functions() {

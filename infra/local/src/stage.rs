@@ -1,4 +1,4 @@
-//! The stage for the demo and for end-to-end tests: a source, a scratch server, and the local cloud with both stacks.
+//! The stage for the demo and for end-to-end tests: a source, a scratch server, and the local cloud with all stacks.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};

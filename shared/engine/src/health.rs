@@ -10,8 +10,8 @@ mod schedules;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, HealthReport, History, Outcome,
-    PolicyVersions, Probe, Sighting, Site, Wrong,
+    Act, AlertKind, Cleared, DatabaseName, Event, Fact, Facts, HealthReport, History, Outcome, PolicyVersions, Probe,
+    Sighting, Site, Wrong,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 use lifeboat_vault::States;
@@ -137,15 +137,7 @@ async fn change_incidents(run: &Run, request: &HealthRequest, probes: &[Probe]) 
 }
 
 fn sighting(probe: &Probe) -> Option<Sighting> {
-    let Wrong { what, hint } = probe.wrong.clone()?;
-    Some(Sighting {
-        what,
-        hint,
-        database: probe.database.clone(),
-        part: None,
-        objects: DamagedObjects::default(),
-        facts: Vec::new(),
-    })
+    Some(Sighting { database: probe.database.clone(), ..probe.wrong.clone()?.into() })
 }
 
 /// Records in the ledger each incident that was opened or resolved. An incident that stays open has its entry already.

@@ -106,17 +106,7 @@ pub async fn adopt_policy(run: &Run, versions: Result<&PolicyVersions, &Wrong>) 
     let name = IncidentName::new(AlertKind::PolicyRefused, IncidentSubject::Repository);
     let faults = versions.ok().and_then(|versions| Policy::from_toml(&versions.in_place.text).err());
     let wrong = match (versions, &faults) {
-        (Err(Wrong { what, hint }), _) => {
-            let (what, hint) = (what.clone(), hint.clone());
-            Some(Sighting {
-                what,
-                hint,
-                database: None,
-                part: None,
-                objects: DamagedObjects::default(),
-                facts: Vec::new(),
-            })
-        }
+        (Err(wrong), _) => Some(wrong.clone().into()),
         (Ok(versions), Some(faults)) => Some(refusal(&versions.in_place, faults)),
         (Ok(_), None) => None,
     };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::DatabaseName;
-use crate::incident::IncidentName;
+use crate::incident::{DamagedObjects, IncidentName, Sighting};
 
 /// `state/health.json`: the results of the last health check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,13 @@ pub struct Wrong {
     pub what: String,
     /// One sentence.
     pub hint: String,
+}
+
+impl From<Wrong> for Sighting {
+    /// The fault as an incident has it, without a database, part or facts.
+    fn from(Wrong { what, hint }: Wrong) -> Self {
+        Self { what, hint, database: None, part: None, objects: DamagedObjects::default(), facts: Vec::new() }
+    }
 }
 
 impl HealthReport {

@@ -1,9 +1,7 @@
 //! What is said about scratch databases that are left: the probe of the health check, and the incident.
 
 use jiff::Timestamp;
-use lifeboat_model::{
-    AlertKind, Cleared, DamagedObjects, IncidentName, IncidentSubject, Probe, ScratchEntry, Sighting, Wrong,
-};
+use lifeboat_model::{AlertKind, Cleared, IncidentName, IncidentSubject, Probe, ScratchEntry, Wrong};
 use lifeboat_vault::ScratchRecords;
 
 use crate::error::EngineError;
@@ -37,17 +35,7 @@ pub(crate) async fn report_leftovers(run: &Run, known: Option<&ScratchEntry>) ->
         left.push(known.clone());
     }
     let change = match wrong(&left) {
-        Some(Wrong { what, hint }) => {
-            let sighting = Sighting {
-                what,
-                hint,
-                database: None,
-                part: None,
-                objects: DamagedObjects::default(),
-                facts: Vec::new(),
-            };
-            Some(incidents::report(run, &name(), &sighting).await)
-        }
+        Some(wrong) => Some(incidents::report(run, &name(), &wrong.into()).await),
         None if is_read => incidents::clear(run, &name(), &Cleared::All).await,
         None => None,
     };

@@ -41,7 +41,7 @@ pub use gaps::deployable;
 pub use inbox::{AlertInbox, ReceivedAlert};
 pub use installation::{Installation, SUPPORTED_MAJORS};
 pub use invocation::Invocation;
-pub use lint::{TEMPLATES, lint, lint_template};
+pub use lint::{TEMPLATES, lint, lint_templates};
 pub use pooler::{PoolMode, Pooler};
 pub use process_group::ProcessGroup;
 pub use server::{PostgresOptions, PostgresServer};

@@ -28,6 +28,10 @@ pub const EMULATOR: Requirements =
 /// cfn-lint.
 pub const LINT: Requirements = Requirements { name: "lint", lock: include_str!("../requirements/lint.txt") };
 
+/// checkov.
+pub const CHECKOV: Requirements =
+    Requirements { name: "checkov", lock: include_str!("../requirements/checkov.txt") };
+
 /// The stock AWS Encryption SDK for Python and the AWS clients, as `docs/format/without-lifeboat.md` says to install them.
 pub const STOCK: Requirements = Requirements { name: "stock", lock: include_str!("../requirements/stock.txt") };
 
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn locks_pin_every_package_by_hash_and_name_no_host() {
-        for Requirements { name, lock } in [EMULATOR, LINT, STOCK] {
+        for Requirements { name, lock } in [EMULATOR, LINT, CHECKOV, STOCK, PROMETHEUS] {
             let packages = lock.lines().filter(|line| line.contains("==")).count();
             assert!(packages > 0 && lock.matches("--hash=sha256:").count() >= packages, "{name}");
             assert!(!lock.contains("://") && !lock.contains("--index") && !lock.contains("--find-links"), "{name}");

@@ -34,7 +34,7 @@ const OFFSITE_STACK: &str = "lifeboat-offsite";
 pub const ACCOUNT: &str = "000000000000";
 /// The parameters that the sites' stacks share with each other, and one of them with the main stack.
 const OF_SITES: [&str; 4] = ["ObjectLockMode", "ObjectLockDays", "OperatorArns", BREAK_GLASS];
-const BREAK_GLASS: &str = "BreakGlassRoleArn";
+const BREAK_GLASS: &str = "BreakGlassRoleName";
 /// The bucket for uploaded packages, as `sam package` uses one.
 const PACKAGES_BUCKET: &str = "lifeboat-packages";
 /// The emulator answers in milliseconds; an upload of 100 MB takes about a second. A function may run for 900 s.
@@ -105,8 +105,10 @@ impl DeployedSite {
 /// A function of the main stack.
 #[derive(Debug, Clone)]
 pub struct DeployedFunction {
-    /// Its name, which invocations and logs use.
+    /// Its name.
     pub name: String,
+    /// Its log group.
+    pub logs: String,
     /// The queue of its failed invocations.
     pub failures_queue_url: String,
 }
@@ -181,6 +183,7 @@ impl Cloud {
         let function = |name: &str| -> Result<DeployedFunction> {
             Ok(DeployedFunction {
                 name: stack.output(&format!("{name}FunctionName"))?,
+                logs: stack.output(&format!("{name}LogsName"))?,
                 failures_queue_url: stack.output(&format!("{name}FailuresQueueUrl"))?,
             })
         };

@@ -62,7 +62,7 @@ impl Cloud {
         let mut lines = Vec::new();
         let mut next = None;
         for _ in 0..MOST_LOG_PAGES {
-            let filter = logs.filter_log_events().log_group_name(format!("/aws/lambda/{}", function.name));
+            let filter = logs.filter_log_events().log_group_name(&function.logs);
             let page = filter
                 .set_next_token(next)
                 .send()

@@ -29,8 +29,7 @@ pub const EMULATOR: Requirements =
 pub const LINT: Requirements = Requirements { name: "lint", lock: include_str!("../requirements/lint.txt") };
 
 /// checkov.
-pub const CHECKOV: Requirements =
-    Requirements { name: "checkov", lock: include_str!("../requirements/checkov.txt") };
+pub const CHECKOV: Requirements = Requirements { name: "checkov", lock: include_str!("../requirements/checkov.txt") };
 
 /// The stock AWS Encryption SDK for Python and the AWS clients, as `docs/format/without-lifeboat.md` says to install them.
 pub const STOCK: Requirements = Requirements { name: "stock", lock: include_str!("../requirements/stock.txt") };

@@ -6,6 +6,7 @@
 
 mod clients;
 mod error;
+mod filter;
 mod identity;
 mod kms;
 mod meter;
@@ -13,6 +14,7 @@ mod outbox;
 mod parameter;
 mod s3;
 mod secrets;
+mod subscriptions;
 
 pub use aws_config::SdkConfig;
 pub use clients::{kms_client, s3_client, sdk_config};

@@ -11,6 +11,9 @@ use lifeboat_model::{Alert, Channel, Event};
 use lifeboat_notify::{Message, Outbox, SignalError};
 use serde_json::json;
 
+use crate::filter::Attributes;
+use crate::subscriptions::Subscriptions;
+
 /// Events to one bus, alerts to one topic, and those for chat to another one: AWS chat subscribes like any HTTPS endpoint, and wants
 /// its own form. Without a bus or topic, nothing is sent there.
 pub struct AwsOutbox {
@@ -67,15 +70,14 @@ impl Outbox for AwsOutbox {
             "lambda": message.json.to_string(),
         });
         let unsent = |source: BoxError| not_sent(alert.kind.as_str(), "SNS", source);
-        let attributes: HashMap<_, _> =
-            attributes(alert).map_err(|source| unsent(source.into()))?.into_iter().collect();
+        let attributes = encoded(attributes(alert)).map_err(|source| unsent(source.into()))?;
         if let Some(topic) = &self.topic {
             let request = self.notifications.publish().topic_arn(topic).subject(&message.subject);
             let request = request.message_structure("json").message(said.to_string());
             let request = request.set_message_attributes(Some(attributes.clone()));
             request.send().await.map_err(|source| unsent(source.into()))?;
         }
-        if let Some(topic) = self.chat_topic.as_ref().filter(|_| alert.channels.contains(&Channel::Chat)) {
+        if let Some(topic) = self.chat_topic.as_ref().filter(|_| is_for_chat(alert)) {
             let request = self.notifications.publish().topic_arn(topic).message(message.chat.to_string());
             let request = request.set_message_attributes(Some(attributes));
             match request.send().await {
@@ -91,29 +93,61 @@ impl Outbox for AwsOutbox {
         Ok(())
     }
 
+    async fn unheard(&self, alerts: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
+        let mut topics = Vec::new();
+        for (topic, wants) in [(&self.topic, is_for_all as fn(&Alert) -> bool), (&self.chat_topic, is_for_chat)] {
+            if let Some(topic) = topic {
+                topics.push((Subscriptions::of(&self.notifications, topic).await?, wants));
+            }
+        }
+        let is_heard = |alert: &Alert| {
+            topics.iter().any(|(listeners, wants)| wants(alert) && listeners.receive(&attributes(alert)))
+        };
+        Ok(alerts.into_iter().filter(|alert| !is_heard(alert)).collect())
+    }
+
     /// A process that knows one of the topics alone leaves incidents to those that know both.
     fn reaches_people(&self) -> bool {
         self.topic.is_some() && self.chat_topic.is_some()
     }
 }
 
+fn is_for_all(_: &Alert) -> bool {
+    true
+}
+
+fn is_for_chat(alert: &Alert) -> bool {
+    alert.channels.contains(&Channel::Chat)
+}
+
+/// The attribute that is a list.
+const CHANNEL: &str = "channel";
+
 /// The attributes that subscriptions filter by.
-fn attributes(alert: &Alert) -> Result<Vec<(String, MessageAttributeValue)>, BuildError> {
-    let channels: Vec<&str> = alert.channels.iter().map(|channel| channel.as_str()).collect();
-    let incident = alert.incident.as_ref().map(ToString::to_string);
-    let texts = [
-        ("severity", Some(alert.severity.as_str())),
-        ("type", Some(alert.kind.as_str())),
-        ("state", Some(alert.state.as_str())),
-        ("database", alert.database.as_ref().map(|database| database.as_str())),
-        ("incident", incident.as_deref()),
-    ];
-    let attribute = |kind, value: String| MessageAttributeValue::builder().data_type(kind).string_value(value).build();
-    let mut attributes = vec![("channel".to_owned(), attribute("String.Array", json!(channels).to_string())?)];
-    for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        attributes.push((name.to_owned(), attribute("String", value.to_owned())?));
-    }
-    Ok(attributes)
+fn attributes(alert: &Alert) -> Attributes {
+    let one = |name, value: &dyn ToString| (name, vec![value.to_string()]);
+    let mut attributes = Attributes::from([
+        one("severity", &alert.severity),
+        one("type", &alert.kind),
+        one("state", &alert.state),
+        (CHANNEL, alert.channels.iter().map(ToString::to_string).collect()),
+    ]);
+    attributes.extend(alert.database.as_ref().map(|database| one("database", database)));
+    attributes.extend(alert.incident.as_ref().map(|incident| one("incident", incident)));
+    attributes
+}
+
+/// The attributes as SNS takes them.
+fn encoded(attributes: Attributes) -> Result<HashMap<String, MessageAttributeValue>, BuildError> {
+    let encoded = attributes.into_iter().map(|(name, values)| {
+        let (kind, value) = match name {
+            CHANNEL => ("String.Array", json!(values).to_string()),
+            _ => ("String", values.concat()),
+        };
+        let value = MessageAttributeValue::builder().data_type(kind).string_value(value).build()?;
+        Ok((name.to_owned(), value))
+    });
+    encoded.collect()
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

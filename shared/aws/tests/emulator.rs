@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::config::Credentials;
-use lifeboat_aws::{KmsDataKeys, KmsKey, KmsMacKey, S3Store, kms_client, s3_client};
+use lifeboat_aws::{AwsOutbox, KmsDataKeys, KmsKey, KmsMacKey, S3Store, kms_client, s3_client};
 use lifeboat_local::Emulator;
-use lifeboat_model::Meter;
-use lifeboat_model::Site;
+use lifeboat_model::{Alert, AlertKind, AlertState, Channel, Meter, Response, Severity, Site};
+use lifeboat_notify::Outbox as _;
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 use lifeboat_vault::{
     Journal, LedgerFilter, Listed, MacKey, MacKeys, NewObject, ObjectState, ObjectStore, PutCondition, Repository,
@@ -258,6 +258,66 @@ async fn a_key_given_by_anything_but_its_arn_is_refused_before_anything_is_seale
     let gone = KmsKey::new(cloud.primary.kms.clone(), format!("{}0", cloud.primary.key_arn));
     let refused = KmsDataKeys::new(gone, None).generate(&EncryptionContext::new()).await.unwrap_err();
     assert!(matches!(refused, DataKeyError::Disabled { .. }), "{refused:?}");
+}
+
+/// Alerts of each severity for one channel.
+fn alerts(channel: Channel) -> Vec<Alert> {
+    let alert = |severity: &Severity| Alert {
+        kind: AlertKind::BackupFailed,
+        severity: *severity,
+        state: AlertState::Opened,
+        channels: vec![channel],
+        database: Some(database()),
+        incident: None,
+        since: now(),
+        what: String::new(),
+        hint: None,
+        facts: Vec::new(),
+    };
+    Severity::ALL.iter().map(alert).collect()
+}
+
+/// Emulated mail is confirmed at once, and an HTTPS endpoint that does not exist never is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_confirmed_subscription_whose_filter_lets_an_alert_through_counts_as_a_listener() {
+    let emulator = Emulator::start().await.unwrap();
+    let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .region("eu-central-1")
+        .endpoint_url(emulator.endpoint())
+        .load()
+        .await;
+    let sns = aws_sdk_sns::Client::new(&shared);
+    let topic = async |name| sns.create_topic().name(name).send().await.unwrap().topic_arn().unwrap().to_owned();
+    let (topic, chat) = (topic("alerts").await, topic("chat").await);
+    let outbox = AwsOutbox::new(&shared, None, Some(topic.clone()), Some(chat.clone()));
+    let unheard = async |channel| -> Vec<String> {
+        let unheard = outbox.unheard(alerts(channel)).await.unwrap();
+        unheard.iter().map(|alert| alert.severity.to_string()).collect()
+    };
+    let subscribe = async |topic: &str, protocol: &str, endpoint: &str, filter: &str| {
+        let request =
+            sns.subscribe().topic_arn(topic).protocol(protocol).endpoint(endpoint).attributes("FilterPolicy", filter);
+        let answer = request.return_subscription_arn(true).send().await.unwrap();
+        answer.subscription_arn().unwrap().to_owned()
+    };
+    let all = ["info", "warning", "critical"];
+    assert_eq!(unheard(Channel::Email).await, all, "there is no subscription");
+    subscribe(&topic, "https", "https://127.0.0.1:9/", r#"{"severity":["critical"]}"#).await;
+    assert_eq!(unheard(Channel::Email).await, all, "nobody confirmed it");
+    subscribe(&topic, "email", "typo@clinic.example", r#"{"severity":["critcal"]}"#).await;
+    assert_eq!(unheard(Channel::Email).await, all, "the severity is misspelt");
+    let mail = subscribe(&topic, "email", "a@clinic.example", r#"{"severity":["critical"],"channel":["email"]}"#).await;
+    assert_eq!(unheard(Channel::Email).await, ["info", "warning"]);
+    assert_eq!(unheard(Channel::Sms).await, all, "it wants another channel");
+    subscribe(&chat, "email", "b@clinic.example", "{}").await;
+    assert_eq!(unheard(Channel::Sms).await, all, "only alerts for chat go to the topic of chat");
+    assert_eq!(unheard(Channel::Chat).await, Vec::<String>::new());
+    sns.unsubscribe().subscription_arn(mail).send().await.unwrap();
+    assert_eq!(unheard(Channel::Email).await, all, "it was removed");
+    let gone = AwsOutbox::new(&shared, None, Some(format!("{topic}-gone")), None);
+    let refused = gone.unheard(alerts(Channel::Email)).await.unwrap_err();
+    assert_eq!(refused.advice().response, Response::Fail, "{refused:?}");
 }
 
 /// A server that takes connections and never answers.

@@ -3,16 +3,22 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use lifeboat_model::{Alert, Event};
+use lifeboat_model::{Alert, Event, Severity};
 use lifeboat_notify::{Outbox, SignalError};
 
 /// Records everything that is sent, in order.
 #[derive(Debug, Default)]
 pub struct RecordingOutbox {
     taken: Mutex<(Vec<Event>, Vec<Alert>)>,
+    deaf_to: Mutex<Vec<Severity>>,
 }
 
 impl RecordingOutbox {
+    /// From now on, alerts of these severities have no subscriber.
+    pub fn deafen(&self, severities: &[Severity]) {
+        *self.deaf_to.lock().unwrap_or_else(PoisonError::into_inner) = severities.to_vec();
+    }
+
     /// The events so far.
     pub fn events(&self) -> Vec<Event> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
@@ -34,5 +40,10 @@ impl Outbox for RecordingOutbox {
     async fn alert(&self, alert: &Alert) -> Result<(), SignalError> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).1.push(alert.clone());
         Ok(())
+    }
+    async fn unheard(&self, mut alerts: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
+        let deaf_to = self.deaf_to.lock().unwrap_or_else(PoisonError::into_inner);
+        alerts.retain(|alert| deaf_to.contains(&alert.severity));
+        Ok(alerts)
     }
 }

@@ -3,6 +3,8 @@
 mod freshness;
 mod history;
 mod keys;
+mod listeners;
+mod metrics;
 mod protection;
 mod request;
 mod schedules;
@@ -13,7 +15,6 @@ use lifeboat_model::{
     Act, AlertKind, Cleared, DatabaseName, Event, Fact, Facts, HealthReport, History, Outcome, PolicyVersions, Probe,
     Sighting, Site, Wrong,
 };
-use lifeboat_notify::{MetricsLine, Unit};
 use lifeboat_vault::States;
 
 use crate::deadline::within;
@@ -25,6 +26,8 @@ use crate::scratch::probe_scratch;
 
 use history::keep_history;
 use keys::{LOOK_WITHIN, probe_keys};
+use listeners::probe_listeners;
+use metrics::metrics;
 use protection::probe_protection;
 use schedules::{dates, lag, unknown};
 
@@ -72,7 +75,8 @@ pub async fn check_health(
     let kept = keep(run, &report).await;
     let requested = request_cleanup(run, request, &report).await;
     let ended = notified.and(owed.map(drop)).and(adopted).and(kept).and(requested);
-    metrics(run, ended.is_ok()).await.emit();
+    let incidents = incidents::incidents(run).await;
+    metrics(&report, incidents.as_deref().ok(), ended.is_ok()).emit();
     ended.map(|()| report)
 }
 
@@ -81,9 +85,10 @@ async fn look(run: &Run, request: &HealthRequest, keeps_history: bool) -> Health
     let at = Timestamp::now();
     let schedules = within(LOOK_WITHIN, Box::pin(probe_schedules(run, request, keeps_history, at)));
     let scratch = within(SITE_WITHIN, Box::pin(probe_scratch(run, at)));
-    let (mut probes, protection, schedules, scratch) =
-        tokio::join!(probe_keys(run), probe_protection(run), schedules, scratch);
+    let (mut probes, protection, listeners, schedules, scratch) =
+        tokio::join!(probe_keys(run), probe_protection(run), probe_listeners(run, request), schedules, scratch);
     probes.extend(protection);
+    probes.extend(listeners);
     // The runs themselves report a failing store. Here it leaves the schedules unknown.
     let all_unknown = |error| request.databases.iter().map(|database| unknown(database, &error)).collect();
     probes.extend(schedules.unwrap_or_else(all_unknown));
@@ -203,16 +208,4 @@ async fn probe_database(
         probes.push(lag(run, listed, offsite, database, at));
     }
     probes
-}
-
-/// Metrics for CloudWatch, whose alarm fires when no health check has succeeded.
-async fn metrics(run: &Run, ended_well: bool) -> MetricsLine {
-    let line = MetricsLine::new("-").with("health_looked", Unit::Count, f64::from(u8::from(ended_well)));
-    match incidents::incidents(run).await {
-        Ok(all) => {
-            let open = all.iter().filter(|incident| incident.is_open()).count();
-            line.with("incidents_open", Unit::Count, open as f64)
-        }
-        Err(_) => line,
-    }
 }

@@ -24,6 +24,15 @@ pub enum SignalError {
         /// EventBridge's error code.
         code: String,
     },
+    /// It is unknown who receives alerts.
+    #[error("could not read the subscriptions of the alert topics")]
+    SubscriptionsUnread {
+        /// Whether the service refused. Otherwise it did not answer.
+        is_refused: bool,
+        /// The error of the service's client.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The signal could not be written as JSON.
     #[error("could not write `{signal}` as JSON")]
     Unwritable {
@@ -44,6 +53,13 @@ impl SignalError {
             }
             Self::NotSent { .. } | Self::Refused { .. } => {
                 Advice::retry("check that the event bus exists and that the function may put events on it")
+            }
+            Self::SubscriptionsUnread { is_refused: true, .. } => Advice::fail(
+                "check that the topics exist, and allow the role of `health` `sns:ListSubscriptionsByTopic` and \
+                 `sns:GetSubscriptionAttributes`",
+            ),
+            Self::SubscriptionsUnread { .. } => {
+                Advice::retry("check that SNS is reachable; the next health check reads again")
             }
             Self::Unwritable { .. } => Advice::defect(),
         }

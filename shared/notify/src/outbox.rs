@@ -14,6 +14,9 @@ pub trait Outbox: Send + Sync {
     /// Sends an alert to its subscribers. Returns when the topic has accepted it.
     async fn alert(&self, alert: &Alert) -> Result<(), SignalError>;
 
+    /// Those of `alerts` that would reach nobody: no confirmed subscription lets them through. Sends nothing.
+    async fn unheard(&self, alerts: Vec<Alert>) -> Result<Vec<Alert>, SignalError>;
+
     /// Whether alerts reach anybody. If not, an alert stays owed until a process with subscribers sends it.
     fn reaches_people(&self) -> bool {
         true

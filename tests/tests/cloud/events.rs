@@ -40,7 +40,9 @@ fn function(stage: &Stage, name: &str) -> DeployedFunction {
         "test-restore" => at.test_restore.clone(),
         "health" => at.health.clone(),
         // It is asked and answers: nothing of it waits in a queue.
-        "status" => DeployedFunction { name: at.status.clone(), failures_queue_url: String::new() },
+        "status" => {
+            DeployedFunction { name: at.status.clone(), logs: String::new(), failures_queue_url: String::new() }
+        }
         other => panic!("there is no function `{other}`"),
     }
 }

@@ -181,6 +181,10 @@ impl Outbox for NoBus {
     async fn alert(&self, alert: &Alert) -> Result<(), SignalError> {
         self.0.alert(alert).await
     }
+
+    async fn unheard(&self, _: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
+        Ok(Vec::new())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

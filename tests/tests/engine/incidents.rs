@@ -126,6 +126,10 @@ impl Outbox for NoTopic {
         let source = std::io::Error::other("no topic").into();
         Err(SignalError::NotSent { signal: alert.kind.to_string(), service: "SNS", source })
     }
+
+    async fn unheard(&self, _: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
+        Ok(Vec::new())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

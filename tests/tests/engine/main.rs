@@ -17,6 +17,7 @@ mod killed;
 mod large_objects;
 mod left_out;
 mod leftovers;
+mod listeners;
 mod log;
 mod offsite;
 mod policy_changes;

@@ -163,6 +163,10 @@ impl Outbox for Terminal {
     fn reaches_people(&self) -> bool {
         false
     }
+
+    async fn unheard(&self, _: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
+        Ok(Vec::new())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

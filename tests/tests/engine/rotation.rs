@@ -43,6 +43,10 @@ impl Outbox for Mute {
     async fn alert(&self, _: &Alert) -> Result<(), SignalError> {
         Ok(())
     }
+
+    async fn unheard(&self, _: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
+        Ok(Vec::new())
+    }
 }
 
 async fn overdue(process: &Process) -> Probe {

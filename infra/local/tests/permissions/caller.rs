@@ -155,6 +155,12 @@ impl Caller {
         answer(s3.delete_object().bucket(bucket).key(key).send().await)
     }
 
+    /// Writes into another bucket of the region.
+    pub async fn put_into(&self, bucket: &str, region: &str, key: &str) -> Answer {
+        let config = if region == OFFSITE_REGION { &self.far } else { &self.config };
+        answer(aws_sdk_s3::Client::new(config).put_object().bucket(bucket).key(key).send().await)
+    }
+
     /// Deletes the current version, past a lock in governance mode.
     pub async fn delete_version(&self, at: At, key: &str, version: &str) -> Answer {
         let (s3, bucket) = self.s3(at);
@@ -197,6 +203,11 @@ impl Caller {
         answer(decrypt.encryption_context("lifeboat-purpose", purpose).send().await)
     }
 
+    pub async fn describe(&self, at: At, mac: bool) -> Answer {
+        let (kms, key) = if mac { self.mac_key(at) } else { self.kms(at) };
+        answer(kms.describe_key().key_id(key).send().await)
+    }
+
     pub async fn disable(&self, at: At, mac: bool) -> Answer {
         let (kms, key) = if mac { self.mac_key(at) } else { self.kms(at) };
         let disabled = answer(kms.disable_key().key_id(&key).send().await);
@@ -222,6 +233,15 @@ impl Caller {
         answer(aws_sdk_sns::Client::new(&self.config).publish().topic_arn(topic).message("m").send().await)
     }
 
+    pub async fn subscriptions(&self, topic: &str) -> Answer {
+        answer(aws_sdk_sns::Client::new(&self.config).list_subscriptions_by_topic().topic_arn(topic).send().await)
+    }
+
+    pub async fn filter(&self, subscription: &str) -> Answer {
+        let sns = aws_sdk_sns::Client::new(&self.config);
+        answer(sns.get_subscription_attributes().subscription_arn(subscription).send().await)
+    }
+
     pub async fn send(&self, queue: &str) -> Answer {
         answer(aws_sdk_sqs::Client::new(&self.config).send_message().queue_url(queue).message_body("m").send().await)
     }
@@ -239,9 +259,10 @@ impl Caller {
         answer(secrets.get_secret_value().secret_id(name).send().await)
     }
 
+    /// Writes to the log group of a function, by its name in the template.
     pub async fn log(&self, function: &str) -> Answer {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.config);
-        let stream = logs.create_log_stream().log_group_name(format!("/aws/lambda/{function}"));
+        let stream = logs.create_log_stream().log_group_name(format!("/aws/cloudformation/lifeboat/{function}Logs"));
         answer(stream.log_stream_name(format!("permissions-{}", std::process::id())).send().await)
     }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test file: a panic is a failed test")]
 
 mod caller;
+mod destruction;
+mod record;
 mod statements;
 
 use std::collections::BTreeSet;
@@ -13,6 +15,8 @@ use lifeboat_local::{ACCOUNT, Cloud, CloudOptions, Deployment, Functions, OFFSIT
 use serde_json::json;
 
 use crate::caller::{Answer, At, Caller, Write};
+use crate::destruction::each_destruction;
+use crate::record::Record;
 use crate::statements::{decide, hire, of_templates, parameters, people, store_something, trail_bucket, without};
 
 /// Statements without a request here, each with its reason.
@@ -28,23 +32,6 @@ const NOT_EXERCISED: [(&str, &str); 10] = [
     ("TestRestoreRole/OpenSecrets", "no secret is encrypted under a key here"),
     ("Key/AccountAdministers", "it delegates to the roles' policies, which are exercised"),
 ];
-
-/// The names of the statements that were exercised, and what was wrong with any.
-#[derive(Default)]
-struct Record {
-    exercised: BTreeSet<String>,
-    wrong: Vec<String>,
-}
-
-impl Record {
-    /// A statement lets the first request through, and nothing lets the second one through.
-    fn statement(&mut self, name: &str, allowed: Answer, refused: Answer) {
-        self.exercised.insert(name.to_owned());
-        if (allowed, refused) != (Answer::Allowed, Answer::Denied) {
-            self.wrong.push(format!("{name}: {allowed:?} and {refused:?}"));
-        }
-    }
-}
 
 /// What one function may do with a site.
 struct Reach {
@@ -128,22 +115,26 @@ async fn each_statement_of_the_templates_lets_through_what_it_should_and_nothing
     hire(&cloud).await;
     let at = cloud.deploy(&parameters(&cloud).await).await.unwrap();
     store_something(&cloud, &at, CHUNK).await;
+    let mail = cloud.sns().await.subscribe().topic_arn(&at.topic_arn).protocol("email").endpoint("a@clinic.example");
+    let subscription = mail.send().await.unwrap().subscription_arn().unwrap().to_owned();
 
     let mut record = Record::default();
     for function in self::functions() {
         let name = format!("lifeboat-{PRIMARY_REGION}-{}", function.role);
         let caller = Caller::assume(&cloud, &at, &name).await;
-        own(&mut record, &caller, &function, &at).await;
+        own(&mut record, &caller, &function, &at, &subscription).await;
         for (site, reach) in [(At::Primary, &function.primary), (At::Offsite, &function.offsite)] {
             site_of(&mut record, &caller, function.logical, site, reach).await;
         }
         keys(&mut record, &caller, function.role).await;
     }
-    let [administrator, break_glass, operator] = people(&cloud, &at).await;
-    sites(&mut record, &cloud, &at, &administrator, &break_glass).await;
-    bus(&mut record, &administrator, &break_glass).await;
+    let people = people(&cloud, &at).await;
+    let [administrator, break_glass, _] = &people;
+    sites(&mut record, &cloud, &at, administrator, break_glass).await;
+    bus(&mut record, administrator, break_glass).await;
     elsewhere(&mut record, &cloud, &at).await;
-    Box::pin(keys_alone(&mut record, &cloud, &at, &administrator, &operator)).await;
+    each_destruction(&mut record, &cloud, &at).await;
+    Box::pin(keys_alone(&mut record, &cloud, &at, &people)).await;
 
     assert!(record.wrong.is_empty(), "{:#?}", record.wrong);
     let left_out: BTreeSet<String> = NOT_EXERCISED.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -153,15 +144,12 @@ async fn each_statement_of_the_templates_lets_through_what_it_should_and_nothing
 }
 
 /// What a function has of its own: log, failure queue, topics, parameter, secrets, events.
-async fn own(record: &mut Record, caller: &Caller, function: &Function, at: &Deployment) {
+async fn own(record: &mut Record, caller: &Caller, function: &Function, at: &Deployment, subscription: &str) {
     let Function { role, logical, event, .. } = function;
     let named = |sid: &str| format!("{logical}/{sid}");
     let other = if *role == "backup" { "verify" } else { "backup" };
-    record.statement(
-        &named("Log"),
-        caller.log(&format!("lifeboat-{role}")).await,
-        caller.log(&format!("lifeboat-{other}")).await,
-    );
+    let another = if *role == "backup" { "Verify" } else { "Backup" };
+    record.statement(&named("Log"), caller.log(logical.trim_end_matches("Role")).await, caller.log(another).await);
     record.statement(&named("ReadPolicy"), caller.parameter(&at.policy).await, caller.parameter("another").await);
     if *role == "status" {
         return;
@@ -173,6 +161,15 @@ async fn own(record: &mut Record, caller: &Caller, function: &Function, at: &Dep
     let elsewhere = at.topic_arn.replace(&at.topic_arn[at.topic_arn.rfind(':').unwrap()..], ":another");
     record.statement(&named("Alert"), caller.publish(&at.topic_arn).await, caller.publish(&elsewhere).await);
     assert_eq!(caller.publish(&at.chat_topic_arn).await, Answer::Allowed, "{role}");
+    let subscribers = [caller.subscriptions(&at.topic_arn).await, caller.filter(subscription).await];
+    match *role {
+        "health" => {
+            record.statement(&named("ListSubscribers"), subscribers[0], caller.subscriptions(&elsewhere).await);
+            // It may read any filter, so what it may not is read another topic's list.
+            record.statement(&named("ReadFilters"), subscribers[1], caller.subscriptions(&elsewhere).await);
+        }
+        _ => assert_eq!(subscribers, [Answer::Denied; 2], "{role}"),
+    }
     record.statement(&named("Vouch"), caller.mac(At::Primary).await, caller.disable(At::Primary, true).await);
     record.statement(&named("VouchOffsite"), caller.mac(At::Offsite).await, caller.disable(At::Offsite, true).await);
     if let Some((ours, theirs)) = event {
@@ -291,19 +288,21 @@ async fn sites(record: &mut Record, cloud: &Cloud, at: &Deployment, administrato
         record.statement("Bucket/EachLockHasTheModeOfTheBucket", kept, days(ObjectLockMode::Compliance, 2555.0).await);
         record.statement("Bucket/EvidenceIsNotLockedForLess", kept, days(ObjectLockMode::Governance, 1.0).await);
         let state =
-            administrator.put(site, "state/x.json", Write::Create, Some((ObjectLockMode::Governance, 1.0))).await;
-        assert_eq!(state, Answer::Allowed);
+            |days| administrator.put(site, "state/x.json", Write::Create, Some((ObjectLockMode::Governance, days)));
+        record.statement("Bucket/NoLockOfARecordLasts", state(1.0).await, state(400.0).await);
         let disable = [administrator.disable(site, false).await, administrator.disable(site, true).await];
         record.statement("Key/OnlyBreakGlassDestroys", break_glass.disable(site, false).await, disable[0]);
         record.statement("MacKey/OnlyBreakGlassDestroys", break_glass.disable(site, true).await, disable[1]);
         let opened = administrator.decrypt(site, "chunk").await;
         record.statement("Key/OnlyLifeboatOpens", break_glass.decrypt(site, "chunk").await, opened);
+        assert_eq!(administrator.decrypt(site, "doctor").await, Answer::Allowed, "it opens nothing of value");
         let trail = trail_bucket(cloud, region).await;
         let suspend = [
             break_glass.suspend_versioning(&trail, region).await,
             administrator.suspend_versioning(&trail, region).await,
         ];
         record.statement("TrailBucket/OnlyBreakGlassDestroys", suspend[0], suspend[1]);
+        assert_eq!(administrator.put_into(&trail, region, "AWSLogs/x").await, Answer::Denied);
     }
 }
 
@@ -327,13 +326,13 @@ async fn elsewhere(record: &mut Record, cloud: &Cloud, at: &Deployment) {
     let policy = s3.get_bucket_policy().bucket(&bucket).send().await.unwrap().policy().unwrap().to_owned();
     let object = |key: &str| format!("arn:aws:s3:::{bucket}/{key}");
     let function = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/lifeboat-{PRIMARY_REGION}-{name}");
-    let create = json!({ "s3:if-none-match": "*" });
+    let keys = json!({ "s3:if-none-match": "*", "aws:PrincipalIsAWSService": "true" });
     let operator = format!("arn:aws:iam::{ACCOUNT}:role/operator");
     let mut ask = Vec::new();
     let mut both = |name: &str, policy: &str, action: &str, allowed: (String, String), refused: (String, String)| {
         for (principal, resource) in [allowed, refused] {
             ask.push(json!({
-                "statement": name, "policy": policy, "principal": principal, "action": action, "resource": resource, "keys": create,
+                "statement": name, "policy": policy, "principal": principal, "action": action, "resource": resource, "keys": keys,
             }));
         }
     };
@@ -382,8 +381,8 @@ async fn elsewhere(record: &mut Record, cloud: &Cloud, at: &Deployment) {
         "TrailBucket/CloudTrailWrites",
         &policy,
         "s3:PutObject",
-        (cloudtrail.clone(), logs),
-        (cloudtrail, format!("{bucket}/x")),
+        (cloudtrail.clone(), logs.clone()),
+        (cloudtrail.clone(), format!("{bucket}/x")),
     );
     let answers = decide(&ask).await;
     for pair in ask.chunks(2).zip(answers.chunks(2)) {
@@ -393,7 +392,8 @@ async fn elsewhere(record: &mut Record, cloud: &Cloud, at: &Deployment) {
 }
 
 /// Key policies are asked in one account only when IAM may not decide: with the delegation to IAM taken out.
-async fn keys_alone(record: &mut Record, cloud: &Cloud, at: &Deployment, administrator: &Caller, operator: &Caller) {
+async fn keys_alone(record: &mut Record, cloud: &Cloud, at: &Deployment, people: &[Caller; 3]) {
+    let [administrator, break_glass, operator] = people;
     for (site, region) in [(At::Primary, PRIMARY_REGION), (At::Offsite, OFFSITE_REGION)] {
         let far = at.offsite.clone().unwrap();
         let [key, mac_key] = match site {
@@ -423,6 +423,14 @@ async fn keys_alone(record: &mut Record, cloud: &Cloud, at: &Deployment, adminis
             drill.decrypt(site, "doctor").await,
         );
         record.statement("Key/HealthTries", health.decrypt(site, "doctor").await, health.decrypt(site, "chunk").await);
+        record.statement(
+            "Key/OperatorsTry",
+            operator.decrypt(site, "doctor").await,
+            operator.decrypt(site, "chunk").await,
+        );
+        for (mac, name) in [(false, "Key/BreakGlassExists"), (true, "MacKey/BreakGlassExists")] {
+            record.statement(name, break_glass.describe(site, mac).await, administrator.describe(site, mac).await);
+        }
         record.statement("MacKey/FunctionsVouch", backup.mac(site).await, administrator.mac(site).await);
         record.statement("MacKey/OperatorsVouch", operator.mac(site).await, administrator.mac(site).await);
     }

@@ -47,7 +47,7 @@ fn collect(value: &Value, sids: &mut Vec<String>) {
     }
 }
 
-/// Makes the roles of people: each may do everything that IAM can allow, and an operator only what the audit trail takes.
+/// Makes the roles of people: each may do everything that IAM can allow, and an operator only what the audit trail and the key check take.
 pub async fn hire(cloud: &Cloud) {
     let role = |name: &str, actions: Value| {
         json!({
@@ -66,7 +66,7 @@ pub async fn hire(cloud: &Cloud) {
     let template = json!({ "Resources": {
         "Administrator": role("administrator", json!("*")),
         "BreakGlass": role("break-glass", json!("*")),
-        "Operator": role("operator", json!(["kms:GenerateMac", "kms:VerifyMac"])),
+        "Operator": role("operator", json!(["kms:GenerateMac", "kms:VerifyMac", "kms:Decrypt"])),
     } });
     let client = aws_sdk_cloudformation::Client::new(&cloud.config(PRIMARY_REGION).await);
     let create = client.create_stack().stack_name("people").template_body(template.to_string());
@@ -96,7 +96,7 @@ pub async fn parameters(cloud: &Cloud) -> Parameters {
         ("DatabaseNames", "clinic".to_owned()),
         ("DatabaseSecretArns", source),
         ("ScratchSecretArn", scratch),
-        ("BreakGlassRoleArn", person("break-glass")),
+        ("BreakGlassRoleName", "break-glass".to_owned()),
         ("OperatorArns", person("operator")),
     ];
     given.map(|(name, value)| (name.to_owned(), value)).into()
@@ -127,6 +127,14 @@ pub fn without(policy: &str, sid: &str) -> String {
     let before = statements.len();
     statements.retain(|statement| statement["Sid"] != sid);
     assert_eq!(statements.len() + 1, before);
+    policy.to_string()
+}
+
+/// A policy beside a statement that allows everything, so that only what it denies is refused.
+pub fn beside_everything(policy: &str) -> String {
+    let mut policy: Value = serde_json::from_str(policy).unwrap();
+    let all = json!({ "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*" });
+    policy["Statement"].as_array_mut().unwrap().push(all);
     policy.to_string()
 }
 

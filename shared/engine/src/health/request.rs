@@ -23,7 +23,11 @@ impl HealthRequest {
         let IncidentName { kind, subject } = &incident.name;
         match (kind, subject) {
             (
-                AlertKind::DrillLeftover | AlertKind::KeyUnusable | AlertKind::LedgerBroken | AlertKind::PolicyRefused,
+                AlertKind::AlertsUnheard
+                | AlertKind::DrillLeftover
+                | AlertKind::KeyUnusable
+                | AlertKind::LedgerBroken
+                | AlertKind::PolicyRefused,
                 IncidentSubject::Repository,
             ) => true,
             (AlertKind::KeyUnusable | AlertKind::BucketUnprotected, IncidentSubject::Site(site)) => {

@@ -76,6 +76,8 @@ pub enum AlertKind {
     KeyUnusable,
     /// A bucket does not keep what is stored for as long as backups need it.
     BucketUnprotected,
+    /// An alert would reach nobody.
+    AlertsUnheard,
     /// The audit trail is broken or cannot be written.
     LedgerBroken,
     /// A document that is no valid policy was put in the policy's parameter.
@@ -112,6 +114,7 @@ names!(AlertKind, "a kind of alert", [
     OffsiteLag => "offsite-lag",
     KeyUnusable => "key-unusable",
     BucketUnprotected => "bucket-unprotected",
+    AlertsUnheard => "alerts-unheard",
     LedgerBroken => "ledger-broken",
     PolicyRefused => "policy-refused",
     PolicyChanged => "policy-changed",
@@ -132,6 +135,34 @@ impl AlertKind {
         !matches!(self, Self::BackupCompleted | Self::VerificationCompleted | Self::DrillCompleted)
     }
 
+    /// Whether something finds it today. Policy has rules for the others already.
+    pub fn is_found(self) -> bool {
+        use AlertKind::{CertificateExpiry, DatabaseLatency, HighErrorRate, ServiceOutage};
+        !matches!(self, ServiceOutage | CertificateExpiry | DatabaseLatency | HighErrorRate)
+    }
+
+    /// Whether its alerts can be about one database; otherwise they are about a site or the repository.
+    pub fn is_about_databases(self) -> bool {
+        use AlertKind::{
+            BackupCompleted, BackupFailed, BackupMisdated, BackupOverdue, DrillCompleted, DrillFailed, DrillOverdue,
+            OffsiteLag, VerificationCompleted, VerificationFinding, VerificationOverdue,
+        };
+        matches!(
+            self,
+            BackupCompleted
+                | BackupFailed
+                | BackupMisdated
+                | BackupOverdue
+                | DrillCompleted
+                | DrillFailed
+                | DrillOverdue
+                | OffsiteLag
+                | VerificationCompleted
+                | VerificationFinding
+                | VerificationOverdue
+        )
+    }
+
     /// The beginning of a subject line.
     pub fn title(self) -> &'static str {
         match self {
@@ -149,6 +180,7 @@ impl AlertKind {
             Self::OffsiteLag => "Off-site lags behind",
             Self::KeyUnusable => "Key unusable",
             Self::BucketUnprotected => "Bucket unprotected",
+            Self::AlertsUnheard => "Alerts reach nobody",
             Self::LedgerBroken => "Audit trail broken",
             Self::PolicyRefused => "Policy refused",
             Self::PolicyChanged => "Policy changed",
@@ -178,6 +210,7 @@ impl AlertKind {
                 "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"
             }
             Self::BucketUnprotected => "a role that may delete can destroy stored backups before their time",
+            Self::AlertsUnheard => "nobody hears of a failed backup or of damage",
             Self::LedgerBroken => "actions are missing from the audit trail, or the audit trail was altered",
             Self::PolicyRefused => "the previous policy stays in force, and the change has no effect",
             Self::PolicyChanged => "backups, verifications, drills and alerts follow the new policy from now on",
@@ -207,7 +240,7 @@ impl AlertKind {
                 format!("lifeboat drill{}", database("--database "))
             }
             Self::DrillLeftover => "lifeboat drill --clean".to_owned(),
-            Self::KeyUnusable => "lifeboat health".to_owned(),
+            Self::KeyUnusable | Self::AlertsUnheard => "lifeboat health".to_owned(),
             Self::LedgerBroken => "lifeboat ledger verify".to_owned(),
             Self::PolicyRefused => "lifeboat policy diff".to_owned(),
             Self::PolicyChanged => "lifeboat ledger list --action policy".to_owned(),
@@ -258,6 +291,10 @@ impl AlertRule {
             | AlertKind::BucketUnprotected
             | AlertKind::LedgerBroken
             | AlertKind::PolicyChanged => rule(Severity::Critical, everywhere, Escalation::Immediate),
+            // A new stack waits for people to confirm their subscriptions.
+            AlertKind::AlertsUnheard => {
+                Self { after: 2, ..rule(Severity::Critical, everywhere, Escalation::Immediate) }
+            }
             AlertKind::VerificationOverdue
             | AlertKind::DrillOverdue
             | AlertKind::OffsiteLag

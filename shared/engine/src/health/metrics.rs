@@ -1,0 +1,60 @@
+//! Metrics for CloudWatch, whose alarms speak when the alerts do not: no health check has succeeded, alerts reach nobody, or nobody
+//! acknowledges them.
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_model::{AlertKind, HealthReport, Incident, IncidentState, Probe, Severity};
+use lifeboat_notify::{MetricsLine, Unit};
+
+/// How long a critical incident may be open until somebody acknowledges it. By the default policy, an alert and a reminder were sent then.
+const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_hours(2);
+
+/// The line of a health check. Without `incidents`, which could not be read, nothing is said about them.
+pub(super) fn metrics(report: &HealthReport, incidents: Option<&[Incident]>, ended_well: bool) -> MetricsLine {
+    let is_unheard = |probe: &Probe| probe.name.kind == AlertKind::AlertsUnheard && probe.wrong.is_some();
+    let is_unheard = report.probes.iter().any(is_unheard);
+    let line = MetricsLine::new("-").with("health_looked", Unit::Count, f64::from(u8::from(ended_well))).with(
+        "alerts_unheard",
+        Unit::Count,
+        f64::from(u8::from(is_unheard)),
+    );
+    let Some(incidents) = incidents else { return line };
+    let open = incidents.iter().filter(|incident| incident.is_open()).count();
+    let unanswered = incidents.iter().filter(|incident| is_unanswered(incident, report.at)).count();
+    line.with("incidents_open", Unit::Count, open as f64).with("incidents_unanswered", Unit::Count, unanswered as f64)
+}
+
+/// Whether an incident is critical and old, and nobody has acknowledged it.
+fn is_unanswered(incident: &Incident, now: Timestamp) -> bool {
+    incident.state == IncidentState::Open
+        && incident.severity == Severity::Critical
+        && now.duration_since(incident.since) >= ANSWERED_WITHIN
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_an_old_critical_incident_that_nobody_acknowledged_is_unanswered() {
+        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let incident = |state: &str, severity: &str, since: &str| -> Incident {
+            let at = format!("2026-01-01T{since}:00Z");
+            serde_json::from_value(json!({
+                "name": "backup-failed/clinic", "state": state, "severity": severity, "since": at, "seen_at": now,
+                "sightings": 1, "what": "", "hint": "", "facts": [], "channels": [], "sent": 1,
+            }))
+            .unwrap()
+        };
+        assert!(is_unanswered(&incident("open", "critical", "10:00"), now));
+        for (state, severity, since) in [
+            ("open", "critical", "10:01"),
+            ("open", "warning", "10:00"),
+            ("acknowledged", "critical", "10:00"),
+            ("resolved", "critical", "10:00"),
+        ] {
+            assert!(!is_unanswered(&incident(state, severity, since), now), "{state} {severity} {since}");
+        }
+    }
+}

@@ -71,7 +71,7 @@ impl Stage {
         ];
         let parameters = own.iter().chain(parameters).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let parameters: Parameters = parameters.collect();
-        let deployment = cloud.deploy(&parameters).await?;
+        let deployment = Box::pin(cloud.deploy(&parameters)).await?;
         let tap = EventTap::open(&cloud, &deployment).await?;
         Ok(Self { cloud, deployment, parameters, tap, source, scratch, source_url })
     }
@@ -79,7 +79,7 @@ impl Stage {
     /// Deploys again with other values of these parameters.
     pub async fn change(&mut self, parameters: &[(&str, &str)]) -> Result<()> {
         self.parameters.extend(parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        self.deployment = self.cloud.deploy(&self.parameters).await?;
+        self.deployment = Box::pin(self.cloud.deploy(&self.parameters)).await?;
         Ok(())
     }
 

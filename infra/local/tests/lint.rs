@@ -1,5 +1,7 @@
 //! The templates under cfn-lint and checkov.
 
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
 use std::fs;
 
 use lifeboat_local::{TEMPLATES, lint, lint_templates, root};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_engine::{HealthRequest, check_health};
-use lifeboat_model::{AlertKind, Channel, IncidentState, Policy, Severity};
+use lifeboat_model::{AlertKind, AlertRule, Channel, IncidentState, Policy, Severity};
 use lifeboat_vault::Incidents;
 
 use crate::bench::{Bench, database};
@@ -44,8 +44,11 @@ async fn what_policy_sends_to_the_dashboard_alone_needs_no_subscriber() {
     let bench = Bench::with("dashboard-alone", "CREATE TABLE t (a int)");
     bench.back_up().await;
     let mut policy = Policy::default();
-    for (_, rule) in policy.alerts.rules.iter_mut().filter(|(_, rule)| rule.severity == Severity::Warning) {
-        rule.channels = vec![Channel::Dashboard];
+    for kind in AlertKind::ALL.iter().copied() {
+        let rule = policy.rule(kind);
+        let channels = vec![Channel::Dashboard];
+        let rule = if rule.severity == Severity::Warning { AlertRule { channels, ..rule } } else { rule };
+        policy.alerts.rules.insert(kind, rule);
     }
     assert_eq!(look(&bench, &Arc::new(policy), &[Severity::Warning]).await, (None, None));
 }

@@ -39,11 +39,12 @@ pub(super) async fn probe_listeners(run: &Run, request: &HealthRequest) -> Optio
 /// Alerts of each kind as they would be sent: about each database, or about the repository. A kind that policy sends to the dashboard alone is
 /// meant for nobody.
 fn samples(policy: &Policy, request: &HealthRequest) -> Vec<Alert> {
-    let found = policy.alerts.rules.iter().filter(|(kind, _)| kind.is_found());
-    let told = found.filter(|(_, rule)| rule.channels.iter().any(|channel| *channel != Channel::Dashboard));
+    let found = AlertKind::ALL.iter().filter(|kind| kind.has_rule() && kind.is_found());
+    let rules = found.map(|kind| (*kind, policy.rule(*kind)));
+    let told = rules.filter(|(_, rule)| rule.channels.iter().any(|channel| *channel != Channel::Dashboard));
     let each = told.flat_map(|(kind, rule)| match kind.is_about_databases() {
-        true => request.databases.iter().map(|database| sample(*kind, rule, Some(database))).collect(),
-        false => vec![sample(*kind, rule, None)],
+        true => request.databases.iter().map(|database| sample(kind, &rule, Some(database))).collect(),
+        false => vec![sample(kind, &rule, None)],
     });
     each.collect()
 }

@@ -9,16 +9,17 @@ set -eu
 major=$1
 target=$2
 
-dnf install -y -q "postgresql${major}" >&2
+dnf install -y -q "postgresql${major}" >&2 || {
+  echo "Amazon Linux 2023 has no package postgresql${major} here. It has: $(dnf -q list 'postgresql[0-9]*' | awk '/^postgresql[0-9]+\./ { print $1 }' | sort -u | xargs). Build with POSTGRES_MAJOR=N; a server newer than N cannot be backed up." >&2
+  exit 1
+}
 
 mkdir -p "$target/bin" "$target/lib"
-for program in pg_dump pg_dumpall pg_restore; do
-  cp -L "$(command -v "$program")" "$target/bin/"
-done
-
 # Lambda searches /opt/lib. The C library itself must be the runtime's own: a copy of another build would break everything.
-for program in "$target"/bin/*; do
-  ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
+for program in pg_dump pg_dumpall pg_restore; do
+  found=$(readlink -f "$(command -v "$program")")
+  cp -L "$found" "$target/bin/$program"
+  ldd "$found" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
 done | sort -u | while read -r library; do
   case $(basename "$library") in
     libc.so.* | libm.so.* | libdl.so.* | librt.so.* | libpthread.so.* | libresolv.so.* | ld-linux*) ;;

@@ -184,7 +184,7 @@ async fn each_function_gets_what_it_uses_and_nothing_else() {
 
 /// The function behind the URL, which has no queue.
 fn status_of(at: &Deployment) -> DeployedFunction {
-    DeployedFunction { name: at.status.clone(), failures_queue_url: String::new() }
+    DeployedFunction { name: at.status.clone(), logs: String::new(), failures_queue_url: String::new() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

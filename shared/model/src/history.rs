@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::act::Act;
 use crate::fact::Fact;
-use crate::identity::{DatabaseName, Site};
+use crate::identity::{CLOCK_TOLERANCE, DatabaseName, Site};
 use crate::ledger::{LedgerEntry, Outcome};
 use crate::usage::Usage;
 use crate::verification::VerificationScope;
@@ -98,8 +98,8 @@ pub struct PastRun {
 }
 
 impl History {
-    /// Adds the next entry.
-    pub fn fold(&mut self, entry: &LedgerEntry) {
+    /// Adds the next entry. A success that claims to be later than `now` is no success: it would never be overdue again.
+    pub fn fold(&mut self, entry: &LedgerEntry, now: Timestamp) {
         if self.first == 0 {
             self.first = entry.number;
         }
@@ -113,7 +113,7 @@ impl History {
         }
         let Some(database) = Fact::Database.read::<DatabaseName>(&entry.detail) else { return };
         if self.databases.len() < DATABASES_KEPT || self.databases.contains_key(&database) {
-            self.databases.entry(database).or_default().fold(entry);
+            self.databases.entry(database).or_default().fold(entry, now);
         }
     }
 
@@ -166,20 +166,21 @@ impl History {
 }
 
 impl DatabaseHistory {
-    fn fold(&mut self, entry: &LedgerEntry) {
+    fn fold(&mut self, entry: &LedgerEntry, now: Timestamp) {
         if entry.act().is_none_or(|act| act.profile().overdue.is_none()) {
             return;
         }
         // A verification of one backup is not part of the rotation: the rotation may have stopped while it still runs.
         let scope = Fact::Scope.read::<VerificationScope>(&entry.detail);
         let is_of_one_backup = matches!(scope, Some(VerificationScope::Backup { .. }));
-        if entry.outcome == Outcome::Completed && !is_of_one_backup {
+        let is_success = entry.outcome == Outcome::Completed && entry.at <= now + CLOCK_TOLERANCE;
+        if is_success && !is_of_one_backup {
             let last = self.last.entry(entry.action.clone()).or_insert(entry.at);
             *last = entry.at.max(*last);
             self.awaited.remove(&entry.action);
         }
         if entry.act() == Some(Act::TestRestore)
-            && entry.outcome == Outcome::Completed
+            && is_success
             && let Some(site) = Fact::Site.read(&entry.detail)
         {
             let proved = self.proved.entry(site).or_insert(entry.at);

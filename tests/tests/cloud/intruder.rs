@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A backup that claims to have begun in a hundred years.
 const FUTURE: &str = "2126-11-21T20-49-33Z-k3f9";
 
-/// The role of `backup` in the hands of an intruder.
+/// The role of a function in the hands of an intruder.
 struct Intruder {
     clients: [(Client, String); 2],
 }
@@ -116,6 +116,22 @@ async fn a_role_that_was_taken_over_is_refused_heard_of_and_repaired() {
     let findings = verify(&stage).await;
     assert!(findings.iter().any(|finding| finding["subject"] == **one && finding["healed"] == true), "{findings:?}");
     assert_eq!(stored.bytes(Site::Offsite, one).await, stored.bytes(Site::Primary, one).await);
+
+    // The role of `verify` replaces what it heals. On one site, that is found and healed.
+    let healer = Intruder::take_over(&stage, "verify").await;
+    for key in
+        ["incidents/backup-failed/clinic.json", "drills/clinic/2026-11-21T20-49-33.000Z.json", "state/history.json"]
+    {
+        for site in BOTH {
+            assert!(!healer.create(site, key, b"{}".to_vec()).await, "{key} on {site}");
+        }
+    }
+    for key in [&manifest, "ledger/000000000001.json", "repository.json"] {
+        assert!(healer.overwrite(&stored, Site::Offsite, key).await, "{key}");
+        let findings = verify(&stage).await;
+        assert!(findings.iter().any(|finding| finding["healed"] == true), "{key}: {findings:?}");
+        assert_eq!(stored.bytes(Site::Offsite, key).await, stored.bytes(Site::Primary, key).await, "{key}");
+    }
 
     // Not refused, found, told: a chunk of both sites. The locked versions below are put back in front.
     let sound = stored.bytes(Site::Primary, both).await;

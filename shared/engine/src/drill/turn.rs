@@ -63,18 +63,9 @@ mod tests {
             let at = Timestamp::from_second(number).unwrap();
             let (actor, reason, subject) = (String::new(), String::new(), "clinic".to_owned());
             let (action, number) = (Act::TestRestore.to_string(), number as u64);
-            history.fold(&LedgerEntry {
-                format: 1,
-                number,
-                previous: None,
-                at,
-                actor,
-                reason,
-                action,
-                subject,
-                outcome,
-                detail,
-            });
+            let entry =
+                LedgerEntry { format: 1, number, previous: None, at, actor, reason, action, subject, outcome, detail };
+            history.fold(&entry, at);
         };
         assert_eq!(next_site(&both, &history, &database), Site::Primary);
         drilled(&mut history, Site::Primary, Outcome::Completed);

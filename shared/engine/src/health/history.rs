@@ -44,7 +44,8 @@ async fn read(run: &Run, repository: Option<&Repository>) -> Result<(State<Histo
     // Before the first backup there is no repository. The history then says only since when each act is expected.
     if let Some(repository) = repository {
         let entries = run.ledger(repository).after(history.folded, FOLDED_AT_ONCE).await?;
-        entries.iter().for_each(|entry| history.fold(entry));
+        let now = Timestamp::now();
+        entries.iter().for_each(|entry| history.fold(entry, now));
     }
     Ok((state, history))
 }

@@ -20,6 +20,9 @@ pub const SOURCE_SECRET: &str = "source-connection";
 /// The secret with the scratch server's connection.
 pub const SCRATCH_SECRET: &str = "scratch-connection";
 
+/// Who gets the alerts by mail, unless a test has it otherwise. The emulator sends no mail.
+const ON_CALL: &str = "on-call@clinic.example";
+
 /// The database that is backed up.
 #[derive(Debug, Clone)]
 pub enum StageSource {
@@ -68,6 +71,7 @@ impl Stage {
             ("DatabaseNames", DATABASE),
             ("DatabaseSecretArns", &source_secret),
             ("ScratchSecretArn", &scratch_secret),
+            ("AlertEmail", ON_CALL),
         ];
         let parameters = own.iter().chain(parameters).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let parameters: Parameters = parameters.collect();

@@ -65,15 +65,20 @@ async fn cannot_start(stage: &Stage) {
 /// A function that crashes before its first line tells nobody: what it should have done is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_crashes_at_its_start_is_told_by_what_it_did_not_do() {
-    let stage = small_stage(&[("HealthSchedule", "rate(1 day)")]).await;
+    let stage = small_stage(&[("HealthSchedule", "rate(1 day)"), ("AlertEmail", "")]).await;
     cannot_start(&stage).await;
     push(&stage, IMPATIENT).await;
-    let inbox = inbox(&stage).await;
     let health = || async {
         let looked = stage.cloud().invoke(&stage.deployment().health, &json!({})).await.unwrap();
         assert!(!looked.failed, "{}", looked.payload);
         looked.payload
     };
+    let probes = health().await;
+    let unheard =
+        probes["probes"].as_array().unwrap().iter().find(|probe| probe["name"] == "alerts-unheard/repository");
+    let what = unheard.unwrap()["wrong"]["what"].as_str().unwrap_or_default();
+    assert!(what.contains("severity critical, warning: `backup-failed`"), "{probes}");
+    let inbox = inbox(&stage).await;
     let probes = health().await;
     assert!(probes["probes"].as_array().unwrap().iter().all(|probe| probe["wrong"].is_null()), "{probes}");
     let crashed = stage.cloud().invoke(&stage.deployment().backup, &json!({"database": DATABASE})).await.unwrap();

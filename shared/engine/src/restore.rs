@@ -34,7 +34,7 @@ impl Restore<'_> {
         let definitions = self.definitions().await?;
         target.require_extensions(&definitions.inventory).await?;
         target.require_row_access(&definitions.inventory).await?;
-        let created_roles = target.restore_roles(&definitions.roles, self.is_kept).await?;
+        let roles = target.restore_roles(&definitions.roles, self.is_kept).await?;
         // A scratch server rarely has the source's tablespaces. The drill names what is in another one.
         let tablespaces = target.has_tablespaces(&definitions.inventory).await?;
         target.restore_section(self.tools, &definitions.archive, Section::PreData, tablespaces).await?;
@@ -42,13 +42,14 @@ impl Restore<'_> {
         stopwatch.begin("data", Some(self.manifest.chunk_list.entries));
         self.load_rows(target).await?;
         target.set_sequences(&definitions.sequences).await?;
-        let mut refused = self.load_large_object_properties(target).await?;
+        let mut refused = roles.refused;
+        refused.extend(self.load_large_object_properties(target).await?);
 
         stopwatch.begin("indexes", None);
         target.restore_section(self.tools, &definitions.archive, Section::PostData, tablespaces).await?;
         target.refresh_materialized_views(&self.materialized_views()).await?;
-        refused.extend(self.restore_surroundings(target, &definitions, &created_roles).await?);
-        Ok(Restored { definitions, created_roles, refused })
+        refused.extend(self.restore_surroundings(target, &definitions, &roles.created).await?);
+        Ok(Restored { definitions, created_roles: roles.created, refused })
     }
 
     /// Gives the large objects their owners, grants and comments. Returns what the server refused.

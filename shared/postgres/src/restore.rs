@@ -7,7 +7,7 @@ mod locale;
 mod preconditions;
 pub(crate) mod proof;
 mod refusal;
-mod roles;
+pub(crate) mod roles;
 pub(crate) mod scratch;
 pub(crate) mod sections;
 mod statement;

@@ -1,6 +1,6 @@
 //! Each proof of a drill can fail: a restored database that differs is not called equal, and what differs is named.
 
-use lifeboat_engine::DrillTarget;
+use lifeboat_engine::{DrillRequest, DrillTarget};
 use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::{FindingKind, Severity, Site};
 use lifeboat_postgres::{ConnectionSettings, PostgresError};
@@ -12,7 +12,7 @@ use crate::wrapped_tools::{Moment, tools_with};
 /// What is done to the restored database, and the findings that must come of it: kind, and what the subject ends with.
 type Case = (&'static str, &'static [(FindingKind, &'static str)]);
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 28] = [
     ("UPDATE clinic.account SET note = 'another' WHERE id = 7", &[(FindingKind::RowDigest, "clinic.account")]),
     // Count and sum stay what they were: only the rows are others.
     (
@@ -61,6 +61,11 @@ const CASES: [Case; 27] = [
     ),
     ("GRANT CREATE ON SCHEMA public TO PUBLIC", &[(FindingKind::SchemaDiffers, "public")]),
     ("ALTER SCHEMA public OWNER TO pg_read_all_data", &[(FindingKind::SchemaDiffers, "public")]),
+    (
+        "DO $$ BEGIN EXECUTE format('REVOKE CREATE ON SCHEMA public FROM %I', (
+            SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'public')); END $$",
+        &[(FindingKind::SchemaDiffers, "public")],
+    ),
     (
         "SELECT lo_unlink(50003)",
         &[(FindingKind::LargeObjects, "large objects"), (FindingKind::LargeObjects, "large objects")],
@@ -144,6 +149,28 @@ async fn what_depends_on_the_server_is_named_and_makes_no_difference() {
         "{:?}",
         report.notes
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_owner_of_the_schema_public_may_still_create_there_after_a_restore_by_a_plain_role() {
+    let bench = Bench::with_own_scratch(
+        "owned-public",
+        "CREATE ROLE app; CREATE ROLE clerk; ALTER SCHEMA public OWNER TO app; GRANT CREATE ON SCHEMA public TO clerk;
+         CREATE TABLE bill (i int); ALTER TABLE bill OWNER TO app; CREATE ROLE reader; GRANT SELECT ON bill TO reader",
+    );
+    bench.back_up().await;
+    let plain =
+        "CREATE ROLE plain LOGIN CREATEROLE PASSWORD 'plain'; CREATE DATABASE kept TEMPLATE template0 OWNER plain";
+    plain.split("; ").for_each(|sql| drop(bench.scratch().psql("postgres", sql).unwrap()));
+    let url = bench.scratch().url_as("plain", "plain", "kept");
+    let into = DrillTarget::Keep(ConnectionSettings::from_secret(&url).unwrap());
+    let report = bench.process().drill(&DrillRequest { into, ..bench.drill_request(Site::Primary) }).await.unwrap();
+    let found: Vec<FindingKind> = report.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(found, [FindingKind::DatabaseDiffers], "a plain role keeps the database itself: {:?}", report.findings);
+    for role in ["app", "clerk"] {
+        bench.scratch().psql("kept", &format!("SET ROLE {role}; CREATE TABLE public.of_{role} (i int)")).unwrap();
+    }
+    bench.scratch().psql("kept", "SET ROLE reader; CREATE TABLE public.of_reader (i int)").unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use lifeboat_model::{Globals, Membership, Role};
 
-use crate::error::PostgresResult as Result;
+use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::drill_roles::{MARK, create_marked, take_over};
 use crate::restore::refusal::Refusals;
 use crate::restore::statement::{assignment, is_word};
@@ -19,9 +19,18 @@ const TO_JOIN: &str = "
 /// Attributes of a role in the order of [`Role::attributes`]; INHERIT is what CREATE ROLE gives.
 const INHERIT: &str = "INHERIT";
 
+/// What became of the roles that a restored database needs.
+#[derive(Debug, Default)]
+pub struct RestoredRoles {
+    /// Roles that the server did not have before, or that were a drill's.
+    pub created: Vec<String>,
+    /// One sentence for each that was refused.
+    pub refused: Vec<String>,
+}
+
 impl RestoreTarget {
     /// Creates the roles of `roles_sql` that the server does not have, without LOGIN, so that owners and grants can be restored.
-    /// Attributes and memberships are a separate step; a drill needs only the names. Returns the names it created.
+    /// Attributes and memberships are a separate step; a drill needs only the names.
     ///
     /// When the restored database is not kept, the roles are marked, and dropped after the last drill on the server. A database that is kept
     /// takes over marked roles as if it had created them.
@@ -29,7 +38,7 @@ impl RestoreTarget {
     /// A restoring role without superuser becomes a member of them, and they may create in schema `public`. PostgreSQL lets it
     /// give an object only to a role that could have created it there. In other schemas this remains a limit.
     /// [`take_back_create`](Self::take_back_create) ends that right.
-    pub async fn restore_roles(&self, roles_sql: &str, is_kept: bool) -> Result<Vec<String>> {
+    pub async fn restore_roles(&self, roles_sql: &str, is_kept: bool) -> Result<RestoredRoles> {
         const STEP: &str = "creating roles";
         const MISSING: &str = "
             SELECT name FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS wanted (name, position)
@@ -39,9 +48,10 @@ impl RestoreTarget {
             WHERE r.rolname = ANY ($1) AND pg_catalog.shobj_description(r.oid, 'pg_authid') = $2";
         let wanted = archive::role_names(roles_sql);
         let session = self.connect().await?;
-        let mut missing: Vec<String> =
+        let mut refusals = Refusals::default();
+        let mut created: Vec<String> =
             session.rows(STEP, MISSING, &[&wanted]).await?.iter().map(|row| row.get(0)).collect();
-        for name in &missing {
+        for name in &created {
             let create = match is_kept {
                 true => format!("CREATE ROLE {} NOLOGIN", quote_identifier(name)),
                 false => create_marked(name),
@@ -55,8 +65,15 @@ impl RestoreTarget {
         if is_kept {
             for row in session.rows(STEP, MARKED, &[&wanted, &MARK]).await? {
                 let name: String = row.get(0);
-                session.run(STEP, &take_over(&name)).await?;
-                missing.push(name);
+                // From version 16 on, only a role with ADMIN on a role may comment on it. A drill by another role created this one.
+                match session.run(STEP, &take_over(&name)).await {
+                    Ok(()) => created.push(name),
+                    Err(PostgresError::Query { source, .. }) => refusals.add(format!(
+                        "role `{name}` was created by a drill, and the last drill on the server drops it if nothing needs it: its \
+                         comment could not be removed: {source}"
+                    )),
+                    Err(error) => return Err(error),
+                }
             }
         }
         for row in session.rows(STEP, TO_JOIN, &[&wanted]).await? {
@@ -66,15 +83,26 @@ impl RestoreTarget {
             let _ = session.run(STEP, &format!("GRANT CREATE ON SCHEMA public TO {name}")).await;
         }
         session.close().await;
-        Ok(missing)
+        Ok(RestoredRoles { created, refused: refusals.notes() })
     }
 
     /// Takes back the right to create in schema `public` that [`restore_roles`](Self::restore_roles) lent, from each role that the source
-    /// did not give it to. `public` has the owner and grants of that schema on the source, as the inventory has them.
+    /// did not give it to. `public` has the owner and grants of that schema on the source, as the inventory has them. The schema's owner
+    /// keeps what it has: its own rights are not among the grants, and the archive restores them.
     pub async fn take_back_create(&self, roles_sql: &str, public: &str) -> Result<()> {
         const STEP: &str = "taking back rights";
+        const NO_OWNERS: &str = "
+            SELECT name FROM pg_catalog.unnest($1::text[]) AS lent (name)
+            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n
+                              WHERE n.nspname = 'public' AND pg_catalog.pg_get_userbyid(n.nspowner) = lent.name)";
         let session = self.connect().await?;
-        for row in session.rows(STEP, TO_JOIN, &[&archive::role_names(roles_sql)]).await? {
+        let lent: Vec<String> = session
+            .rows(STEP, TO_JOIN, &[&archive::role_names(roles_sql)])
+            .await?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        for row in session.rows(STEP, NO_OWNERS, &[&lent]).await? {
             let name: String = row.get(0);
             let granted = format!("{name} CREATE");
             let grants = public.rsplit_once("grants ").map_or("", |(_, grants)| grants);

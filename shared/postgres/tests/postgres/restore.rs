@@ -101,8 +101,8 @@ async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
     let only = std::fs::read_to_string(&roles).unwrap();
     let only: String =
         only.lines().filter(|line| line.contains("lifeboat_gone")).map(|line| format!("{line}\n")).collect();
-    assert_eq!(target.restore_roles(&only, true).await.unwrap(), ["lifeboat_gone"]);
-    assert_eq!(target.restore_roles(&only, true).await.unwrap(), [""; 0], "twice does nothing more");
+    assert_eq!(target.restore_roles(&only, true).await.unwrap().created, ["lifeboat_gone"]);
+    assert_eq!(target.restore_roles(&only, true).await.unwrap().created, [""; 0], "twice does nothing more");
     target.restore_section(&tools, &archive, lifeboat_postgres::Section::PreData, true).await.unwrap();
     let mut loader = target.loader().await.unwrap();
     loader.load_chunk(&copied.table, &copied.chunks[0]).await.unwrap();
@@ -112,6 +112,22 @@ async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
     loader.close().await;
     scratch.drop_database().await.unwrap();
     fixture.sql("DROP ROLE lifeboat_gone");
+}
+
+#[tokio::test]
+async fn a_role_of_a_drill_whose_comment_may_not_be_changed_is_a_note_and_keeps_no_restore_from_its_end() {
+    let fixture = Fixture::with_server_of_its_own(
+        "CREATE ROLE lifeboat_humble LOGIN PASSWORD 'lifeboat_humble'; CREATE ROLE lifeboat_marked;
+         COMMENT ON ROLE lifeboat_marked IS 'lifeboat: created by a drill, which drops it when it ends'",
+    );
+    let target = lifeboat_postgres::RestoreTarget::new(fixture.settings_as("lifeboat_humble"));
+    let roles = target.restore_roles("CREATE ROLE lifeboat_marked;", true).await.unwrap();
+    assert_eq!(roles.created, [""; 0], "it stays as it is");
+    let [note] = <[String; 1]>::try_from(roles.refused).unwrap();
+    assert!(note.starts_with("role `lifeboat_marked` was created by a drill"), "{note}");
+    let target = lifeboat_postgres::RestoreTarget::new(fixture.settings());
+    let roles = target.restore_roles("CREATE ROLE lifeboat_marked;", true).await.unwrap();
+    assert_eq!((roles.created, roles.refused), (vec!["lifeboat_marked".to_owned()], vec![]));
 }
 
 #[tokio::test]

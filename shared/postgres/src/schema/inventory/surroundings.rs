@@ -13,11 +13,17 @@ const STEP: &str = "reading extensions and tablespaces";
 const EXTENSIONS: &str =
     "SELECT e.extname::text, e.extversion FROM pg_catalog.pg_extension e WHERE $1::oid[] IS NOT NULL";
 
-/// The default owner is the server's first role, and `pg_database_owner` from version 15 on. The archive names another one only.
+/// The default owner is the server's first role, and `pg_database_owner` from version 15 on. The archive names another one only. An owner
+/// has all rights by default, so only those that it lacks are named.
 const PUBLIC: &str = concat!(
     "SELECT pg_catalog.concat_ws('; ',
             CASE WHEN n.nspowner <> 10 AND pg_catalog.pg_get_userbyid(n.nspowner) <> 'pg_database_owner'
                  THEN 'owner ' || pg_catalog.pg_get_userbyid(n.nspowner) END,
+            (SELECT 'owner without ' || pg_catalog.string_agg(wanted.privilege, ', ' ORDER BY wanted.privilege COLLATE \"C\")
+             FROM pg_catalog.unnest(ARRAY['CREATE', 'USAGE']) AS wanted (privilege)
+             WHERE NOT EXISTS (
+                SELECT FROM pg_catalog.aclexplode(COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) g
+                WHERE g.grantee = n.nspowner AND g.privilege_type = wanted.privilege)),
             'grants ' || ",
     grants!("n.nspacl", "n", "n.nspowner"),
     ") FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public'"

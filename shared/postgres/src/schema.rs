@@ -3,5 +3,5 @@
 pub(crate) mod archive;
 pub(crate) mod globals;
 pub(crate) mod inventory;
-mod stderr;
+pub(crate) mod stderr;
 pub(crate) mod tools;

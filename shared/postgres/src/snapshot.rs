@@ -25,6 +25,7 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::archive;
 use crate::schema::globals;
 use crate::schema::inventory;
+use crate::schema::stderr::WITHHELD;
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::identifier::RelationName;
@@ -33,12 +34,6 @@ use crate::session::settings::ConnectionSettings;
 /// How often `pg_dump` runs when it fails while no table was altered: it may have waited too long for a lock. A third run would meet
 /// what the second met, and the next backup runs it again.
 const DUMP_ATTEMPTS: u32 = 2;
-
-/// Times that sequences are read when one of them is dropped meanwhile. Each time, the session hears of all that are gone by then.
-const SEQUENCE_ATTEMPTS: u32 = 5;
-
-/// `undefined_table`.
-const UNDEFINED_TABLE: &str = "42P01";
 
 /// How a snapshot is taken.
 #[derive(Debug, Clone)]
@@ -98,6 +93,7 @@ impl Snapshot {
         let watch = Watch {
             settings: settings.clone(),
             backends,
+            dump: Backends::name_of_dump(&backend),
             began: Instant::now(),
             lock_wait_limit: options.lock_wait_limit,
             age_limit: options.age_limit,
@@ -153,11 +149,14 @@ impl Snapshot {
     pub async fn schema_archive(&self, tools: &ClientTools, into: &Path) -> Result<()> {
         let excluded: Vec<&RelationName> = self.undescribed().map(|relation| &relation.name).collect();
         for attempt in 1.. {
-            let dump = archive::dump_schema(tools, &self.settings, &self.id, &excluded, &self.source.encoding, into);
+            let (name, encoding) = (&self.watch.dump, &self.source.encoding);
+            let dump = archive::dump_schema(tools, &self.settings, name, &self.id, &excluded, encoding, into);
             match dump.await {
                 Err(failed @ PostgresError::ToolFailed { .. }) => {
-                    // Its message names no table when a lock was not to be had, and may be in any language.
-                    if let Some(relation) = self.watch.waiting_now().await? {
+                    // Its message names no table when a lock was not to be had.
+                    if is_about_locks(&failed)
+                        && let Some(relation) = self.watch.waiting_now().await?
+                    {
                         return Err(PostgresError::GaveWay { relation: relation.to_string() });
                     }
                     self.for_a_moment(self.expect_unchanged()).await?;
@@ -184,9 +183,11 @@ impl Snapshot {
 
     /// The sequences' values. PostgreSQL keeps no versions of them, so they are current, never older than the snapshot.
     ///
-    /// A sequence can be dropped with a table that is not copied. Then its value is that of `earlier`.
+    /// A sequence can be dropped with a table that is not copied, and a TRUNCATE … RESTART IDENTITY can hold it for long. Then its value is
+    /// that of `earlier`, which must have been read since the snapshot was taken: it is at or after every copied row, too.
     ///
-    /// Errors: [`PostgresError::RewrittenDuringSnapshot`] when a sequence is gone and `earlier` lacks it.
+    /// Errors, when `earlier` lacks the sequence: [`PostgresError::RewrittenDuringSnapshot`] when it is gone, and
+    /// [`PostgresError::LockTimeout`].
     pub async fn sequences(&self, earlier: Option<&SequenceValues>) -> Result<SequenceValues> {
         let carried: Vec<RelationName> = self
             .relations
@@ -194,15 +195,8 @@ impl Snapshot {
             .filter(|r| r.kind == RelationKind::Sequence && r.disposition == Disposition::Carried)
             .map(|relation| relation.name.clone())
             .collect();
-        let mut attempt = 1;
-        loop {
-            let read = self.for_a_moment(sequence::read_remaining(&self.leader, &carried, earlier)).await;
-            match read {
-                // A session that holds a snapshot hears of a dropped sequence only when it opens it.
-                Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) && attempt < SEQUENCE_ATTEMPTS => attempt += 1,
-                read => return read,
-            }
-        }
+        let reading = sequence::read_or_recall(&self.leader, &carried, earlier, self.options.lock_attempts);
+        self.for_a_moment(reading).await
     }
 
     /// The definitions a restore must bring back, read while nobody can alter a table. Call it after
@@ -250,6 +244,12 @@ impl Snapshot {
         let released = self.leader.run(STEP, release).await;
         done.and_then(|done| released.map(|()| done))
     }
+}
+
+/// Whether `pg_dump` may have failed because another session held or dropped a table. A message in another language is withheld.
+fn is_about_locks(failed: &PostgresError) -> bool {
+    const WORDS: [&str; 3] = ["canceling statement", "does not exist", WITHHELD];
+    matches!(failed, PostgresError::ToolFailed { stderr, .. } if WORDS.iter().any(|words| stderr.contains(words)))
 }
 
 /// Locks the tables that are copied, and takes the snapshot and its relations.

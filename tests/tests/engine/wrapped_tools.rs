@@ -47,7 +47,7 @@ pub fn tools_with(bench: &Bench, moment: Moment, sql: &str) -> TempDir {
 }
 
 /// A folder of tools whose `pg_dump` first runs this script, once: what others do between a backup's snapshot and its schema. The script
-/// finds the connection in libpq's variables and `psql` in `$PSQL`.
+/// finds the connection in libpq's variables and `psql`, as another application, in `$PSQL`.
 pub fn tools_with_first_dump(bench: &Bench, script: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let real = bench.server.bin_dir();
@@ -56,7 +56,7 @@ pub fn tools_with_first_dump(bench: &Bench, script: &str) -> TempDir {
     }
     let psql = real.join("psql");
     let program = format!(
-        "#!/bin/sh\nPSQL=\"{} --no-psqlrc --quiet --set=ON_ERROR_STOP=1\"\ncase \" $* \" in\n*--schema-only*)\n\
+        "#!/bin/sh\nPSQL=\"env -u PGAPPNAME {} --no-psqlrc --quiet --set=ON_ERROR_STOP=1\"\ncase \" $* \" in\n*--schema-only*)\n\
          if mkdir \"$0.ran\" 2>/dev/null; then\n{script}\nfi ;;\nesac\nexec \"{}\" \"$@\"\n",
         psql.display(),
         real.join("pg_dump").display()

@@ -24,16 +24,18 @@ const FIXED_TIME: [u8; 7] = [0, 0, 0, 1, 0, 100, 0];
 /// These bytes hold the header of any version.
 const HEADER_BYTES: usize = 128;
 
-/// Writes the archive of the definitions in `snapshot` to `into`. The database has this encoding.
+/// Writes the archive of the definitions in `snapshot` to `into`. The database has this encoding, and the server shows `pg_dump` under this
+/// name.
 pub(crate) async fn dump_schema(
     tools: &ClientTools,
     settings: &ConnectionSettings,
+    application_name: &str,
     snapshot: &str,
     excluded: &[&RelationName],
     encoding: &str,
     into: &Path,
 ) -> Result<()> {
-    let environment = settings.libpq_environment(directory_of(into))?;
+    let environment = settings.libpq_environment(directory_of(into))?.named(application_name);
     let mut arguments: Vec<OsString> = vec![
         "--schema-only".into(),
         "--format=custom".into(),

@@ -8,6 +8,8 @@ use std::path::Path;
 use crate::error::PostgresResult as Result;
 use crate::session::settings::ConnectionSettings;
 
+const APPLICATION_NAME: &str = "PGAPPNAME";
+
 /// libpq's variables for one database. Passwords are passed in the environment, because every user can see arguments.
 ///
 /// `Debug` shows names only.
@@ -18,6 +20,13 @@ impl LibpqEnvironment {
     /// The variables and their values; one of them is the password.
     pub fn variables(&self) -> impl Iterator<Item = (&'static str, &OsString)> {
         self.0.iter().map(|(name, value)| (*name, value))
+    }
+
+    /// The same, with another name in the server's `pg_stat_activity`.
+    pub(crate) fn named(mut self, application_name: &str) -> Self {
+        self.0.retain(|(name, _)| *name != APPLICATION_NAME);
+        self.0.push((APPLICATION_NAME, application_name.into()));
+        self
     }
 
     pub(crate) fn password(&self) -> Option<Cow<'_, str>> {
@@ -44,7 +53,7 @@ impl ConnectionSettings {
             ("PGDATABASE", self.database.clone().into()),
             ("PGSSLMODE", self.ssl_mode.as_str().into()),
             ("PGCONNECT_TIMEOUT", "15".into()),
-            ("PGAPPNAME", "lifeboat".into()),
+            (APPLICATION_NAME, "lifeboat".into()),
             ("PGCLIENTENCODING", "UTF8".into()),
         ];
         if !self.write_roots(&roots)? {

@@ -1,13 +1,19 @@
 //! Where sequences stand, as `setval` calls.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::error::{PostgresError, PostgresResult as Result};
-use crate::session::Session;
 use crate::session::identifier::{RelationName, quote_literal};
+use crate::session::{LOCK_TIMEOUT, Session};
+use crate::snapshot::table_locks::LOCK_BACKOFF;
 
 /// Sequences read in one statement: a statement of some kilobytes.
 const BATCH: usize = 100;
+
+/// How long a sequence is waited for that has an earlier value. Many may be held, and each is waited for.
+const SHORT_WAIT: Duration = Duration::from_millis(500);
+
+const STEP: &str = "reading sequences";
 
 /// The state of all sequences of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,32 +24,93 @@ pub struct SequenceValues {
     pub count: u64,
 }
 
-/// Reads these sequences. One that is gone has its line of `earlier`.
-pub(crate) async fn read_remaining(
+/// Reads these sequences, which are sorted, in a transaction. One that is gone, that others hold or that may not be read any longer has its
+/// line of `earlier`. Without `earlier`, one that others hold is waited for so many times.
+pub(crate) async fn read_or_recall(
     session: &Session,
     sequences: &[RelationName],
     earlier: Option<&SequenceValues>,
+    attempts: u32,
 ) -> Result<SequenceValues> {
-    // This function reads the current catalog, not the snapshot.
-    const GONE: &str =
-        "SELECT name FROM pg_catalog.unnest($1::text[]) AS one (name) WHERE pg_catalog.to_regclass(name) IS NULL";
-    let names: Vec<String> = sequences.iter().map(RelationName::sql).collect();
-    let rows = session.rows("looking for sequences", GONE, &[&names]).await?;
-    let gone: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    let (gone, remaining): (Vec<RelationName>, Vec<RelationName>) =
-        sequences.iter().cloned().partition(|name| gone.contains(&name.sql()));
-    let mut values = read(session, &remaining).await?;
-    for name in gone {
-        let start = line_start(&name);
-        let line = earlier.and_then(|earlier| earlier.sql.lines().find(|line| line.starts_with(&start)));
-        let Some(line) = line else {
-            return Err(PostgresError::RewrittenDuringSnapshot { relation: name.to_string() });
-        };
-        values.sql.push_str(line);
-        values.sql.push('\n');
-        values.count += 1;
+    let mut values = SequenceValues::default();
+    for batch in sequences.chunks(BATCH) {
+        let wait = if earlier.is_some() { SHORT_WAIT } else { LOCK_TIMEOUT };
+        match try_read(session, batch, wait).await? {
+            Reading::Done(read) => values.append(&read),
+            // One by one, the statement that fails says which it is.
+            _ => {
+                for name in batch {
+                    values.append(&read_or_recall_one(session, name, earlier, attempts, wait).await?);
+                }
+            }
+        }
     }
     Ok(values)
+}
+
+async fn read_or_recall_one(
+    session: &Session,
+    name: &RelationName,
+    earlier: Option<&SequenceValues>,
+    attempts: u32,
+    wait: Duration,
+) -> Result<SequenceValues> {
+    for attempt in 0..attempts.max(1) {
+        if attempt > 0 {
+            tokio::time::sleep(LOCK_BACKOFF.pause(attempt)).await;
+        }
+        let reading = try_read(session, std::slice::from_ref(name), wait).await?;
+        let recalled = earlier.and_then(|earlier| earlier.of(name));
+        match (reading, recalled) {
+            (Reading::Done(values), _) | (_, Some(values)) => return Ok(values),
+            (Reading::Busy, None) => {}
+            (Reading::Refused(error), None) => return Err(error),
+            (Reading::Gone, None) => {
+                return Err(PostgresError::RewrittenDuringSnapshot { relation: name.to_string() });
+            }
+        }
+    }
+    Err(PostgresError::LockTimeout { relation: name.to_string() })
+}
+
+enum Reading {
+    Done(SequenceValues),
+    Busy,
+    Gone,
+    Refused(PostgresError),
+}
+
+/// A failed statement would end the transaction and with it the snapshot: a savepoint contains it.
+async fn try_read(session: &Session, sequences: &[RelationName], wait: Duration) -> Result<Reading> {
+    let begin = format!("SAVEPOINT lifeboat_sequences; SET LOCAL lock_timeout = {}", wait.as_millis());
+    session.run(STEP, &begin).await?;
+    let reading = match read(session, sequences).await {
+        Ok(values) => Reading::Done(values),
+        Err(error) => match error.sqlstate() {
+            Some("55P03" | "40P01") => Reading::Busy,
+            // Undefined table or schema, or no longer a sequence: it was there in the snapshot.
+            Some("42P01" | "3F000" | "42703" | "42809") => Reading::Gone,
+            Some("42501") => Reading::Refused(error),
+            _ => return Err(error),
+        },
+    };
+    let end = "ROLLBACK TO SAVEPOINT lifeboat_sequences; RELEASE SAVEPOINT lifeboat_sequences";
+    session.run(STEP, end).await?;
+    Ok(reading)
+}
+
+impl SequenceValues {
+    fn append(&mut self, more: &Self) {
+        self.sql.push_str(&more.sql);
+        self.count += more.count;
+    }
+
+    /// The value of one of them.
+    fn of(&self, name: &RelationName) -> Option<Self> {
+        let start = line_start(name);
+        let line = self.sql.lines().find(|line| line.starts_with(&start))?;
+        Some(Self { sql: format!("{line}\n"), count: 1 })
+    }
 }
 
 fn line_start(name: &RelationName) -> String {
@@ -59,11 +126,11 @@ pub(crate) async fn read(session: &Session, sequences: &[RelationName]) -> Resul
             .enumerate()
             .map(|(i, name)| format!("SELECT {i}, last_value, is_called FROM {}", name.sql()))
             .collect();
-        let mut rows = session.rows("reading sequences", &selects.join(" UNION ALL "), &[]).await?;
+        let mut rows = session.rows(STEP, &selects.join(" UNION ALL "), &[]).await?;
         rows.sort_by_key(|row| row.get::<_, i32>(0));
         if rows.len() != batch.len() {
             return Err(PostgresError::UnexpectedAnswer {
-                step: "reading sequences".to_owned(),
+                step: STEP.to_owned(),
                 fact: format!("{} rows for {} sequences", rows.len(), batch.len()),
             });
         }

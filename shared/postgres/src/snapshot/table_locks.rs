@@ -17,7 +17,8 @@ const LOCK_BATCH: usize = 100;
 pub(super) const LOCK_ATTEMPTS: u32 = 6;
 
 /// The pause between two attempts, in which others in the queue get the lock.
-const LOCK_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_millis(500) };
+pub(super) const LOCK_BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_millis(500) };
 
 /// Locks these tables until the transaction or its savepoint ends; gives the name of one that is gone. Tables that the session already
 /// holds cost one statement a batch and no wait.

@@ -1,11 +1,14 @@
 //! The guard of a snapshot. It checks on a separate connection whether other sessions have to wait for the snapshot.
 //!
 //! A snapshot holds every table that is copied in ACCESS SHARE mode, which only ACCESS EXCLUSIVE conflicts with: a migration's ALTER
-//! TABLE, DROP or TRUNCATE. It would wait until the last row is read, and every query on its table would queue behind it.
+//! TABLE, DROP or TRUNCATE. It would wait until the last row is read, and every query on its table would queue behind it. `pg_dump` holds the
+//! other tables in the same way until it ends.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio_postgres::types::ToSql;
 
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
@@ -46,6 +49,11 @@ impl Backends {
         Ok(Backend { pid, backends: self.clone() })
     }
 
+    /// The name under which the server shows the `pg_dump` of this leader, whose process it has: no other snapshot's has it.
+    pub(crate) fn name_of_dump(leader: &Backend) -> String {
+        format!("lifeboat dump {}", leader.pid)
+    }
+
     fn pids(&self) -> Vec<i32> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
@@ -62,6 +70,8 @@ impl Drop for Backend {
 pub(crate) struct Watch {
     pub(crate) settings: ConnectionSettings,
     pub(crate) backends: Backends,
+    /// The name under which the server shows `pg_dump`, whose processes belong to the snapshot too.
+    pub(crate) dump: String,
     pub(crate) began: Instant,
     pub(crate) lock_wait_limit: Duration,
     pub(crate) age_limit: Duration,
@@ -96,7 +106,7 @@ impl Watch {
     /// A table of the snapshot for which another session waits at this moment.
     pub(crate) async fn waiting_now(&self) -> Result<Option<RelationName>> {
         let session = Session::connect(&self.settings, APPLICATION).await?;
-        let waiting = waited_for(&session, &self.backends.pids(), Duration::ZERO).await;
+        let waiting = self.waited_for(&session, Duration::ZERO).await;
         session.close().await;
         waiting
     }
@@ -106,27 +116,31 @@ impl Watch {
             Some(session) => session,
             None => session.insert(Session::connect(&self.settings, APPLICATION).await?),
         };
-        waited_for(session, &self.backends.pids(), self.lock_wait_limit).await
+        self.waited_for(session, self.lock_wait_limit).await
     }
-}
 
-/// A relation on which another session has waited for a lock longer than `limit` because of one of these processes.
-///
-/// Any role may run this query. CREATE INDEX CONCURRENTLY also waits for the snapshot to end. It is not counted, because it
-/// blocks no other session.
-async fn waited_for(session: &Session, pids: &[i32], limit: Duration) -> Result<Option<RelationName>> {
-    // The few that wait are found first: `pg_blocking_pids` stops the lock table for a moment.
-    const SQL: &str = "
-        WITH waiting AS MATERIALIZED (
-            SELECT l.pid, l.relation FROM pg_catalog.pg_locks l
-            WHERE NOT l.granted AND l.locktype = 'relation' AND l.pid <> ALL ($1)
-              AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-              AND l.waitstart < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2)
-        )
-        SELECT n.nspname::text, c.relname::text FROM waiting w
-        JOIN pg_catalog.pg_class c ON c.oid = w.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE pg_catalog.pg_blocking_pids(w.pid) && $1
-        LIMIT 1";
-    let rows = session.rows("asking who waits", SQL, &[&pids, &limit.as_secs_f64()]).await?;
-    Ok(rows.first().map(|row| RelationName::new(row.get::<_, String>(0), row.get::<_, String>(1))))
+    /// A relation on which another session has waited for a lock longer than `limit` because of one of the snapshot's processes.
+    ///
+    /// Any role may run this query: it sees the names of its own sessions, and `pg_dump` connects as the same role. CREATE INDEX
+    /// CONCURRENTLY also waits for the snapshot to end. It is not counted, because it blocks no other session.
+    async fn waited_for(&self, session: &Session, limit: Duration) -> Result<Option<RelationName>> {
+        // The few that wait are found first: `pg_blocking_pids` stops the lock table for a moment.
+        const SQL: &str = "
+            WITH ours AS MATERIALIZED (
+                SELECT $1 || COALESCE(pg_catalog.array_agg(a.pid), '{}') AS pids
+                FROM pg_catalog.pg_stat_activity a WHERE a.application_name = $3
+            ), waiting AS MATERIALIZED (
+                SELECT l.pid, l.relation FROM pg_catalog.pg_locks l, ours
+                WHERE NOT l.granted AND l.locktype = 'relation' AND l.pid <> ALL (ours.pids)
+                  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+                  AND l.waitstart < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2)
+            )
+            SELECT n.nspname::text, c.relname::text FROM waiting w CROSS JOIN ours
+            JOIN pg_catalog.pg_class c ON c.oid = w.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE pg_catalog.pg_blocking_pids(w.pid) && ours.pids
+            LIMIT 1";
+        let parameters: [&(dyn ToSql + Sync); 3] = [&self.backends.pids(), &limit.as_secs_f64(), &self.dump];
+        let rows = session.rows("asking who waits", SQL, &parameters).await?;
+        Ok(rows.first().map(|row| RelationName::new(row.get::<_, String>(0), row.get::<_, String>(1))))
+    }
 }

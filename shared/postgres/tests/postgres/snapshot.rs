@@ -263,3 +263,52 @@ async fn a_renamed_enum_label_changes_the_columns_hash_although_no_row_changed()
     assert_ne!(relation(&after, "public.t").columns_hash, t);
     assert_eq!(relation(&after, "public.u").columns_hash, u);
 }
+
+#[tokio::test]
+async fn a_sequence_that_a_transaction_holds_open_has_its_earlier_value_and_ends_no_backup() {
+    let fixture = Fixture::new(
+        "CREATE TABLE t (a serial); INSERT INTO t SELECT FROM generate_series(1, 7);
+         CREATE TABLE staging (a serial); INSERT INTO staging SELECT FROM generate_series(1, 3)",
+    );
+    let left_out = vec![LeftOut { schema: "public".into(), name: "staging".into(), reason: "rebuilt".into() }];
+    let options = SnapshotOptions { left_out, lock_attempts: 1, ..SnapshotOptions::default() };
+    let snapshot = Snapshot::take(&fixture.settings(), &options).await.unwrap();
+    let earlier = snapshot.sequences(None).await.unwrap();
+    assert_eq!(earlier.count, 2);
+    let holder = Holder::begin(&fixture, "TRUNCATE staging RESTART IDENTITY").await;
+    fixture.sql("SELECT nextval('t_a_seq')");
+    let now = snapshot.sequences(Some(&earlier)).await.unwrap();
+    let standing = "SELECT pg_catalog.setval('public.staging_a_seq', 3, true);\nSELECT pg_catalog.setval('public.t_a_seq', 8, true);\n";
+    assert_eq!((now.sql.as_str(), now.count), (standing, 2), "the one that is free is current");
+    // Without an earlier value it is waited for.
+    let error = snapshot.sequences(None).await.unwrap_err();
+    assert!(
+        matches!(&error, PostgresError::LockTimeout { relation } if relation == "public.staging_a_seq"),
+        "{error:?}"
+    );
+    let (read, ()) = tokio::join!(snapshot.sequences(None), holder.commit_when_waited_for(&fixture));
+    assert!(read.unwrap().sql.starts_with("SELECT pg_catalog.setval('public.staging_a_seq', 1, false);"));
+
+    // One that is gone, with its table or from it.
+    fixture.sql("DROP TABLE staging");
+    assert_eq!(snapshot.sequences(Some(&earlier)).await.unwrap().sql, standing);
+    let error = snapshot.sequences(None).await.unwrap_err();
+    assert!(matches!(error, PostgresError::RewrittenDuringSnapshot { .. }), "{error:?}");
+    snapshot.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sequence_that_may_not_be_read_any_longer_has_its_earlier_value() {
+    let fixture = Fixture::new(
+        "CREATE ROLE lifeboat_counter LOGIN PASSWORD 'lifeboat_counter'; CREATE SEQUENCE s; SELECT nextval('s');
+         GRANT SELECT ON s TO lifeboat_counter",
+    );
+    let settings = fixture.settings_as("lifeboat_counter");
+    let snapshot = Snapshot::take(&settings, &SnapshotOptions::default()).await.unwrap();
+    let earlier = snapshot.sequences(None).await.unwrap();
+    fixture.sql("REVOKE SELECT ON s FROM lifeboat_counter");
+    assert_eq!(snapshot.sequences(Some(&earlier)).await.unwrap(), earlier);
+    let error = snapshot.sequences(None).await.unwrap_err();
+    assert!(error.advice().hint.contains("grant the missing privilege"), "{error:?}");
+    snapshot.close().await.unwrap();
+}

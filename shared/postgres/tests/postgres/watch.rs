@@ -1,9 +1,10 @@
 //! The database's users outrank the backup: nobody waits for it for long.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use lifeboat_model::{Response, SLICE_BLOCKS};
-use lifeboat_postgres::{PostgresError, Snapshot, SnapshotOptions};
+use lifeboat_model::{LeftOut, Response, SLICE_BLOCKS};
+use lifeboat_postgres::{ClientTools, PostgresError, Snapshot, SnapshotOptions};
 
 use crate::fixture::{Fixture, hasher, relation};
 
@@ -57,4 +58,49 @@ async fn a_snapshot_that_holds_back_the_cleanup_for_too_long_ends() {
     let error = tokio::time::timeout(Duration::from_secs(10), snapshot.guard()).await.unwrap();
     assert!(matches!(error, PostgresError::SnapshotTooOld { .. }), "{error:?}");
     assert_eq!(SnapshotOptions::default().age_limit, Duration::from_secs(6 * 3600));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_waits_for_pg_dump_gets_its_table_within_seconds() {
+    let fixture = Fixture::new("CREATE TABLE kept (a int); CREATE TABLE staging (a int)");
+    let options = SnapshotOptions {
+        left_out: vec![LeftOut { schema: "public".into(), name: "staging".into(), reason: "rebuilt".into() }],
+        lock_wait_limit: Duration::from_secs(1),
+        ..SnapshotOptions::default()
+    };
+    let snapshot = Snapshot::take(&fixture.settings(), &options).await.unwrap();
+    // A `pg_dump` that has many tables to describe, after it has locked them all.
+    let folder = tempfile::tempdir().unwrap();
+    let real = fixture.server.bin_dir();
+    let lock = "-c 'BEGIN' -c 'LOCK TABLE staging IN ACCESS SHARE MODE' -c '\\! touch \"'$0.locked'\"; sleep 30'";
+    let slow = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec \"{0}/pg_dump\" --version\nexec \"{0}/psql\" -X -q {lock}\n",
+        real.display()
+    );
+    let (program, locked) = (folder.path().join("pg_dump"), folder.path().join("pg_dump.locked"));
+    std::fs::write(&program, slow).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for tool in ["pg_dumpall", "pg_restore"] {
+        std::os::unix::fs::symlink(real.join(tool), folder.path().join(tool)).unwrap();
+    }
+    let tools = ClientTools::find(Some(folder.path())).await.unwrap();
+    let migration = {
+        let (server, database) = (fixture.server.clone(), fixture.database.clone());
+        tokio::task::spawn_blocking(move || {
+            while !locked.exists() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let began = Instant::now();
+            server.psql(&database, "ALTER TABLE staging ADD b int").map(|_| began.elapsed())
+        })
+    };
+    let archive = folder.path().join("archive");
+    let error = tokio::select! {
+        dumped = snapshot.schema_archive(&tools, &archive) => panic!("{dumped:?}"),
+        error = snapshot.guard() => error,
+    };
+    assert!(matches!(&error, PostgresError::GaveWay { relation } if relation == "public.staging"), "{error:?}");
+    snapshot.close().await.unwrap();
+    let waited = migration.await.unwrap().unwrap();
+    assert!(waited < Duration::from_secs(15), "{waited:?}");
 }

@@ -21,8 +21,9 @@ const CLASSES_WITHOUT_VALUES: [&str; 16] =
 impl ServerError {
     pub(crate) fn of(error: &tokio_postgres::Error) -> Option<Self> {
         let db = error.as_db_error()?;
-        let is_raised = is_raised_by_user_code(db.file(), db.where_());
-        Some(Self::new(db.code().code(), if is_raised { None } else { Some(db.message()) }))
+        let sqlstate = db.code().code();
+        let is_withheld = is_raised_by_user_code(db.file(), db.where_()) || may_quote_an_input(sqlstate, db.file());
+        Some(Self::new(sqlstate, if is_withheld { None } else { Some(db.message()) }))
     }
 
     /// `message` is the server's own; absent when a user's code wrote it.
@@ -74,6 +75,63 @@ impl ServerError {
             state => format!("look in the server's log for the whole message of SQLSTATE class `{state}`").into(),
         }
     }
+}
+
+/// Classes whose messages name an object that was looked for. An input function looks for objects too, by the text of a row: for the types
+/// `regclass`, `regtype` and `regconfig` for example. `tsquery` reports what it cannot read as a syntax error.
+const CLASSES_OF_LOOKUPS: [&str; 3] = ["0A", "3F", "42"];
+
+/// Source files of the server whose messages of these classes name what a statement names: those of statements, of their analysis and of
+/// rights. Not among them are `utils/adt`, and `namespace.c`, `parse_type.c`, `guc.c` and the scanner, which input functions and calls share.
+const FILES_OF_STATEMENTS: [&str; 43] = [
+    "aclchk.c",
+    "alter.c",
+    "analyze.c",
+    "be-fsstubs.c",
+    "collationcmds.c",
+    "comment.c",
+    "copy.c",
+    "copyto.c",
+    "dbcommands.c",
+    "dependency.c",
+    "event_trigger.c",
+    "execMain.c",
+    "extension.c",
+    "foreigncmds.c",
+    "functioncmds.c",
+    "heap.c",
+    "index.c",
+    "indexcmds.c",
+    "inv_api.c",
+    "lockcmds.c",
+    "matview.c",
+    "miscinit.c",
+    "parse_clause.c",
+    "parse_relation.c",
+    "parse_target.c",
+    "parse_utilcmd.c",
+    "pg_constraint.c",
+    "pg_shdepend.c",
+    "policy.c",
+    "postinit.c",
+    "publicationcmds.c",
+    "relation.c",
+    "rls.c",
+    "schemacmds.c",
+    "sequence.c",
+    "statscmds.c",
+    "subscriptioncmds.c",
+    "table.c",
+    "tablecmds.c",
+    "tablespace.c",
+    "trigger.c",
+    "typecmds.c",
+    "user.c",
+];
+
+fn may_quote_an_input(sqlstate: &str, file: Option<&str>) -> bool {
+    sqlstate.get(..2).is_some_and(|class| CLASSES_OF_LOOKUPS.contains(&class))
+        && file.is_none_or(|file| !FILES_OF_STATEMENTS.contains(&file))
 }
 
 /// Source files of the procedural languages that raise what a user's code tells them: PL/pgSQL, PL/Python, PL/Perl, PL/Tcl.

@@ -10,10 +10,10 @@ const MOST_LINE_BYTES: usize = 4 * 1024;
 const MOST_ERRORS: usize = 8;
 
 /// Replaces a server's message that is not among [`ABOUT_DEFINITIONS`].
-const WITHHELD: &str = "message withheld because it may quote a row; the server's log has it";
+pub(crate) const WITHHELD: &str = "message withheld because it may quote a row; the server's log has it";
 
 /// The server's messages about definitions, privileges and limits, as PostgreSQL words them (`*` is any text). They name
-/// objects and settings, never values. A message from a user's code with exactly this wording is kept too.
+/// objects and settings, never values. A message from a user's code can have this wording, too: its [`CONTEXT`] tells.
 const ABOUT_DEFINITIONS: [&str; 52] = [
     "could not create unique index \"*\"",
     "check constraint \"*\" of relation \"*\" is violated by some row",
@@ -72,6 +72,12 @@ const ABOUT_DEFINITIONS: [&str; 52] = [
 /// Messages of which only the beginning is kept. The rest quotes a statement, which a function may have built from a row.
 const KEPT_UP_TO_HERE: [&str; 2] = ["syntax error", "unterminated quoted string"];
 
+/// The beginning of the line that says where the server was: in a user's function, or in a statement that one executed.
+const CONTEXT: &str = "CONTEXT:  ";
+
+/// The only context that says nothing about whose message it is.
+const PARALLEL_WORKER: &str = "parallel worker";
+
 /// Separates the severity, in any language, from the message in libpq's output.
 const SEVERITY_END: &str = ":  ";
 
@@ -79,7 +85,7 @@ const SEVERITY_END: &str = ":  ";
 ///
 /// Kept are the lines in which the program names an error and the archive's entry it belongs to, and the server's message as
 /// far as it cannot quote a row. Nothing after that message is kept: DETAIL, CONTEXT, the command, and further lines of a
-/// message from a user's code.
+/// message from a user's code. A CONTEXT anywhere after it takes the message back.
 #[derive(Debug)]
 pub(crate) struct StandardError {
     tool: &'static str,
@@ -87,12 +93,13 @@ pub(crate) struct StandardError {
     /// The newest `from TOC entry 215; 1259 16390 TABLE t owner`: the one that is being restored.
     entry: Option<String>,
     kept: Vec<String>,
-    is_complete: bool,
+    /// The severity and the server's message. Nothing is kept after it.
+    message: Option<(String, String)>,
 }
 
 impl StandardError {
     pub(crate) fn of(tool: &'static str) -> Self {
-        Self { tool, line: Vec::new(), entry: None, kept: Vec::new(), is_complete: false }
+        Self { tool, line: Vec::new(), entry: None, kept: Vec::new(), message: None }
     }
 
     /// Takes the next bytes that the program wrote.
@@ -109,29 +116,34 @@ impl StandardError {
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
+        if let (Some((_, message)), Some(context)) = (&mut self.message, line.trim_end().strip_prefix(CONTEXT))
+            && context != PARALLEL_WORKER
+        {
+            WITHHELD.clone_into(message);
+        }
         let Some(said) = line.trim_end().strip_prefix(self.tool).and_then(|rest| rest.strip_prefix(": ")) else {
             return;
         };
         if said.starts_with("from TOC entry ") {
             self.entry = Some(said.to_owned());
         } else if (said.starts_with("error: ") || said.starts_with("fatal: "))
-            && !self.is_complete
+            && self.message.is_none()
             && self.kept.len() < MOST_ERRORS
         {
             self.kept.extend(self.entry.take());
-            self.kept.push(match said.split_once(SEVERITY_END) {
+            match said.split_once(SEVERITY_END) {
                 Some((severity, message)) => {
-                    self.is_complete = true;
-                    format!("{severity}: {}", presentable(message))
+                    self.message = Some((severity.to_owned(), presentable(message).to_owned()));
                 }
-                None => said.to_owned(),
-            });
+                None => self.kept.push(said.to_owned()),
+            }
         }
     }
 
     /// The kept lines, with `password` masked.
     pub(crate) fn finish(mut self, password: Option<&str>) -> String {
         self.end_line();
+        self.kept.extend(self.message.take().map(|(severity, message)| format!("{severity}: {message}")));
         let kept = self.kept.join("; ");
         match password.filter(|password| !password.is_empty()) {
             Some(password) => kept.replace(password, "***"),
@@ -221,6 +233,22 @@ mod tests {
         ] {
             let kept = scrub(&format!("pg_dump: error: query failed: ERROR:  {message}\n"), "pg_dump", None);
             assert_eq!(kept, format!("error: query failed: ERROR: {message}"));
+        }
+    }
+
+    #[test]
+    fn a_message_about_a_definition_that_a_function_made_is_withheld() {
+        let message = "pg_restore: error: could not execute query: ERROR:  patient \"5551234567\" does not exist\n";
+        let kept = |after: &str| scrub(&format!("{message}{after}"), "pg_restore", None);
+        for after in [
+            "CONTEXT:  PL/pgSQL function f(text) line 1 at RAISE\nCommand was: SELECT 1\n",
+            "DETAIL:  x\nHINT:  y\nCONTEXT:  SQL statement \"SELECT 5551234567\"\nPL/pgSQL function f(text)\n",
+            "pg_restore: error: no\nCommand was: SELECT 1\nCONTEXT:  SQL function \"f\" statement 1",
+        ] {
+            assert!(kept(after).ends_with(WITHHELD), "{}", kept(after));
+        }
+        for after in ["Command was: CREATE FUNCTION f()\n", "CONTEXT:  parallel worker\n"] {
+            assert!(kept(after).ends_with("does not exist"), "{}", kept(after));
         }
     }
 

@@ -59,6 +59,39 @@ async fn a_message_of_user_code_is_withheld_whatever_sqlstate_it_states() {
 }
 
 #[tokio::test]
+async fn a_message_of_an_input_function_that_looks_for_an_object_by_the_text_of_a_row_is_withheld() {
+    let fixture = Fixture::new("CREATE TABLE t (c regclass, y regtype, f regconfig, q tsquery, n name, r regrole)");
+    let mut loader = RestoreTarget::new(fixture.settings()).loader().await.unwrap();
+    for (column, value) in [
+        ("c", "JaneDoe"),
+        ("c", "JaneDoe.number"),
+        ("c", "JaneDoe.of.number"),
+        ("c", "\"JaneDoe"),
+        ("y", "JaneDoe"),
+        ("f", "JaneDoe"),
+        ("q", "Jane & | Doe"),
+        ("r", "Jane"),
+    ] {
+        let table = TableTarget {
+            name: RelationName::new("public", "t"),
+            columns: vec![column.to_owned()],
+            format: CopyFormat::Text,
+        };
+        let error = loader.load_chunk(&table, format!("{value}\n").as_bytes()).await.unwrap_err();
+        assert!(matches!(error, PostgresError::Query { .. }), "{error:?}");
+        assert!(!shown(&error).to_lowercase().contains("jane"), "{}", shown(&error));
+    }
+    // What a statement names is named.
+    let table = TableTarget {
+        name: RelationName::new("public", "t"),
+        columns: vec!["absent".to_owned()],
+        format: CopyFormat::Text,
+    };
+    let error = loader.load_chunk(&table, b"1\n").await.unwrap_err();
+    assert!(shown(&error).contains("\"absent\" of relation \"t\" does not exist"), "{}", shown(&error));
+}
+
+#[tokio::test]
 async fn a_chunk_far_larger_than_the_socket_that_the_server_refuses_early_still_tells_why() {
     let fixture = Fixture::new("CREATE TABLE t (a int)");
     let mut loader = RestoreTarget::new(fixture.settings()).loader().await.unwrap();
@@ -102,6 +135,7 @@ async fn a_restore_that_fails_on_rows_names_the_object_and_not_the_rows() {
 async fn a_restore_whose_index_expression_raises_or_overflows_names_the_index_and_not_the_row() {
     for (name, body) in [
         ("raises", "BEGIN RAISE EXCEPTION 'patient % is locked', a; END"),
+        ("pretends", "BEGIN RAISE EXCEPTION 'patient \"%\" does not exist', a; END"),
         ("poses", "BEGIN RAISE EXCEPTION E'odd\\npg_restore: error: %', a; END"),
         ("overflows", "BEGIN RETURN a::int; END"),
         ("executes", "BEGIN EXECUTE 'SELEKT ' || a; RETURN 1; END"),

@@ -181,6 +181,7 @@ pub fn manifest(backup_id: &BackupId, epoch: lifeboat_model::EpochNumber, chunk_
             datname: "clinic".into(),
             server_version_num: 150_018,
             system_identifier: None,
+            server_started_at: None,
             timeline: None,
             lsn: None,
             encoding: "UTF8".into(),

@@ -14,13 +14,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, ChunkKey, Manifest, Site, Source};
-use lifeboat_postgres::{Checked, ClientTools, ConnectionSettings, PostgresError, Snapshot, SnapshotOptions, doctor};
+use lifeboat_model::{BackupId, ChunkKey, LedgerLink, Manifest, Site, Source};
+use lifeboat_postgres::{
+    Checked, ClientTools, ConnectionSettings, PostgresError, ServerIdentity, Snapshot, SnapshotOptions, doctor,
+};
 use lifeboat_vault::{Repository, sha256};
 
 use crate::announcement::announce;
 use crate::error::EngineError;
-use crate::lease::{in_turn, under_lease};
+use crate::lease::{RunLease, require_free};
 use crate::run::Run;
 use crate::stopwatch::Stopwatch;
 
@@ -45,10 +47,10 @@ const SNAPSHOT_ATTEMPTS: u32 = 5;
 pub async fn backup(run: &Run, request: &BackupRequest) -> Result<Manifest, EngineError> {
     let result = run.deadline.bound(Box::pin(take_backup(run, request))).await;
     if let Err(error) = &result
-        && (request.is_underway(error) || error.is_server_busy())
+        && (request.is_underway(error) || request.is_postponed(error))
     {
-        // The run that holds the lease answers this request and announces the result. A backup that had no turn is requested again; if it
-        // has none for long, it is reported as overdue.
+        // The run that holds the lease answers this request and announces the result. A backup that had no turn is requested again, or a
+        // person repeats it.
         tracing::info!(database = %request.database, error = error.story(), "this run takes no backup");
         return result;
     }
@@ -60,42 +62,88 @@ async fn take_backup(run: &Run, request: &BackupRequest) -> Result<Manifest, Eng
     let mut stopwatch = Stopwatch::new(&*run.progress);
     let started = Timestamp::now();
 
-    stopwatch.begin("doctor", None);
+    stopwatch.begin("turn", None);
     let tools = run.ports.tools().await?;
-    require_fit(run, &request.source, &tools).await?;
+    let server = server_name(&request.source).await?;
     let repository = run.repository_or_new(started).await?;
     if let Some(answered) = already_answered(repository, request).await?
         && !repository.is_behind(&request.database, &answered.backup_id).await?
     {
         return Ok(answered);
     }
+    // Who has the lease of a database has had a turn before: a run that only waits for one keeps no other from answering the request.
     let lease = format!("backup-{}", request.database);
-    let server = server_name(&request.source).await?;
-    let work = Box::pin(answer_under_lease(run, request, repository, tools, &mut stopwatch));
-    let turn = Box::pin(in_turn(run, repository, &server, run.policy.per_server, work));
-    under_lease(repository, &lease, &run.id, turn).await
+    require_free(run, repository, &lease).await?;
+    let turn = RunLease::take_turn(run, repository, &server, run.policy.per_server).await?;
+    match RunLease::take(run, repository, &lease).await {
+        Ok(lease) => lease.hold(Box::pin(answer(run, request, repository, tools, turn, &mut stopwatch))).await,
+        Err(error) => {
+            turn.give_back().await;
+            Err(error)
+        }
+    }
 }
 
-async fn answer_under_lease(
+/// Answers the request under the database's lease. The turn ends with the last connection to the server.
+async fn answer(
     run: &Run,
     request: &BackupRequest,
     repository: &Repository,
     tools: ClientTools,
+    turn: RunLease,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<Manifest, EngineError> {
-    let started = Timestamp::now();
     // Another delivery of the same request may have ended between the first check and the lease.
-    if let Some(answered) = already_answered(repository, request).await? {
-        return offsite::complete(repository, answered).await;
+    match already_answered(repository, request).await {
+        Ok(None) => {}
+        Ok(Some(answered)) => {
+            turn.give_back().await;
+            return offsite::complete(repository, answered).await;
+        }
+        Err(error) => {
+            turn.give_back().await;
+            return Err(error);
+        }
     }
+    let copied = turn.hold(Box::pin(copy_in_turn(run, request, repository, tools, stopwatch))).await?;
+    let Copied { new, ledger, source, stored } = copied;
+    let ledger = new.newest_entry(ledger).await;
+    let manifest = new.manifest(request, source, stored, ledger, stopwatch.phases());
+    stopwatch.begin("publish", None);
+    publish(repository, &manifest, new.writer.chunk_key()).await?;
+    // The new backup is published first: it is the most valuable one, and few chunks of older backups are missing then.
+    stopwatch.begin("bring over", None);
+    offsite::bring_over(&new, &request.database).await;
+    Ok(manifest)
+}
+
+/// A copy that is stored and not published yet.
+struct Copied<'a> {
+    new: NewBackup<'a>,
+    /// The ledger entry that the previous backup names.
+    ledger: Option<LedgerLink>,
+    source: Source,
+    stored: Stored,
+}
+
+/// Everything that needs connections to the server.
+async fn copy_in_turn<'a>(
+    run: &'a Run,
+    request: &BackupRequest,
+    repository: &'a Repository,
+    tools: ClientTools,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<Copied<'a>, EngineError> {
+    stopwatch.begin("doctor", None);
+    let (started, began) = (Timestamp::now(), Instant::now());
+    let sessions = require_fit(run, &request.source, &tools).await?;
     // This precedes the snapshot, which holds locks and holds back the database's vacuum.
     stopwatch.begin("remember", None);
-    let began = Instant::now();
     let writer = Arc::new(repository.begin_writing(started).await?);
     let previous = remember_previous(repository, &writer, &request.database).await?;
 
     let next_id = || BackupId::following(previous.id.as_ref(), started, fastrand::u32(..));
-    let mut new = NewBackup { run, repository, id: next_id(), started, began, tools, writer };
+    let mut new = NewBackup { run, repository, id: next_id(), started, began, tools, sessions, writer };
     let mut attempt = 1;
     let (source, stored) = loop {
         match copy_database(&new, request, stopwatch).await {
@@ -110,15 +158,7 @@ async fn answer_under_lease(
             copied => break copied?,
         }
     };
-
-    let ledger = new.newest_entry(previous.ledger).await;
-    let manifest = new.manifest(request, source, stored, ledger, stopwatch.phases());
-    stopwatch.begin("publish", None);
-    publish(repository, &manifest, new.writer.chunk_key()).await?;
-    // The new backup is published first: it is the most valuable one, and few chunks of older backups are missing then.
-    stopwatch.begin("bring over", None);
-    offsite::bring_over(&new, &request.database).await;
-    Ok(manifest)
+    Ok(Copied { new, ledger: previous.ledger, source, stored })
 }
 
 /// Takes a snapshot and stores what the backup's plan wants of it.
@@ -145,10 +185,14 @@ async fn copy_database(
     Ok((source, stored))
 }
 
-/// The name of a server's leases: its system identifier, whatever address it has. Where a role may not read it, a hash of the address.
+/// The name of a server's turns: its system identifier and its start, whatever address it has. Servers made from one image share the
+/// identifier. Where a role may not read it, a hash of the address.
 async fn server_name(source: &ConnectionSettings) -> Result<String, EngineError> {
-    let of_address = || sha256(source.address().as_bytes()).to_string();
-    Ok(format!("server-{}", source.system_identifier().await?.unwrap_or_else(of_address)))
+    let ServerIdentity { system_identifier, started_at } = source.server_identity().await?;
+    Ok(match system_identifier {
+        Some(identifier) => format!("server-{identifier}-{}", started_at.as_second()),
+        None => format!("server-{}", sha256(source.address().as_bytes())),
+    })
 }
 
 /// Publishes the manifest. When that fails, checks whether the backup exists nevertheless.
@@ -178,7 +222,7 @@ async fn execute_backup(
     let mut collector = Collector::new(list, &plan);
 
     stopwatch.begin("data", Some(plan.piece_count()));
-    let (stored, entries) = entries_for(new.run.ports.sessions());
+    let (stored, entries) = entries_for(new.sessions);
     let (earlier, (), ()) = tokio::try_join!(
         streams::store_schema(new, snapshot, stored.clone()),
         rows::store_rows(new, snapshot, &plan, stored),
@@ -192,14 +236,16 @@ async fn execute_backup(
     collector.finish(plan).await
 }
 
-/// Fails with the first check that failed, because later failures often follow from it. The log of each run has the doctor's warnings.
-async fn require_fit(run: &Run, source: &ConnectionSettings, tools: &ClientTools) -> Result<(), EngineError> {
-    for check in doctor(source, tools, &run.policy.left_out, run.ports.sessions()).await {
+/// Fails with the first check that failed, because later failures often follow from it. The log of each run has the doctor's warnings. Returns
+/// how many sessions may read rows.
+async fn require_fit(run: &Run, source: &ConnectionSettings, tools: &ClientTools) -> Result<usize, EngineError> {
+    let examined = doctor(source, tools, &run.policy.left_out, run.load()).await;
+    for check in examined.checks {
         match check.outcome {
             Checked::Ok(seen) => tracing::debug!(step = check.name, "{seen}"),
             Checked::Warn { seen, hint } => tracing::warn!(step = check.name, hint, "{seen}"),
             Checked::Failed(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(examined.sessions)
 }

@@ -24,8 +24,8 @@ pub async fn doctor(run: &Run, source: &ConnectionSettings) -> Vec<Diagnosis> {
     let mut all = Vec::new();
     match run.ports.tools().await {
         Ok(tools) => {
-            let checks = lifeboat_postgres::doctor(source, &tools, &run.policy.left_out, run.ports.sessions()).await;
-            all.extend(checks.into_iter().map(of_database));
+            let examined = lifeboat_postgres::doctor(source, &tools, &run.policy.left_out, run.load()).await;
+            all.extend(examined.checks.into_iter().map(of_database));
         }
         Err(error) => all.push(failed("tools", &error)),
     }

@@ -111,12 +111,17 @@ pub enum EngineError {
         seconds: u64,
     },
     /// The server for drills is the server of a database that is backed up.
-    #[error("the scratch server `{server}` is the server of `{database}` itself")]
+    #[error(
+        "the scratch server `{server}` is the server of `{database}` by its system identifier{}",
+        if *.is_certain { " and its start" } else { "" }
+    )]
     ScratchIsSource {
         /// Its `host:port`.
         server: String,
         /// The database.
         database: DatabaseName,
+        /// Whether it also started when that server did, which a clone made from the same image did not.
+        is_certain: bool,
     },
     /// No scratch database of this name is on record.
     #[error("no scratch database `{name}` is on record")]
@@ -254,11 +259,15 @@ impl EngineError {
                 "find out who wrote its manifest, and with which clock; new backups are taken beside it"
             }
             Self::ServerBusy { .. } => {
-                "run again later, or raise `backup.per_server` in the policy if the server has enough connections"
+                "raise `backup.per_server` in the policy if the server has enough connections, or spread its backups by a longer \
+                 `BackupSchedule`; one that a person asked for may have its turn later"
+            }
+            Self::ScratchIsSource { is_certain: true, .. } => {
+                "put the connection of another server in the secret of the stack parameter `ScratchSecretArn`"
             }
             Self::ScratchIsSource { .. } => {
-                "put the connection of another server in the secret of the stack parameter `ScratchSecretArn`, one made by \
-                 `initdb` and not from a copy of the source's disk"
+                "put the connection of another server in the secret of the stack parameter `ScratchSecretArn`; clones made \
+                 from one image share the identifier: if it is one, set `ScratchIsAClone` (`LIFEBOAT_SCRATCH_IS_A_CLONE=true`)"
             }
             Self::NoScratch { .. } => "run `lifeboat health` to see which scratch databases are left",
             Self::ScratchInUse { .. } => "wait until the drill ends, or ten minutes after it was killed",

@@ -44,7 +44,7 @@ pub use progress::{Progress, Unwatched};
 pub use refusal::refuse;
 pub use requests::{Requestable, request_again, request_each};
 pub use run::{Order, Run};
-pub use scratch::{clean_scratch, forget_scratch};
+pub use scratch::{clean_scratch, clean_scratch_on_request, forget_scratch};
 pub use several::Several;
 pub use status::status;
 pub use trail::{TrailRequest, ledger_entries, restore_ledger, verify_ledger};

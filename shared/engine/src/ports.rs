@@ -25,6 +25,8 @@ pub struct Ports {
     pub tools_dir: Option<PathBuf>,
     /// How many sessions copy rows at the same time, at least 1.
     pub sessions: usize,
+    /// Whether the scratch server was made from the image of a source, and so has its system identifier.
+    pub scratch_is_a_clone: bool,
 }
 
 impl Ports {

@@ -1,6 +1,6 @@
 //! Requests for runs: a tick sends one per database, so that each database has an invocation of its own.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lifeboat_model::{Act, DatabaseName, Event};
 
 use crate::error::EngineError;
@@ -33,19 +33,12 @@ pub async fn request_each(
     requested
 }
 
-/// How long after its tick a backup is requested again that had no turn on its server. By then the next tick of an hourly schedule is due.
-const ASKED_AGAIN_WITHIN: SignedDuration = SignedDuration::from_mins(50);
-
-/// Requests a backup again that had no turn, as of the same time. Returns whether it did: a request that is too old is left to the next tick.
+/// Requests a backup again that had no turn on its server, as of the same time.
 ///
 /// # Errors
 /// [`EngineError::Unrequested`].
-pub async fn request_again(run: &Run, database: &DatabaseName, requested_at: Timestamp) -> Result<bool, EngineError> {
-    let is_recent = Timestamp::now().duration_since(requested_at) < ASKED_AGAIN_WITHIN;
-    if is_recent {
-        request(run, Requestable::Backup, database, requested_at).await?;
-    }
-    Ok(is_recent)
+pub async fn request_again(run: &Run, database: &DatabaseName, requested_at: Timestamp) -> Result<(), EngineError> {
+    request(run, Requestable::Backup, database, requested_at).await
 }
 
 /// An act that is requested by an event, one database at a time.

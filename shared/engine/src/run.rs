@@ -8,6 +8,7 @@ use lifeboat_model::{
     Act, BackupId, DatabaseName, Fact, Facts, LedgerAct, Mandate, Meter, Outcome, Policy, Site, Usage,
 };
 use lifeboat_notify::SignalError;
+use lifeboat_postgres::BackupLoad;
 use lifeboat_vault::{Ledger, Repository, Sites};
 use tokio::sync::OnceCell;
 
@@ -64,6 +65,11 @@ impl Run {
             tally,
             repository: OnceCell::new(),
         }
+    }
+
+    /// What backups may open on one server.
+    pub(crate) fn load(&self) -> BackupLoad {
+        BackupLoad { sessions: self.ports.sessions(), per_server: self.policy.per_server }
     }
 
     /// The repository on both sites, opened once per run.

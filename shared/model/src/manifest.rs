@@ -70,6 +70,9 @@ pub struct Source {
     pub server_version_num: u32,
     /// `pg_control_system().system_identifier`, where the role may read it.
     pub system_identifier: Option<String>,
+    /// `pg_postmaster_start_time()` to the second. It tells servers apart that were made from one image. Absent in older backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_started_at: Option<Timestamp>,
     /// The timeline, where the role may read it.
     pub timeline: Option<u32>,
     /// The write-ahead log position when the snapshot was taken, where the role may read it.

@@ -14,7 +14,7 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::settings::ConnectionSettings;
-use crate::session::system::backup_connections;
+use crate::session::system::BackupLoad;
 use crate::snapshot::catalog;
 use crate::snapshot::large_object;
 use crate::snapshot::relation::Disposition;
@@ -25,29 +25,41 @@ const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
 /// Unreadable relations named in the message; a missing grant often hides hundreds.
 const MAX_NAMED: usize = 5;
 
-/// Checks everything that a backup of this database with so many reading `sessions` needs; rows of `left_out` need not be readable.
+/// What the doctor found.
+#[derive(Debug)]
+pub struct Examined {
+    /// Its checks, in order.
+    pub checks: Vec<Check>,
+    /// How many sessions a backup may read rows with: those of its load, or as many as the limits on connections allow.
+    pub sessions: usize,
+}
+
+/// Checks everything that a backup of this database needs, where backups are such a `load`; rows of `left_out` need not be readable.
 ///
 /// Without a connection, only the failed connection and the provider are reported.
 pub async fn doctor(
     settings: &ConnectionSettings,
     tools: &ClientTools,
     left_out: &[LeftOut],
-    sessions: usize,
-) -> Vec<Check> {
+    load: BackupLoad,
+) -> Examined {
     let session = match Session::connect(settings, "lifeboat doctor").await {
         Ok(session) => session,
         Err(error) => {
             let unreachable = Check::new("reachable", Err(error));
             // The provider may explain the failure: some addresses need another port or IPv6.
-            return vec![unreachable, Check::of("provider", Ok(provider(settings)))];
+            let checks = vec![unreachable, Check::of("provider", Ok(provider(settings)))];
+            return Examined { checks, sessions: load.sessions };
         }
     };
+    let room = connections::find_room(&session, load).await;
+    let sessions = room.as_ref().map_or(load.sessions, |room| room.sessions);
     let checks = vec![
         Check::new("reachable", Ok(settings.endpoint())),
         Check::of("provider", Ok(provider(settings))),
         Check::of("TLS", check_tls(&session, settings).await),
         Check::new("session mode", check_session_mode(&session, settings).await),
-        Check::of("connections", connections::check(&session, backup_connections(sessions)).await),
+        Check::of("connections", room.map(|room| room.checked)),
         Check::new("server version", check_version(&session, tools).await),
         Check::new("privileges", check_privileges(&session, settings, left_out).await),
         Check::new("large objects", check_large_objects(&session).await),
@@ -55,7 +67,7 @@ pub async fn doctor(
         Check::of("clock", check_clock(&session).await),
     ];
     session.close().await;
-    checks
+    Examined { checks, sessions }
 }
 
 /// A transaction pooler gives each transaction any free server connection. A setting made in one session is then visible in

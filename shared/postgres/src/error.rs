@@ -74,9 +74,9 @@ pub enum PostgresError {
         server: u32,
     },
     /// A limit on connections is lower than what a backup opens.
-    #[error("a backup opens {needed} connections at a time, but {of} allows {most}")]
+    #[error("backups open at least {needed} connections at a time, but {of} allows {most}")]
     TooFewConnections {
-        /// How many a backup opens.
+        /// How many are open at least, in all backups that may run at a time.
         needed: i64,
         /// What has the limit.
         of: &'static str,

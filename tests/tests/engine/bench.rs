@@ -169,6 +169,7 @@ pub fn process_with(sites: Sites, tools_dir: PathBuf) -> Process {
         outbox: outbox.clone(),
         tools_dir: Some(tools_dir),
         sessions: 2,
+        scratch_is_a_clone: false,
     };
     let id = format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed));
     Process { run: begin(id, ports, Arc::default()), outbox }

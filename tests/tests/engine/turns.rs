@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lifeboat_bench::{Fault, Gate, Operation, Rule, Script};
+use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule, Script};
 use lifeboat_engine::{Asked, BackupRequest, Deadline, EngineError, request_again};
-use lifeboat_model::{Event, Response};
+use lifeboat_model::{Act, Event, Outcome, Response};
 use lifeboat_postgres::{PostgresError, backup_connections};
 
 use crate::bench::{Bench, Process};
@@ -56,14 +56,32 @@ async fn a_backup_that_has_no_turn_on_its_server_says_so_to_nobody_and_is_reques
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lifeboat watcher'";
     assert!(bench.sql(sessions).parse::<u32>().unwrap() <= 1, "who waits has no connection");
 
-    assert!(request_again(&process.again(), &second.database, now).await.unwrap());
+    // A delivery that only waits for its turn keeps no other from answering the request.
+    let (one, other) = tokio::join!(process.back_up(&second), process.back_up(&second));
+    for error in [one.unwrap_err(), other.unwrap_err()] {
+        assert!(second.is_postponed(&error) && !second.is_underway(&error), "{error:?}");
+    }
+    let first = BackupRequest { asked: Asked::Since(now), ..request(&bench, "first") };
+    let error = bench.process().back_up(&first).await.unwrap_err();
+    assert!(first.is_underway(&error), "who has the lease has its turn: {error:?}");
+
+    request_again(&process.again(), &second.database, now).await.unwrap();
     let Event::BackupRequested { database, requested_at, .. } = &process.outbox.events()[0] else {
         panic!("a request")
     };
     assert_eq!((database, *requested_at), (&second.database, now));
-    let an_hour_ago = now - jiff::SignedDuration::from_hours(1);
-    assert!(!request_again(&process.again(), &second.database, an_hour_ago).await.unwrap(), "the next tick is due");
     assert_eq!(process.said(), ["Backup Requested"]);
+
+    // One that has come for too long is a failure like any other.
+    let an_hour_ago = now - jiff::SignedDuration::from_hours(1);
+    let late = BackupRequest { asked: Asked::Since(an_hour_ago), ..second.clone() };
+    let mut impatient = bench.process();
+    impatient.run.deadline = Deadline::after(Duration::from_secs(10));
+    let error = impatient.back_up(&late).await.unwrap_err();
+    assert!(error.is_server_busy() && !late.is_postponed(&error), "{error:?}");
+    assert_eq!((impatient.said(), impatient.alerted().len()), (vec!["Backup Failed"], 1));
+    let entry = bench.stores.ledger().await.pop().unwrap();
+    assert_eq!((entry.act(), entry.outcome), (Some(Act::Backup), Outcome::Failed));
 
     // Where policy gives two turns, both run at the same time.
     with_turns(bench.process(), 2).back_up(&second).await.unwrap();
@@ -81,7 +99,7 @@ async fn backups_of_many_databases_on_one_server_never_have_more_connections_tha
     let done = AtomicBool::new(false);
     let observed = async {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^(lifeboat|pg_dump)'
-                   AND application_name <> 'lifeboat doctor' AND backend_start < clock_timestamp() - interval '200 ms'";
+                   AND backend_start < clock_timestamp() - interval '200 ms'";
         let mut most = 0;
         while !done.load(Ordering::Relaxed) {
             let server = &bench.server;
@@ -107,18 +125,45 @@ async fn backups_of_many_databases_on_one_server_never_have_more_connections_tha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_not_open_what_a_backup_opens_is_told_before_anything_is_read() {
-    let bench =
-        Bench::with("limited", "CREATE TABLE t (a int); CREATE ROLE few LOGIN CONNECTION LIMIT 4 PASSWORD 'few'");
+async fn a_turn_ends_with_the_connections_and_not_with_the_backup() {
+    let bench = Bench::with("turn-ends", "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i");
+    let (script, gate) = (Script::new(), Gate::new());
+    // The first is the chunk list, which is part of the copy. The second is the manifest.
+    script.add(Rule::always(Fault::Hold(gate.clone())).on(Operation::Put).under("backups/first/").only_nth(2));
+    let process = bench.process_on(bench.stores.behind(&script, &script));
+    let first = request(&bench, "first");
+    let publishing = tokio::spawn(async move { process.back_up(&first).await.map(drop) });
+    gate.arrival().await;
+    bench.process().back_up(&request(&bench, "second")).await.unwrap();
+    gate.open();
+    publishing.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_does_not_answer_while_a_backup_waits_is_asked_again() {
+    let bench = Bench::with("turn-unknown", "CREATE TABLE t (i int)");
+    let script = Script::new();
+    script.add(Rule::always(Fault::Reject(Refusal::Unavailable)).under("leases/server-").only_nth(1));
+    bench.process_on(bench.stores.behind(&script, &script)).back_up(&bench.request()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_with_few_connections_is_read_with_fewer_sessions_and_with_too_few_not_at_all() {
+    let bench = Bench::with("limited", &format!("{TABLES}; CREATE ROLE few LOGIN CONNECTION LIMIT 3 PASSWORD 'few'"));
     bench.sql("GRANT pg_read_all_data TO few");
     let error = bench.process().back_up(&bench.request_as("few", "few")).await.unwrap_err();
     let EngineError::Postgres(PostgresError::TooFewConnections { needed, of, most }) = error else {
         panic!("{error:?}")
     };
-    assert_eq!((needed, of, most), (backup_connections(SESSIONS) as i64, "the role", 4));
-    bench.sql("ALTER ROLE few CONNECTION LIMIT 5");
+    assert_eq!((needed, of, most), (backup_connections(1) as i64, "the role", 3));
+    bench.sql("ALTER ROLE few CONNECTION LIMIT 4");
     bench.process().back_up(&bench.request_as("few", "few")).await.unwrap();
-    let checks = lifeboat_engine::doctor(&bench.process().again(), &bench.request().source).await;
-    let connections = checks.iter().find(|check| check.check == "connections").unwrap();
-    assert!(connections.seen.starts_with("a backup opens 5 at a time; the server has "), "{connections:?}");
+    let connections = async |request: BackupRequest| {
+        let checks = lifeboat_engine::doctor(&bench.process().again(), &request.source).await;
+        checks.into_iter().find(|check| check.check == "connections").unwrap().seen
+    };
+    let fewer = "a backup reads with 1 session(s) instead of 2, because the role allows 4 connections";
+    assert_eq!(connections(bench.request_as("few", "few")).await, fewer);
+    let seen = connections(bench.request()).await;
+    assert!(seen.starts_with("a backup opens 5 at a time; the server has "), "{seen}");
 }

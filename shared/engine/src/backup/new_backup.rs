@@ -19,9 +19,11 @@ pub(super) struct NewBackup<'a> {
     pub(super) repository: &'a Repository,
     pub(super) id: BackupId,
     pub(super) started: Timestamp,
-    /// When its work began, under the lease.
+    /// When its work began, in its turn.
     pub(super) began: Instant,
     pub(super) tools: ClientTools,
+    /// How many sessions read rows: as many as the server allows, and no more than configured.
+    pub(super) sessions: usize,
     pub(super) writer: Arc<Writer>,
 }
 

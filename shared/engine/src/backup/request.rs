@@ -1,6 +1,6 @@
 //! Requests for backups.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::DatabaseName;
 use lifeboat_postgres::ConnectionSettings;
 
@@ -26,9 +26,22 @@ pub enum Asked {
     Since(Timestamp),
 }
 
+/// How long after its tick a backup is requested again that had no turn on its server. By then the next tick of an hourly schedule is due.
+const ASKED_AGAIN_WITHIN: SignedDuration = SignedDuration::from_mins(50);
+
 impl BackupRequest {
     /// Whether a run failed only because another run is answering the same request. A person's request is delivered only once.
     pub fn is_underway(&self, error: &EngineError) -> bool {
         self.asked != Asked::Now && error.is_lease_held()
+    }
+
+    /// Whether a run failed only because other backups of the server had their turns, and the request will come again: from its event, or
+    /// from the person. An event that has come for so long is a failure, because the next tick brings no better luck.
+    pub fn is_postponed(&self, error: &EngineError) -> bool {
+        let is_recent = match self.asked {
+            Asked::Now => true,
+            Asked::Since(requested_at) => Timestamp::now().duration_since(requested_at) < ASKED_AGAIN_WITHIN,
+        };
+        error.is_server_busy() && is_recent
     }
 }

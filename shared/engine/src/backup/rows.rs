@@ -26,7 +26,7 @@ struct Work {
     total: u64,
 }
 
-/// Copies every piece of the plan with the configured number of sessions. The first failure ends all of them.
+/// Copies every piece of the plan with the backup's number of sessions. The first failure ends all of them.
 pub(super) async fn store_rows(
     new: &NewBackup<'_>,
     snapshot: &Snapshot,
@@ -40,7 +40,7 @@ pub(super) async fn store_rows(
         done: AtomicU64::new(0),
         total,
     });
-    let count = new.run.ports.sessions().min(usize::try_from(total).unwrap_or(usize::MAX));
+    let count = new.sessions.min(usize::try_from(total).unwrap_or(usize::MAX));
     let mut sessions = Workers::new();
     let readers = try_join_all((0..count).map(|_| snapshot.reader())).await?;
     let long_chunk = Arc::new(Semaphore::new(1));

@@ -3,6 +3,7 @@
 use crate::doctor::check::Checked;
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
+use crate::session::system::{BESIDE_READERS, BackupLoad, backup_connections};
 
 /// The limits that apply to a role, with the number of connections that each counts now. `numbackends` is visible to every role.
 const SQL: &str = "
@@ -18,37 +19,78 @@ const SQL: &str = "
     FROM pg_catalog.pg_database d, pg_catalog.pg_roles r
     WHERE d.datname = pg_catalog.current_database() AND r.rolname = CURRENT_USER";
 
-/// One limit on connections, and how many it counts now.
+/// One limit on connections, how many it counts now, and how many backups it has to do for at a time.
 struct Limit {
     of: &'static str,
     most: i64,
     used: i64,
+    backups: i64,
 }
 
-/// A limit that is lower than what a backup opens fails. Too few free connections are a warning: other sessions may end before the backup
-/// has its turn.
-pub(super) async fn check(session: &Session, needed: usize) -> Result<Checked> {
-    let row = session.row("counting connections", SQL, &[]).await?;
-    let limit = |of, at: usize| Limit { of, most: row.get(at), used: row.get::<_, Option<i64>>(at + 1).unwrap_or(0) };
-    let mut limits = vec![limit("the server", 0)];
-    // These two do not apply to a superuser, and -1 is no limit.
-    if !row.get::<_, bool>(6) {
-        limits.extend([limit("the database", 2), limit("the role", 4)].into_iter().filter(|limit| limit.most >= 0));
+impl Limit {
+    /// The reading sessions for which each backup has connections, also none or less.
+    fn sessions(&self) -> i64 {
+        self.most / self.backups - count(BESIDE_READERS)
     }
-    let needed = i64::try_from(needed).unwrap_or(i64::MAX);
-    if let Some(Limit { of, most, .. }) = limits.iter().find(|limit| limit.most < needed) {
+
+    /// The session that asks ends before the backup begins.
+    fn free(&self) -> i64 {
+        self.most - self.used + 1
+    }
+}
+
+/// The room that a server has for a backup.
+pub(super) struct Room {
+    /// The reading sessions that have room.
+    pub(super) sessions: usize,
+    pub(super) checked: Checked,
+}
+
+/// Finds how many of the load's sessions the limits allow. Fewer are a warning, and none is an error. Too few free connections are a warning:
+/// other sessions may end before the backup begins.
+pub(super) async fn find_room(session: &Session, load: BackupLoad) -> Result<Room> {
+    let row = session.row("counting connections", SQL, &[]).await?;
+    let limit = |of, at: usize, backups| Limit {
+        of,
+        most: row.get(at),
+        used: row.get::<_, Option<i64>>(at + 1).unwrap_or(0),
+        backups,
+    };
+    let mut limits = vec![limit("the server", 0, i64::from(load.per_server.max(1)))];
+    // These two do not apply to a superuser, and -1 is no limit. A database has one backup at a time.
+    if !row.get::<_, bool>(6) {
+        limits
+            .extend([limit("the database", 2, 1), limit("the role", 4, 1)].into_iter().filter(|limit| limit.most >= 0));
+    }
+    if let Some(Limit { of, most, backups, .. }) = limits.iter().find(|limit| limit.sessions() < 1) {
+        let needed = backups * count(backup_connections(1));
         return Err(PostgresError::TooFewConnections { needed, of, most: *most });
     }
-    // This session ends before the backup begins.
-    let free = |limit: &Limit| limit.most - limit.used + 1;
-    let tightest =
-        limits.iter().min_by_key(|limit| free(limit)).map_or((i64::MAX, ""), |limit| (free(limit), limit.of));
-    let seen = format!("a backup opens {needed} at a time; {} has {} free", tightest.1, tightest.0.max(0));
-    Ok(if tightest.0 < needed {
-        let hint = "lower the stack parameter `Sessions`, or raise the limit: otherwise the application may be refused a \
-                    connection during a backup";
-        Checked::Warn { seen, hint }
-    } else {
-        Checked::Ok(seen)
-    })
+    let narrowest = limits.iter().min_by_key(|limit| limit.sessions());
+    let allowed = narrowest.map_or(i64::MAX, Limit::sessions);
+    let sessions = load.sessions.min(usize::try_from(allowed).unwrap_or(usize::MAX));
+    let needed = count(backup_connections(sessions));
+    let tightest = limits.iter().min_by_key(|limit| limit.free());
+    let (free, of) = tightest.map_or((i64::MAX, ""), |limit| (limit.free(), limit.of));
+    let seen = format!("a backup opens {needed} at a time; {of} has {} free", free.max(0));
+    let checked = match narrowest {
+        Some(limit) if sessions < load.sessions => Checked::Warn {
+            seen: format!(
+                "a backup reads with {sessions} session(s) instead of {}, because {} allows {} connections",
+                load.sessions, limit.of, limit.most
+            ),
+            hint: "lower the stack parameter `Sessions`, or raise the limit (`max_connections`, `ALTER ROLE … CONNECTION LIMIT`)",
+        },
+        _ if free < needed => Checked::Warn {
+            seen,
+            hint: "lower the stack parameter `Sessions`, or raise the limit: otherwise the application may be refused a \
+                   connection during a backup",
+        },
+        _ => Checked::Ok(seen),
+    };
+    Ok(Room { sessions, checked })
+}
+
+fn count(connections: usize) -> i64 {
+    i64::try_from(connections).unwrap_or(i64::MAX)
 }

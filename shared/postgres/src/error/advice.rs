@@ -67,7 +67,7 @@ impl PostgresError {
                 format!("check with `ls -l {path}` and `df -h` that the file is accessible and its disk has space").into()
             }
             Self::TooFewConnections { .. } => {
-                "lower the stack parameter `Sessions`, or raise the limit (`max_connections`, `ALTER ROLE … CONNECTION LIMIT`)"
+                "raise the limit (`max_connections`, `ALTER ROLE … CONNECTION LIMIT`), or lower `backup.per_server` in the policy"
                     .into()
             }
             // `Query` advises what its server error does.

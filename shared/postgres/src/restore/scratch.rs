@@ -10,14 +10,18 @@ use crate::restore::target::RestoreTarget;
 use crate::session::Session;
 use crate::session::identifier::{quote_identifier, quote_literal};
 use crate::session::settings::ConnectionSettings;
+use crate::session::system::ServerIdentity;
 
 /// The beginning of a scratch database's comment. Databases with another comment are never dropped as leftovers.
 const COMMENT: &str = "lifeboat scratch database, created at ";
 
-/// Databases examined by one search for leftovers. The next run examines the others.
+/// Databases examined by one search for leftovers, those on record first. The next run examines the others.
 const MAX_LEFTOVERS: i64 = 100;
 
 const APPLICATION: &str = "lifeboat scratch";
+
+/// Why a database of a recorded name stays that does not look like a leftover.
+const NOT_OURS: &str = "it has neither a drill's comment nor the role of the scratch server as its owner: drop it by hand if it holds restored rows";
 
 const SWEEPING: &str = "looking for leftover scratch databases";
 
@@ -65,9 +69,9 @@ impl ScratchServer {
         self.settings.address()
     }
 
-    /// Its system identifier, where the role may read it: [`ConnectionSettings::system_identifier`].
-    pub async fn system_identifier(&self) -> Result<Option<String>> {
-        self.settings.system_identifier().await
+    /// Which server it is: [`ConnectionSettings::server_identity`].
+    pub async fn identity(&self) -> Result<ServerIdentity> {
+        self.settings.server_identity().await
     }
 
     /// Claims a name for [`ScratchClaim::create`]. Fails when another run has it.
@@ -115,11 +119,11 @@ impl ScratchServer {
                    d.datdba = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER)
             FROM pg_catalog.pg_database d
             WHERE pg_catalog.starts_with(d.datname::text, $1)
-            ORDER BY d.datname LIMIT $2";
+            ORDER BY d.datname::text = ANY ($3) DESC, d.datname LIMIT $2";
         let session = Session::connect(&self.settings, APPLICATION).await?;
         let border = Timestamp::now() - older_than;
         let mut swept = Swept::default();
-        for row in session.rows(SWEEPING, SQL, &[&prefix, &MAX_LEFTOVERS]).await? {
+        for row in session.rows(SWEEPING, SQL, &[&prefix, &MAX_LEFTOVERS, &recorded]).await? {
             let (name, comment, is_ours): (String, Option<String>, bool) = (row.get(0), row.get(1), row.get(2));
             let is_leftover = match comment {
                 Some(comment) => comment
@@ -139,7 +143,9 @@ impl ScratchServer {
             // The claim comes first: a run that has the name may be creating its database.
             if !try_claim(&session, name).await? {
                 swept.refused.push((name.clone(), "a run still uses it".to_owned()));
-            } else if !exists(&session, name).await? {
+            } else if exists(&session, name).await? {
+                swept.refused.push((name.clone(), NOT_OURS.to_owned()));
+            } else {
                 swept.gone.push(name.clone());
             }
         }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
+use crate::session::system::started_at;
 
 /// The columns of `pg_database` that not every version has, or has under this name.
 #[derive(Deserialize)]
@@ -48,6 +49,7 @@ pub(super) async fn read(leader: &Session) -> Result<Source> {
         server_version_num: version.parse().map_err(|_| unexpected("`server_version_num` is not a number"))?,
         system_identifier: optional(leader, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()")
             .await?,
+        server_started_at: Some(started_at(leader).await?),
         timeline: optional(leader, "SELECT timeline_id::text FROM pg_catalog.pg_control_checkpoint()")
             .await?
             .and_then(|timeline| timeline.parse().ok()),

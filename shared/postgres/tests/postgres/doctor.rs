@@ -1,9 +1,11 @@
 //! The doctor says what is wrong in one sentence.
 
 use lifeboat_local::{PoolMode, Pooler};
-use lifeboat_postgres::{Check, Checked, ConnectionSettings, PostgresError, doctor};
+use lifeboat_postgres::{BackupLoad, Check, Checked, ConnectionSettings, PostgresError, doctor};
 
 use crate::fixture::Fixture;
+
+const LOAD: BackupLoad = BackupLoad { sessions: 4, per_server: 1 };
 
 fn failure<'a>(checks: &'a [Check], name: &str) -> &'a PostgresError {
     match &checks.iter().find(|check| check.name == name).unwrap().outcome {
@@ -15,7 +17,7 @@ fn failure<'a>(checks: &'a [Check], name: &str) -> &'a PostgresError {
 #[tokio::test]
 async fn a_healthy_database_passes_every_check() {
     let fixture = Fixture::new("CREATE TABLE t (a int)");
-    let checks = doctor(&fixture.settings(), &fixture.tools().await, &[], 4).await;
+    let checks = doctor(&fixture.settings(), &fixture.tools().await, &[], LOAD).await.checks;
     let names: Vec<&str> = checks.iter().map(|check| check.name).collect();
     let all = [
         "reachable",
@@ -39,7 +41,7 @@ async fn relations_that_cannot_be_read_are_named() {
         "CREATE ROLE lifeboat_doctor LOGIN PASSWORD 'lifeboat_doctor';
          SELECT format('CREATE TABLE t%s (a int)', i) FROM generate_series(1, 7) i \\gexec",
     );
-    let checks = doctor(&fixture.settings_as("lifeboat_doctor"), &fixture.tools().await, &[], 4).await;
+    let checks = doctor(&fixture.settings_as("lifeboat_doctor"), &fixture.tools().await, &[], LOAD).await.checks;
     let error = failure(&checks, "privileges");
     let text = error.to_string();
     assert!(text.contains("public.t1") && text.contains("2 more") && text.contains("no SELECT"), "{text}");
@@ -51,10 +53,13 @@ async fn a_server_that_is_not_there_and_a_wrong_password_are_told_apart() {
     let fixture = Fixture::new("");
     let tools = fixture.tools().await;
     let nobody = ConnectionSettings::from_secret("postgres://u:hunter2@127.0.0.1:1/d?sslmode=disable").unwrap();
-    assert!(matches!(failure(&doctor(&nobody, &tools, &[], 4).await, "reachable"), PostgresError::Unreachable { .. }));
+    assert!(matches!(
+        failure(&doctor(&nobody, &tools, &[], LOAD).await.checks, "reachable"),
+        PostgresError::Unreachable { .. }
+    ));
     let url = fixture.server.url_as("postgres", "hunter2", &fixture.database);
     let wrong = ConnectionSettings::from_secret(&url).unwrap();
-    let checks = doctor(&wrong, &tools, &[], 4).await;
+    let checks = doctor(&wrong, &tools, &[], LOAD).await.checks;
     let error = failure(&checks, "reachable");
     assert!(matches!(error, PostgresError::AuthenticationFailed { user, .. } if user == "postgres"), "{error:?}");
     assert!(!format!("{error:?}").contains("hunter2"));
@@ -66,7 +71,7 @@ async fn a_pooler_in_transaction_mode_is_recognised_and_one_in_session_mode_is_n
     let tools = fixture.tools().await;
     let through = |pooler: &Pooler| ConnectionSettings::from_secret(&pooler.url(&fixture.database)).unwrap();
     let pooler = Pooler::start(&fixture.server, PoolMode::Transaction).unwrap();
-    let checks = doctor(&through(&pooler), &tools, &[], 4).await;
+    let checks = doctor(&through(&pooler), &tools, &[], LOAD).await.checks;
     let mode = checks.iter().find(|check| !check.is_ok()).unwrap();
     assert_eq!(mode.name, "session mode", "{checks:?}");
     let error = failure(&checks, "session mode");
@@ -75,6 +80,6 @@ async fn a_pooler_in_transaction_mode_is_recognised_and_one_in_session_mode_is_n
     drop(pooler);
 
     let pooler = Pooler::start(&fixture.server, PoolMode::Session).unwrap();
-    let checks = doctor(&through(&pooler), &tools, &[], 4).await;
+    let checks = doctor(&through(&pooler), &tools, &[], LOAD).await.checks;
     assert!(checks.iter().all(Check::is_ok), "{checks:?}");
 }

@@ -228,7 +228,7 @@ async fn a_recorded_name_is_gone_when_neither_a_database_nor_a_run_has_it_and_wh
     let claim = server.claim(&claimed).await.unwrap();
     let recorded = [&stuck, &dead, &claimed, &absent].map(Clone::clone);
     let swept = server.sweep(prefix, SignedDuration::ZERO, &recorded).await.unwrap();
-    assert_eq!((swept.dropped, swept.gone), (vec![dead], vec![absent]));
+    assert_eq!((swept.dropped, swept.gone), (vec![dead.clone()], vec![absent]));
     let refused: Vec<&str> = swept.refused.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(refused, [stuck.as_str(), claimed.as_str()]);
     assert!(swept.refused[0].1.contains("template"), "{:?}", swept.refused);
@@ -236,14 +236,24 @@ async fn a_recorded_name_is_gone_when_neither_a_database_nor_a_run_has_it_and_wh
     fixture.server.psql("postgres", &format!("ALTER DATABASE {stuck} IS_TEMPLATE false")).unwrap();
     let swept = server.sweep(prefix, SignedDuration::ZERO, &[]).await.unwrap();
     assert_eq!((swept.dropped, swept.refused), (vec![stuck], vec![]));
+    // Another's database under a name on record is neither dropped nor gone.
+    for sql in [format!("CREATE DATABASE {dead}"), format!("COMMENT ON DATABASE {dead} IS 'mine'")] {
+        fixture.server.psql("postgres", &sql).unwrap();
+    }
+    let swept = server.sweep(prefix, SignedDuration::ZERO, std::slice::from_ref(&dead)).await.unwrap();
+    assert_eq!((swept.dropped, swept.gone), (vec![], vec![]));
+    assert!(swept.refused[0].0 == dead && swept.refused[0].1.contains("drop it by hand"), "{:?}", swept.refused);
 }
 
 #[tokio::test]
 async fn a_plain_role_reads_which_server_it_is_and_one_that_may_not_gets_no_error() {
     let fixture = Fixture::with_server_of_its_own("CREATE ROLE lifeboat_plain LOGIN PASSWORD 'lifeboat_plain'");
     let plain = ScratchServer::new(fixture.settings_as("lifeboat_plain"));
-    let read = plain.system_identifier().await.unwrap();
-    assert_eq!(read, Some(fixture.sql("SELECT system_identifier FROM pg_control_system()")));
+    let read = plain.identity().await.unwrap();
+    assert_eq!(read.system_identifier, Some(fixture.sql("SELECT system_identifier FROM pg_control_system()")));
+    let started = fixture.sql("SELECT round(extract(epoch FROM pg_postmaster_start_time()))");
+    assert_eq!(read.started_at.as_second().to_string(), started);
     fixture.sql("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
-    assert_eq!(plain.system_identifier().await.unwrap(), None);
+    let unknown = plain.identity().await.unwrap();
+    assert_eq!((unknown.system_identifier, unknown.started_at), (None, read.started_at));
 }

@@ -283,6 +283,7 @@ impl Field {
             outbox: Arc::new(RecordingOutbox::default()),
             tools_dir: Some(self.server.bin_dir().to_owned()),
             sessions: SESSIONS,
+            scratch_is_a_clone: false,
         };
         let id = format!("campaign-{}", RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
         let mandate = Mandate { actor: "schedule".to_owned(), reason: "a test".to_owned() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_engine::{
-    DrillRequest, DrillTarget, EngineError, Requestable, clean_scratch, drill, drill_in_turn, request_each,
+    DrillRequest, DrillTarget, EngineError, Requestable, clean_scratch_on_request, drill, drill_in_turn, request_each,
 };
 use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError};
@@ -25,7 +25,7 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
             let server = services.scratch().await;
             let server = server.map_err(|error| EngineError::NotBegun { hint: error.hint(), source: Arc::new(error) });
             let run = services.run(invocation.call, Some(Act::Clean), &mandate).await;
-            Ok(json!(clean_scratch(&run, server).await?))
+            Ok(json!(clean_scratch_on_request(&run, server).await?))
         }
         Request::Drill { database, wanted, mandate } => {
             let database = services.one_database(database)?;

@@ -25,24 +25,52 @@ pub async fn clean_scratch(
     run: &Run,
     server: Result<ConnectionSettings, EngineError>,
 ) -> Result<CleanupReport, EngineError> {
+    clean(run, server).await.result
+}
+
+/// The same at the request of a health check, which repeats it with each check. A server that cannot be cleaned is no error once what is left
+/// there has the reason on record: the incident names it, and the report has it.
+///
+/// # Errors
+/// As [`clean_scratch`], where the reason is not on record.
+pub async fn clean_scratch_on_request(
+    run: &Run,
+    server: Result<ConnectionSettings, EngineError>,
+) -> Result<CleanupReport, EngineError> {
+    let cleaning = clean(run, server).await;
+    if !cleaning.is_fault_on_record {
+        return cleaning.result;
+    }
+    let left = ScratchRecords::new(&run.ports.sites)?.list().await?;
+    Ok(CleanupReport { left, ..CleanupReport::default() })
+}
+
+struct Cleaning {
+    result: Result<CleanupReport, EngineError>,
+    /// Whether the incident names why the server could not be cleaned.
+    is_fault_on_record: bool,
+}
+
+async fn clean(run: &Run, server: Result<ConnectionSettings, EngineError>) -> Cleaning {
     let address = server.as_ref().ok().map(ConnectionSettings::address);
     let cleaning = async {
         let server = ScratchServer::new(server?);
-        let identifier = server.system_identifier().await?;
+        let identifier = server.identity().await?.system_identifier;
         sweep(run, &server, identifier.as_deref()).await
     };
     let cleaned = run.deadline.bound(Box::pin(cleaning)).await;
-    let recorded = match &cleaned {
-        Ok(report) => record(run, address.as_deref().unwrap_or_default(), report).await,
+    let (recorded, is_noted) = match &cleaned {
+        Ok(report) => (record(run, address.as_deref().unwrap_or_default(), report).await, false),
         Err(error) => {
             let (story, hint) = (error.story(), error.hint());
             tracing::error!(error = story, hint, "the scratch server could not be cleaned");
-            note_fault(run, address.as_deref(), &story).await;
-            Ok(())
+            (Ok(()), note_fault(run, address.as_deref(), &story).await)
         }
     };
     let reported = report_leftovers(run, None).await;
-    cleaned.and_then(|report| recorded.and(reported).map(|()| report))
+    let is_fault_on_record = is_noted && reported.is_ok();
+    let result = cleaned.and_then(|report| recorded.and(reported).map(|()| report));
+    Cleaning { result, is_fault_on_record }
 }
 
 /// Takes a scratch database off the record because a person states that it is gone, with its server.

@@ -56,6 +56,12 @@ impl ScratchEntry {
             _ => self.server == server,
         }
     }
+
+    /// Whether it is on this server for certain, so that it no longer exists when this server does not have it. Servers made from one image
+    /// share the identifier, and servers behind one tunnel the address.
+    pub fn is_surely_on(&self, server: &str, system_identifier: Option<&str>) -> bool {
+        self.server == server && self.system_identifier.as_deref() == system_identifier
+    }
 }
 
 impl fmt::Display for ScratchEntry {
@@ -107,5 +113,10 @@ mod tests {
         assert!(entry.is_on("elsewhere:1", Some("7")), "the same server under another address");
         assert!(!entry.is_on("db:5432", Some("8")), "another server behind the same tunnel");
         assert!(entry.is_on("db:5432", None) && !entry.is_on("elsewhere:1", None));
+        let surely = [("db:5432", Some("7")), ("elsewhere:1", Some("7")), ("db:5432", Some("8")), ("db:5432", None)];
+        assert_eq!(
+            surely.map(|(server, identifier)| entry.is_surely_on(server, identifier)),
+            [true, false, false, false]
+        );
     }
 }

@@ -55,6 +55,7 @@ impl Services {
             outbox: Arc::new(AwsOutbox::new(&config, bus, topic, chat_topic)),
             tools_dir: settings.tools_dir.clone(),
             sessions: settings.sessions,
+            scratch_is_a_clone: settings.scratch_is_a_clone,
         };
         Ok(Self { settings, config, ports, meter })
     }

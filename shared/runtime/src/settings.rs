@@ -42,6 +42,8 @@ pub struct Settings {
     pub databases: Vec<DatabaseSettings>,
     /// `LIFEBOAT_SCRATCH_SECRET`: the server that drills restore to.
     pub scratch_secret: Option<String>,
+    /// `LIFEBOAT_SCRATCH_IS_A_CLONE`, `true` when that server was made from the image of a source, and so has its system identifier.
+    pub scratch_is_a_clone: bool,
     /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION`, `_MAC_KEY` and, for a function that seals or opens, `_KEY`. Absent when only
     /// the off-site is left.
     pub primary: Option<SiteSettings>,
@@ -95,7 +97,8 @@ impl Settings {
             topic: reading.optional("LIFEBOAT_TOPIC"),
             chat_topic: reading.optional("LIFEBOAT_CHAT_TOPIC"),
             policy: reading.optional("LIFEBOAT_POLICY"),
-            drills: reading.optional("LIFEBOAT_DRILLS").is_some_and(|drills| drills == "true"),
+            scratch_is_a_clone: reading.is_true("LIFEBOAT_SCRATCH_IS_A_CLONE"),
+            drills: reading.is_true("LIFEBOAT_DRILLS"),
             sessions: reading.number("LIFEBOAT_SESSIONS", SESSIONS, 1..=MOST_SESSIONS),
             memory_mb: reading
                 .optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
@@ -131,6 +134,10 @@ struct Reading<F> {
 impl<F: Fn(&str) -> Option<String>> Reading<F> {
     fn optional(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    fn is_true(&self, name: &str) -> bool {
+        self.optional(name).is_some_and(|value| value == "true")
     }
 
     fn required(&mut self, name: &str) -> String {
@@ -247,8 +254,10 @@ mod tests {
             ("LIFEBOAT_DATABASE_SECRETS", "arn:1,arn:2"),
             ("LIFEBOAT_OFFSITE_BUCKET", ""),
             ("LIFEBOAT_SCRATCH_SECRET", " "),
+            ("LIFEBOAT_SCRATCH_IS_A_CLONE", "false"),
         ]);
         let settings = read(&variables).unwrap();
+        assert!(!settings.scratch_is_a_clone);
         assert_eq!(settings.database(&"billing".parse().unwrap()).unwrap().secret, "arn:2");
         assert!(settings.offsite.is_none() && settings.scratch_secret.is_none());
         assert_eq!(settings.region(), "eu-central-1");

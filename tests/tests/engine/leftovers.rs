@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule, Script};
 use lifeboat_engine::{
-    Deadline, DrillRequest, DrillTarget, EngineError, HealthRequest, check_health, clean_scratch, forget_scratch,
-    incidents,
+    BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, HealthRequest, check_health, clean_scratch,
+    clean_scratch_on_request, forget_scratch, incidents,
 };
+use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::{Act, AlertKind, AlertState, Event, Fact, Incident, Outcome, Severity, Site};
 use lifeboat_postgres::ConnectionSettings;
 
@@ -202,6 +203,21 @@ async fn a_server_that_no_longer_exists_is_taken_off_the_record_by_a_person_and_
     clean_scratch(&bench.process().again(), Err(secret)).await.unwrap_err();
     let open = leftover_incident(&bench).await.unwrap();
     assert!(open.is_open() && open.what.contains("no answer within 7 s"), "{}", open.what);
+    // A health check repeats its request, so a reason that is on record is not one more failure each time.
+    let secret = EngineError::NoAnswer { seconds: 8 };
+    let report = clean_scratch_on_request(&bench.process().again(), Err(secret)).await.unwrap();
+    assert_eq!(report.left[0].fault.as_deref(), Some("there was no answer within 8 s"));
+    let nowhere = ConnectionSettings::from_secret("postgres://u:p@127.0.0.1:1/postgres?sslmode=disable").unwrap();
+    clean_scratch_on_request(&bench.process().again(), Ok(nowhere)).await.expect_err("nothing is left there");
+
+    // A clone has the identifier of the server that it was made from, and not its databases.
+    let clone = PostgresServer::start(PostgresOptions::named("clone").for_drills()).unwrap();
+    let settings = ConnectionSettings::from_secret(&clone.url("postgres")).unwrap();
+    let identifier = "SELECT system_identifier FROM pg_control_system()";
+    let ours = bench.scratch().psql("postgres", identifier).unwrap();
+    assert_eq!(clone.psql("postgres", identifier).unwrap(), ours);
+    let report = clean_scratch(&bench.process().again(), Ok(settings)).await.unwrap();
+    assert_eq!((report.gone, report.left.len()), (vec![], 1));
 
     let unknown = forget_scratch(&bench.process().again(), "lifeboat_drill_00000000").await.unwrap_err();
     assert!(matches!(unknown, EngineError::NoScratch { .. }), "{unknown:?}");
@@ -210,6 +226,47 @@ async fn a_server_that_no_longer_exists_is_taken_off_the_record_by_a_person_and_
     assert!(!leftover_incident(&bench).await.unwrap().is_open());
     let last = bench.stores.ledger().await.pop().unwrap();
     assert_eq!((last.act(), Fact::Gone.read(&last.detail)), (Some(Act::Clean), Some(left)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_found_and_dropped_is_off_the_record_wherever_it_was_thought_to_be() {
+    let bench = Bench::with_own_scratch("moved", TABLE);
+    bench.back_up().await;
+    let left = killed_drill(&bench).await;
+    bench.stores.let_scratch_expire();
+    bench.stores.change_scratch(|entry| {
+        entry.server = "before.example.com:5432".to_owned();
+        entry.system_identifier = None;
+    });
+    wait_for_the_claim(&bench, &left).await;
+    let report = clean_scratch(&bench.process().again(), Ok(bench.scratch_settings())).await.unwrap();
+    assert_eq!((report.dropped, report.left), (vec![left], vec![]));
+    assert_eq!(bench.stores.scratch_on_record(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_is_a_scratch_server_only_where_a_person_states_that_it_is_one() {
+    let bench = Bench::with("image", TABLE);
+    bench.back_up().await;
+    // The start is compared by the second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let clone = PostgresServer::start("clone").unwrap();
+    let on = |server: &PostgresServer| {
+        let into = DrillTarget::Scratch(ConnectionSettings::from_secret(&server.url("postgres")).unwrap());
+        DrillRequest { into, ..bench.drill_request(Site::Primary) }
+    };
+    let mut process = bench.process();
+    let error = process.drill(&on(&clone)).await.unwrap_err();
+    assert!(matches!(error, EngineError::ScratchIsSource { is_certain: false, .. }), "{error:?}");
+    assert!(error.hint().contains("`ScratchIsAClone`"), "{}", error.hint());
+
+    process.run.ports.scratch_is_a_clone = true;
+    let report = process.drill(&on(&clone)).await.unwrap();
+    let is_stated = |note: &String| note.contains("LIFEBOAT_SCRATCH_IS_A_CLONE") && note.contains("`clinic`");
+    assert!(report.equal && report.notes.iter().any(is_stated), "{:?}", report.notes);
+    // The source itself started when its newest backup says.
+    let error = process.drill(&on(&bench.server)).await.unwrap_err();
+    assert!(matches!(error, EngineError::ScratchIsSource { is_certain: true, .. }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,7 +279,9 @@ async fn the_server_of_a_database_that_is_backed_up_is_no_scratch_server() {
     };
     let process = bench.process();
     let error = process.drill(&drills_on(&bench)).await.unwrap_err();
-    let EngineError::ScratchIsSource { server, database: source } = &error else { panic!("{error:?}") };
+    let EngineError::ScratchIsSource { server, database: source, is_certain: true } = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!((server, source), (&format!("127.0.0.1:{}", bench.server.port()), &database()));
     assert!(error.hint().contains("ScratchSecretArn"), "{}", error.hint());
     assert_eq!(process.said(), ["Restore Test Failed"]);
@@ -272,6 +331,18 @@ async fn a_server_whose_identity_a_role_may_not_read_is_used_and_the_report_says
     bench.scratch().psql("postgres", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").unwrap();
     let report = drill().await;
     assert!(report.equal && report.notes.iter().any(is_noted), "{:?}", report.notes);
+
+    // The identity of another database's server may be unknown, and that of this one not.
+    bench.scratch().psql("postgres", "GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC").unwrap();
+    bench.sql(
+        "CREATE ROLE humble LOGIN PASSWORD 'humble'; GRANT pg_read_all_data TO humble;
+         REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",
+    );
+    let request = BackupRequest { database: "billing".parse().unwrap(), ..bench.request_as("humble", "humble") };
+    bench.process().back_up(&request).await.unwrap();
+    let report = drill().await;
+    let named = |note: &String| is_noted(note) && note.contains("`billing`") && !note.contains("`clinic`");
+    assert!(report.equal && report.notes.iter().any(named), "{:?}", report.notes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -163,11 +163,16 @@ impl Stores {
 
     /// Lets time pass until the runs that recorded scratch databases count as dead.
     pub fn let_scratch_expire(&self) {
+        let past = Timestamp::now() - SignedDuration::from_secs(1);
+        self.change_scratch(|entry| entry.expires_at = past);
+    }
+
+    /// Changes the record of each scratch database.
+    pub fn change_scratch(&self, change: impl Fn(&mut ScratchEntry)) {
         for site in BOTH {
             let Some(bytes) = self.of(site).bytes(SCRATCH) else { continue };
             let mut list: ScratchList = serde_json::from_slice(&bytes).unwrap();
-            let past = Timestamp::now() - SignedDuration::from_secs(1);
-            list.databases.iter_mut().for_each(|entry| entry.expires_at = past);
+            list.databases.iter_mut().for_each(&change);
             self.of(site).replace(SCRATCH, serde_json::to_vec(&list).unwrap());
         }
     }

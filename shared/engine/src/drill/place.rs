@@ -4,7 +4,7 @@ use lifeboat_model::{Manifest, ScratchEntry};
 use lifeboat_postgres::{RestoreTarget, ScratchDatabase, ScratchServer};
 use lifeboat_vault::Repository;
 
-use super::identity::require_another_server;
+use super::identity;
 use super::request::{DrillRequest, DrillTarget};
 use crate::error::EngineError;
 use crate::run::Run;
@@ -44,9 +44,11 @@ impl DrillPlace {
             }
         };
         let server = ScratchServer::new(settings.clone());
-        let identifier = server.system_identifier().await?;
-        let address = server.address();
-        self.notes = require_another_server(&address, identifier.as_deref(), repository, request, manifest).await?;
+        let (identity, address) = (server.identity().await?, server.address());
+        let known =
+            identity::Scratch { address: &address, identity: &identity, is_a_clone: run.ports.scratch_is_a_clone };
+        self.notes = identity::require_another_server(&known, repository, request, manifest).await?;
+        let identifier = identity.system_identifier;
         sweep(run, &server, identifier.as_deref()).await?;
         let name = ScratchServer::database_name(SCRATCH_PREFIX, fastrand::u32(..));
         let record = ScratchRecord::new(run, &server, identifier, &request.database, &name)?;

@@ -96,19 +96,22 @@ pub(crate) async fn sweep(
         tracing::warn!(%error, "the record of scratch databases cannot be read");
         Vec::new()
     });
-    let (here, mut left): (Vec<ScratchEntry>, Vec<ScratchEntry>) =
-        listed.into_iter().partition(|entry| entry.is_on(&address, identifier));
-    let names: Vec<String> = here.iter().map(|entry| entry.name.clone()).collect();
-    let Swept { dropped, refused, gone } = server.sweep(SCRATCH_PREFIX, SignedDuration::ZERO, &names).await?;
+    let is_here = |entry: &&ScratchEntry| entry.is_on(&address, identifier);
+    let names: Vec<String> = listed.iter().filter(is_here).map(|entry| entry.name.clone()).collect();
+    let Swept { dropped, refused, mut gone } = server.sweep(SCRATCH_PREFIX, SignedDuration::ZERO, &names).await?;
     for name in &dropped {
         tracing::info!(name, "dropped the scratch database of a drill that was killed");
     }
+    // Another server with the same identifier or address may still have it.
+    gone.retain(|name| listed.iter().any(|entry| entry.name == *name && entry.is_surely_on(&address, identifier)));
+    // A database that was found and dropped needs no other proof of where it was.
     let confirmed = [dropped.as_slice(), gone.as_slice()].concat();
-    if names.iter().any(|name| confirmed.contains(name)) {
+    if listed.iter().any(|entry| confirmed.contains(&entry.name)) {
         records.remove(&confirmed).await?;
     }
     let now = Timestamp::now();
-    let unrecorded = refused.iter().filter(|(name, _)| !names.contains(name)).map(|(name, _)| ScratchEntry {
+    let is_listed = |name: &String| listed.iter().any(|entry| entry.name == *name);
+    let unrecorded = refused.iter().filter(|(name, _)| !is_listed(name)).map(|(name, _)| ScratchEntry {
         name: name.clone(),
         server: address.clone(),
         system_identifier: identifier.map(str::to_owned),
@@ -118,8 +121,9 @@ pub(crate) async fn sweep(
         expires_at: now,
         fault: None,
     });
-    let still: Vec<ScratchEntry> =
-        here.into_iter().filter(|entry| !confirmed.contains(&entry.name)).chain(unrecorded).collect();
+    let is_unconfirmed = |entry: &&ScratchEntry| !confirmed.contains(&entry.name);
+    let still: Vec<ScratchEntry> = listed.iter().filter(is_unconfirmed).cloned().chain(unrecorded).collect();
+    let mut left = Vec::new();
     for mut entry in still {
         let reason = refused.iter().find(|(name, _)| *name == entry.name).map(|(_, reason)| reason.clone());
         // The entry of a running drill is its own.
@@ -132,22 +136,26 @@ pub(crate) async fn sweep(
     Ok(CleanupReport { dropped, gone, left })
 }
 
-/// Notes on the record why no cleanup of a server was possible, or of any server where none is known.
-pub(super) async fn note_fault(run: &Run, address: Option<&str>, fault: &str) {
+/// Notes on the record why no cleanup of a server was possible, or of any server where none is known. Returns whether something that is left
+/// has this fault on record.
+pub(super) async fn note_fault(run: &Run, address: Option<&str>, fault: &str) -> bool {
     let now = Timestamp::now();
     let noting = async {
         let records = ScratchRecords::new(&run.ports.sites)?;
+        let mut is_noted = false;
         for entry in records.list().await? {
             let is_meant = entry.is_left(now) && address.is_none_or(|address| entry.server == address);
             if is_meant && entry.fault.as_deref() != Some(fault) {
                 records.put(&ScratchEntry { fault: Some(fault.to_owned()), ..entry }).await?;
             }
+            is_noted |= is_meant;
         }
-        Ok::<_, EngineError>(())
+        Ok::<_, EngineError>(is_noted)
     };
-    if let Err(error) = noting.await {
+    noting.await.unwrap_or_else(|error| {
         tracing::warn!(error = error.story(), "the record does not say why the scratch server could not be cleaned");
-    }
+        false
+    })
 }
 
 fn later(now: Timestamp) -> Timestamp {

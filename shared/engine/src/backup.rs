@@ -185,12 +185,15 @@ async fn copy_database(
     Ok((source, stored))
 }
 
-/// The name of a server's turns: its system identifier and its start, whatever address it has. Servers made from one image share the
-/// identifier. Where a role may not read it, a hash of the address.
+/// Starts that the names of turns tell apart. A server that starts for each backup must not leave a new lease each time.
+const STARTS: i64 = 1000;
+
+/// The name of a server's turns, whatever address it has: its system identifier and the end of its start in seconds. Servers made from one
+/// image share the identifier. Where a role may not read it, a hash of the address.
 async fn server_name(source: &ConnectionSettings) -> Result<String, EngineError> {
     let ServerIdentity { system_identifier, started_at } = source.server_identity().await?;
     Ok(match system_identifier {
-        Some(identifier) => format!("server-{identifier}-{}", started_at.as_second()),
+        Some(identifier) => format!("server-{identifier}-{:03}", started_at.as_second().rem_euclid(STARTS)),
         None => format!("server-{}", sha256(source.address().as_bytes())),
     })
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule, Script};
 use lifeboat_engine::{Asked, BackupRequest, Deadline, EngineError, request_again};
+use lifeboat_local::PostgresServer;
 use lifeboat_model::{Act, Event, Outcome, Response};
-use lifeboat_postgres::{PostgresError, backup_connections};
+use lifeboat_postgres::{ConnectionSettings, PostgresError, backup_connections};
 
 use crate::bench::{Bench, Process};
 
@@ -122,6 +123,21 @@ async fn backups_of_many_databases_on_one_server_never_have_more_connections_tha
     let (most, ended) = tokio::join!(observed, backups);
     ended.into_iter().for_each(|ended| ended.unwrap());
     assert!(most > 0 && most <= 2 * backup_connections(SESSIONS), "{most}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_were_made_from_one_image_have_turns_of_their_own() {
+    let bench = Bench::with("turns-image", "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i");
+    let (running, gate) = held(&bench).await;
+    // Its start tells it apart, to the second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let clone = PostgresServer::start("turns-clone").unwrap();
+    let source = ConnectionSettings::from_secret(&clone.url("postgres")).unwrap();
+    let mut process = bench.process();
+    process.run.deadline = Deadline::after(Duration::from_secs(10));
+    process.back_up(&BackupRequest { source, ..request(&bench, "second") }).await.unwrap();
+    gate.open();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -315,7 +315,8 @@ impl Writer {
         Ok(object)
     }
 
-    /// What is under `key` on a site. Costs a `HEAD`; an object without a valid mark, or a suspect, is read and opened.
+    /// What is under `key` on a site. Costs a `HEAD`; an object without a valid mark, or a suspect, is read and opened. A role that may
+    /// not open it compares the bytes with the mark.
     async fn find(&self, store: &SiteStore, key: &str, chunk: &StoredChunk) -> Result<Found, VaultError> {
         let Some(head) = store.head(key).await? else { return Ok(Found::Nothing) };
         if let Some(sha256) = self.marks.proved(&chunk.id, &head)
@@ -329,14 +330,19 @@ impl Writer {
         let mut plaintext = Vec::new();
         let ReadChunk { object, sha256, content } =
             self.opener.read(store, key, head.size_bytes, &self.chunk_key, chunk, &mut plaintext).await?;
-        let ReadObject { size_bytes: stored_bytes, version, .. } = object;
+        let ReadObject { size_bytes: stored_bytes, mark, version } = object;
+        let sound = SoundObject { stored_bytes, sha256, version: version.clone() };
         match content {
-            Ok(()) => Ok(Found::Sound(SoundObject { stored_bytes, sha256, version })),
+            Ok(()) => Ok(Found::Sound(sound)),
             Err(VaultError::WrongContent { .. } | VaultError::Foreign { .. }) => Ok(Found::Unsound(version)),
             Err(VaultError::Open { source, .. }) if source.is_bad_message() => Ok(Found::Unsound(version)),
-            // A role may seal chunks and not open them. What it cannot prove sound, it stores again.
+            // A role may seal chunks and not open them. The mark proves the bytes that were just read: stored again, they would have
+            // another sum than older lists name.
             Err(VaultError::Open { source: SealError::DataKey(error), .. }) if error.is_denied() => {
-                Ok(Found::Unsound(version))
+                let (sha256, size_bytes) = (Some(sha256), stored_bytes);
+                let read = ObjectHead { size_bytes, sha256, mark, version: version.clone() };
+                let proved = self.marks.proved(&chunk.id, &read);
+                Ok(proved.map_or(Found::Unsound(version), |_| Found::Sound(sound)))
             }
             Err(error) => Err(error),
         }

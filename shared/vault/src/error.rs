@@ -39,6 +39,9 @@ pub enum VaultError {
         #[source]
         source: serde_json::Error,
     },
+    /// No site has a copy of a document that can be read, and it is not replaced.
+    #[error("no site has a copy of `{key}` that can be read")]
+    Unreadable { key: String, source: Box<VaultError> },
     /// A value could not be written as JSON.
     #[error("`{key}` could not be written as JSON")]
     Encode {
@@ -145,6 +148,11 @@ impl VaultError {
         matches!(self, Self::Store { site, source } if *site == wanted && source.is_outage())
     }
 
+    /// The fault of the document `key`, which is on no site without one.
+    pub(crate) fn unreadable(self, key: &str) -> Self {
+        Self::Unreadable { key: key.to_owned(), source: Box::new(self) }
+    }
+
     /// What to do about it.
     pub fn advice(&self) -> Advice {
         match self {
@@ -166,6 +174,7 @@ impl VaultError {
             | Self::Damaged { .. }
             | Self::JournalForked { .. }
             | Self::NotHealed { .. }
+            | Self::Unreadable { .. }
             | Self::EpochsTooOften { .. }
             | Self::TwoRepositories { .. } => Response::Page,
             _ => Response::Fail,
@@ -182,6 +191,9 @@ impl VaultError {
             Self::NewerFormat { .. } => "a newer version of Lifeboat wrote it: update this one",
             Self::Damaged { .. } | Self::Document { .. } | Self::WrongContent { .. } => {
                 "run `lifeboat verify`, which heals it from the other site, or read from the other site"
+            }
+            Self::Unreadable { .. } => {
+                "the document is damaged, or somebody with access to the bucket changed it: restore its older version, which the bucket keeps"
             }
             Self::ManifestForged { .. } => {
                 "the manifest is damaged, or somebody with access to the bucket changed it: run `lifeboat verify`, which heals it \

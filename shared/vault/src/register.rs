@@ -33,13 +33,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// Two writers that write the same bytes at the same time count as one. A document in which each change must count therefore names its
 /// writer: a holder, a run id.
 ///
-/// A document that cannot be read counts as missing, and the next change replaces it. One of a newer format is an error for every reader
-/// and writer: a newer version still needs what it says.
+/// A document that cannot be read counts as missing, and the next change replaces it, unless the register is [`Register::kept_unreadable`].
+/// One of a newer format is an error for every reader and writer: a newer version still needs what it says.
 pub struct Register<T> {
     sites: Sites,
     key: String,
     placement: Placement<T>,
     limit_bytes: u64,
+    keeps_unreadable: bool,
 }
 
 /// Where a register keeps its document.
@@ -67,8 +68,9 @@ impl<T> Clone for Placement<T> {
 
 impl<T> Clone for Register<T> {
     fn clone(&self) -> Self {
-        let Self { sites, key, placement, limit_bytes } = self;
-        Self { sites: sites.clone(), key: key.clone(), placement: placement.clone(), limit_bytes: *limit_bytes }
+        let Self { sites, key, placement, limit_bytes, keeps_unreadable } = self;
+        let (limit_bytes, keeps_unreadable) = (*limit_bytes, *keeps_unreadable);
+        Self { sites: sites.clone(), key: key.clone(), placement: placement.clone(), limit_bytes, keeps_unreadable }
     }
 }
 
@@ -105,6 +107,10 @@ impl<T> StoredCopy<'_, T> {
     fn condition(&self) -> PutCondition {
         self.version.clone().map_or(PutCondition::CreateOnly, PutCondition::IfMatch)
     }
+}
+
+fn fault_of<T>(copies: &mut [StoredCopy<'_, T>]) -> Option<VaultError> {
+    copies.iter_mut().find_map(|copy| copy.fault.take())
 }
 
 /// A write that may have succeeded although its answer said otherwise.
@@ -149,7 +155,12 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
         if !is_plain_key(&key) {
             return Err(VaultError::BadKey { key, purpose: "a register" });
         }
-        Ok(Self { sites: sites.clone(), key, placement, limit_bytes })
+        Ok(Self { sites: sites.clone(), key, placement, limit_bytes, keeps_unreadable: false })
+    }
+
+    /// The same register, whose change is refused while no site has a copy that can be read and one has a copy that cannot.
+    pub(crate) fn kept_unreadable(self) -> Self {
+        Self { keeps_unreadable: true, ..self }
     }
 
     /// What is stored now.
@@ -169,7 +180,8 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
     /// An error does not say that nothing was written: the answer may have been lost.
     ///
     /// # Errors
-    /// What `decide` answers; [`VaultError::Contended`] after many lost races; [`VaultError::Store`]; [`VaultError::NoSite`].
+    /// What `decide` answers; [`VaultError::Contended`] after many lost races; [`VaultError::Store`]; [`VaultError::NoSite`];
+    /// [`VaultError::Unreadable`] for a register that is kept then.
     pub async fn change<E: From<VaultError>>(
         &self,
         mut decide: impl FnMut(Option<&T>) -> Result<Option<T>, E>,
@@ -186,6 +198,9 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
                 return Ok(version.map(|version| Changed { before: ours.before, after: ours.after, version }));
             }
             let before = newest.and_then(|newest| copies.get_mut(newest)?.document.take());
+            if let (true, None, Some(fault)) = (self.keeps_unreadable, &before, fault_of(&mut copies)) {
+                return Err(fault.unreadable(&self.key).into());
+            }
             let Some(after) = decide(before.as_ref())? else { return Ok(None) };
             let object = self.object(&after)?;
             let Some((home, others)) = copies.split_first() else { return Err(self.silent().into()) };

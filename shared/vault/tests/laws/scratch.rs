@@ -70,3 +70,54 @@ async fn a_full_record_takes_no_new_database_and_still_changes_and_removes_the_o
     records.remove(&names(vec![entry(0)])).await.unwrap();
     records.put(&entry(MOST_SCRATCH)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_an_error_and_stays_as_it_is() {
+    const KEY: &str = "state/scratch.json";
+    let unreadable = ["not a record".to_owned(), " ".repeat(2 * 1024 * 1024)];
+    for text in unreadable {
+        let (near, far) = (MemoryStore::default(), MemoryStore::default());
+        let sites = Sites::new(Some(Arc::new(near.clone())), Some(Arc::new(far.clone())));
+        let records = ScratchRecords::new(&sites).unwrap();
+        records.put(&entry(1)).await.unwrap();
+        // The copy of the other site is enough.
+        near.replace(KEY, text.clone());
+        records.put(&entry(2)).await.unwrap();
+        assert_eq!(records.list().await.unwrap(), [entry(1), entry(2)]);
+
+        for store in [&near, &far] {
+            store.replace(KEY, text.clone());
+        }
+        let error = records.list().await.unwrap_err();
+        assert!(matches!(&error, VaultError::Unreadable { key, .. } if key == KEY), "{error:?}");
+        assert!(error.advice().hint.contains("restore its older version"), "{error:?}");
+        assert!(records.put(&entry(3)).await.is_err());
+        assert!(records.update(&entry(1)).await.is_err());
+        assert!(records.remove(&names(vec![entry(1)])).await.is_err());
+        assert_eq!([near.bytes(KEY).unwrap(), far.bytes(KEY).unwrap()], [text.as_bytes(), text.as_bytes()]);
+    }
+}
+
+#[tokio::test]
+async fn an_update_changes_an_entry_and_never_brings_a_removed_one_back() {
+    let records = ScratchRecords::new(&Sites::new(Some(Arc::new(MemoryStore::default())), None)).unwrap();
+    records.put(&entry(1)).await.unwrap();
+    let changed = ScratchEntry { fault: Some("in use".to_owned()), ..entry(1) };
+    assert!(records.update(&changed).await.unwrap());
+    assert_eq!(records.list().await.unwrap(), [changed]);
+    records.remove(&names(vec![entry(1)])).await.unwrap();
+    assert!(!records.update(&entry(1)).await.unwrap());
+    assert_eq!(records.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_record_full_of_the_longest_faults_can_still_be_read() {
+    let records = ScratchRecords::new(&Sites::new(Some(Arc::new(MemoryStore::default())), None)).unwrap();
+    let long = Some("\u{1}ä".repeat(10_000));
+    for number in 0..MOST_SCRATCH {
+        records.put(&ScratchEntry { fault: long.clone(), ..entry(number) }).await.unwrap();
+    }
+    let listed = records.list().await.unwrap();
+    assert_eq!(listed.len(), MOST_SCRATCH);
+    assert!(listed.iter().all(|entry| entry.fault.as_ref().is_some_and(|fault| (990..=1000).contains(&fault.len()))));
+}

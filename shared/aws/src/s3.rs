@@ -46,6 +46,9 @@ const READ_BACKOFF: Backoff = Backoff { first: Duration::from_millis(400), longe
 const DIGEST_CODES: [&str; 4] =
     ["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"];
 
+/// Longest lock that a write asks for: twenty years. The bucket's policy denies more than 7,310 days.
+const LONGEST_LOCK_DAYS: i64 = 7305;
+
 /// Largest object that one `CopyObject` takes.
 const COPY_LIMIT_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 
@@ -77,7 +80,7 @@ impl S3Store {
             tracing::warn!(bucket = self.bucket, %error, "how the bucket locks is not known; its default retention applies");
         });
         let retention = retention.ok()?.as_ref()?;
-        let days = i64::from(retention.days.unwrap_or_default()) + 366 * i64::from(retention.years.unwrap_or_default());
+        let days = lock_days(retention);
         let (now, hours) = (Timestamp::now(), SignedDuration::from_hours);
         let until = match wanted {
             LockPeriod::Bucket => return None,
@@ -317,9 +320,7 @@ impl ObjectStore for S3Store {
     async fn protection(&self) -> Result<Protection, StoreError> {
         if let Some(retention) = self.default_retention().await? {
             let mode = retention.mode.as_ref().map(|mode| mode.as_str().to_owned()).unwrap_or_default();
-            let days =
-                i64::from(retention.days.unwrap_or_default()) + 365 * i64::from(retention.years.unwrap_or_default());
-            let lock = DefaultLock { mode, days: days.unsigned_abs() };
+            let lock = DefaultLock { mode, days: lock_days(&retention).unsigned_abs() };
             // Object Lock needs versioning, and S3 does not let it be turned off then.
             return Ok(Protection { versioned: true, lock: Some(lock) });
         }
@@ -358,6 +359,12 @@ impl PutRefusal {
             (_, error) => Self::Failed(error),
         }
     }
+}
+
+/// The days of a default retention: with each leap day that may be in its years, and never more than a policy of the bucket allows.
+fn lock_days(retention: &DefaultRetention) -> i64 {
+    let [days, years] = [retention.days, retention.years].map(|count| i64::from(count.unwrap_or_default()));
+    days.saturating_add(years.saturating_mul(1461).saturating_add(3) / 4).clamp(0, LONGEST_LOCK_DAYS)
 }
 
 /// How long a body of this length may take.
@@ -416,5 +423,18 @@ where
             }
             other => StoreError::Unavailable { key, retryable: true, source: Box::new(other) },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_retention_in_years_counts_its_leap_days_and_never_more_than_a_bucket_allows() {
+        let days = |days, years| lock_days(&DefaultRetention::builder().set_days(days).set_years(years).build());
+        assert_eq!([days(Some(120), None), days(None, None)], [120, 0]);
+        assert_eq!([1, 2, 4, 20].map(|years| days(None, Some(years))), [366, 731, 1461, 7305]);
+        assert_eq!([days(None, Some(100)), days(Some(i32::MAX), None)], [7305, 7305]);
     }
 }

@@ -45,6 +45,15 @@ pub struct Epoch {
     pub cause: Option<EpochCause>,
 }
 
+impl Epoch {
+    /// Whether both are one epoch. Its cause only informs, and an earlier version does not keep it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self { number, created_at, chunk_key, public_key, cause: _ } = self;
+        (number, created_at, chunk_key, public_key)
+            == (&other.number, &other.created_at, &other.chunk_key, &other.public_key)
+    }
+}
+
 /// Why an epoch began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

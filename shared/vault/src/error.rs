@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use lifeboat_model::{Advice, BackupId, EpochNumber, Response, Site};
 use lifeboat_seal::{DataKeyError, SealError};
 
-use crate::ledger::fault::LedgerFault;
+use crate::ledger::fault::{LedgerFault, NEWER_FORMAT};
 use crate::store::error::StoreError;
 
 /// Scratch databases that nobody has dropped: the one limit that a person can do something about.
@@ -69,9 +69,13 @@ pub enum VaultError {
     UnknownEpoch { epoch: EpochNumber },
     /// The configured keys would begin one epoch after the other.
     #[error(
-        "epoch `{epoch}` is sealed under other keys than the configured ones, and `{begun}` epochs began within a day"
+        "epoch `{epoch}` is sealed under other keys than the configured ones, and `{begun}` epochs began because of keys within a day; \
+         the next may begin after {until}"
     )]
-    EpochsTooOften { epoch: EpochNumber, begun: usize },
+    EpochsTooOften { epoch: EpochNumber, begun: usize, until: Timestamp },
+    /// A site has no key to seal with.
+    #[error("`{keys}` keys are configured for `{sites}` sites")]
+    KeyMissing { keys: usize, sites: usize },
     /// A message could not be opened.
     #[error("`{key}` on the {site} site could not be opened")]
     Open { site: Site, key: String, source: SealError },
@@ -188,7 +192,7 @@ impl VaultError {
             Self::TwoRepositories { .. } => {
                 "one of the buckets belongs to another installation: correct the settings before the next run"
             }
-            Self::NewerFormat { .. } => "a newer version of Lifeboat wrote it: update this one",
+            Self::NewerFormat { .. } => NEWER_FORMAT,
             Self::Damaged { .. } | Self::Document { .. } | Self::WrongContent { .. } => {
                 "run `lifeboat verify`, which heals it from the other site, or read from the other site"
             }
@@ -200,8 +204,8 @@ impl VaultError {
                  from the other site, and check the bucket's access log"
             }
             Self::Disputed { .. } => {
-                "somebody with access to one bucket changed `repository.json` there: compare both with their older versions and \
-                 restore the right one"
+                "two installations write to one off-site, or somebody with access to one bucket changed `repository.json` there: compare \
+                 both with their older versions, restore the right one, and let only one installation write"
             }
             Self::Foreign { .. } => {
                 "somebody with access to the bucket changed it: check the bucket's access log and read from the other site"
@@ -210,6 +214,10 @@ impl VaultError {
             Self::BadKey { .. } => "use names of a-z, 0-9, `-`, `_` and `.`, with `/` between folders",
             Self::UnknownEpoch { .. } => {
                 "`repository.json` is older than the backup: restore its newer version from the other site"
+            }
+            Self::KeyMissing { .. } => {
+                "set the key of each site, `LIFEBOAT_PRIMARY_KEY` and `LIFEBOAT_OFFSITE_KEY`; for a site that is given up, remove its bucket \
+                 from the settings as well"
             }
             Self::EpochsTooOften { .. } => {
                 "let only one installation write to these buckets and leave its keys as they are: compare the keys in its settings with \

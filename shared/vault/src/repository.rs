@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
-use lifeboat_model::{ChunkKey, Epoch, EpochNumber, PublicKey, RepositoryDocument, Site};
+use lifeboat_model::{ChunkKey, Epoch, EpochNumber, Manifest, PublicKey, RepositoryDocument, Site};
 use lifeboat_seal::{CachedDataKeys, DataKeys};
 
 use crate::chunks::message::{Binding, Keys, Purpose};
@@ -42,6 +42,7 @@ struct Known {
     document: RepositoryDocument,
     published: PublishedKeys,
     chunk_keys: BTreeMap<EpochNumber, ChunkKey>,
+    previous_epoch: Option<EpochNumber>,
 }
 
 impl Repository {
@@ -93,7 +94,7 @@ impl Repository {
     }
 
     fn new(sites: Sites, keys: Arc<Keys>, document: RepositoryDocument, published: PublishedKeys) -> Self {
-        let known = Known { document, published, chunk_keys: BTreeMap::new() };
+        let known = Known { document, published, chunk_keys: BTreeMap::new(), previous_epoch: None };
         Self { sites, keys, known: Arc::new(Mutex::new(known)) }
     }
 
@@ -110,6 +111,15 @@ impl Repository {
     /// The document as it was last read.
     pub fn document(&self) -> RepositoryDocument {
         self.known().document.clone()
+    }
+
+    /// The epoch of the manifest that [`Repository::previous_manifest`] last gave; `None` before that.
+    pub fn previous_epoch(&self) -> Option<EpochNumber> {
+        self.known().previous_epoch
+    }
+
+    pub(crate) fn note_previous(&self, manifest: &Manifest) {
+        self.known().previous_epoch = Some(manifest.epoch);
     }
 
     /// The chunk key of an epoch: opened once, then kept.

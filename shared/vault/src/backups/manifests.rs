@@ -259,13 +259,14 @@ impl Repository {
         site: Site,
         writing: EpochNumber,
     ) -> Result<Manifest, VaultError> {
-        match self.authenticated_manifest(database, backup_id, site).await {
+        let read = match self.authenticated_manifest(database, backup_id, site).await {
             Err(unopened @ VaultError::Open { source: SealError::DataKey(_), .. }) => {
                 let manifest = self.manifest(database, backup_id, site).await?;
                 if manifest.epoch == writing { Err(unopened) } else { Ok(manifest) }
             }
             read => read,
-        }
+        };
+        read.inspect(|manifest| self.note_previous(manifest))
     }
 
     async fn signed_manifest(&self, place: Place<'_>) -> Result<SignedManifest, VaultError> {

@@ -1,5 +1,10 @@
 //! Why the ledger is broken at an entry.
 
+/// What a person can do about a document that says that it has a newer format. Most documents can be written by anybody who may write
+/// to the bucket.
+pub(crate) const NEWER_FORMAT: &str = "a newer version of Lifeboat wrote it: update this one; if no newer version is in use, somebody with access to the bucket put it \
+     there: check the bucket's access log, and restore the object's older version";
+
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerFault {
@@ -59,10 +64,7 @@ impl LedgerFault {
                 "somebody with access to the bucket put it there: copy it and its older versions as evidence, check the bucket's access \
                  log, and restore the older version that is an entry, which Object Lock keeps"
             }
-            Self::NewerFormat(_) => {
-                "update Lifeboat and verify again; if its newest version cannot read it either, somebody with access to the bucket put \
-                 it there"
-            }
+            Self::NewerFormat(_) => NEWER_FORMAT,
             Self::NotVouched => {
                 "set the HMAC key that made its MAC; if there is no such key, somebody with access to the bucket made it: copy it as \
                  evidence, and check the bucket's access log"

@@ -12,10 +12,16 @@ use crate::chunks::message::{Binding, Purpose};
 use crate::error::{VaultError, advice_on_seal};
 use crate::layout::REPOSITORY_KEY;
 use crate::repository::Repository;
-use crate::repository::epoch_keys::message_of;
+use crate::repository::epoch_keys::{is_probe_of, is_sealed_under, message_of};
 
-/// A run that began before an epoch may write in it, when another run began it meanwhile. No run of a function lasts longer.
-const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
+/// A run that began before an epoch may write in it, when another run began it meanwhile. A function ends after this time.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_mins(15);
+
+/// Longest name of a key that is repeated: the ARN of a KMS key has some 80 bytes. Anybody who may write to the bucket can write names.
+const KEY_NAME_BYTES: usize = 200;
+
+/// Names that are repeated, at most.
+const MOST_NAMES: usize = 4;
 
 /// Whether the key of a site opens, alone, what is stored on that site: in the epoch that is written to, and in the oldest one of which the
 /// site has a backup. Writes nothing.
@@ -28,10 +34,14 @@ pub async fn check_stored_keys(repository: &Repository, site: Site, sites: &[Sit
     let newest = document.epochs.last();
     // A site that cannot be listed is reported by the checks of its backups.
     let backup = repository.oldest_manifest(site).await.ok().flatten();
-    let began = backup.and_then(|backup| backup.began_at()?.checked_add(LONGEST_RUN).ok());
-    let oldest = began.and_then(|began| document.epoch_at(began)).filter(|oldest| Some(*oldest) != newest);
+    let began = backup.and_then(|backup| backup.began_at());
+    let late = began.and_then(|began| began.checked_add(LONGEST_RUN).ok());
+    // It was stored in one of the two. Most often they are the same.
+    let oldest = [began, late].map(|at| at.and_then(|at| document.epoch_at(at)));
+    let mut epochs: Vec<&Epoch> = oldest.into_iter().flatten().chain(newest).collect();
+    epochs.dedup_by_key(|epoch| epoch.number);
     let mut checks = Vec::new();
-    for epoch in oldest.into_iter().chain(newest) {
+    for epoch in epochs {
         let stored = StoredKey { repository, site, epoch, probe: document.probes.get(&epoch.number), position };
         checks.push(stored.check().await.on(site));
     }
@@ -51,11 +61,15 @@ struct StoredKey<'a> {
 impl StoredKey<'_> {
     async fn check(&self) -> Diagnosis {
         let check = format!("{} key of epoch {}", self.site, self.epoch.number);
-        let damaged = |what: &str| {
-            let hint = "run `lifeboat verify`, which heals `repository.json` from the other site";
+        let damaged = |what: &str, hint: &str| {
             Diagnosis::failed(check.clone(), format!("the {what} in `repository.json` is damaged"), hint)
         };
-        let Some((sealed, _)) = message_of(&self.epoch.chunk_key) else { return damaged("sealed chunk key") };
+        let Some((sealed, _)) = message_of(&self.epoch.chunk_key) else {
+            return damaged(
+                "sealed chunk key",
+                "somebody with access to the bucket changed `repository.json`: restore its older version, which the bucket keeps",
+            );
+        };
         if self.entry(&sealed).is_none() {
             return Diagnosis::warn(
                 check,
@@ -63,10 +77,21 @@ impl StoredKey<'_> {
                 "keep each key that is named for as long as a backup of that epoch may be needed, or configure it again",
             );
         }
-        let Some(probe) = self.probe else {
-            return Diagnosis::ok(check, "is named by what is stored; the next backup stores a probe to open");
+        // A backup adds and mends the probes of an epoch only with exactly its keys.
+        let gets_probe = is_sealed_under(&self.repository.keys, self.epoch);
+        let probe = self.probe.filter(|probe| is_probe_of(&self.repository.id(), self.epoch, probe));
+        let (header, message) = match probe.and_then(|probe| message_of(probe)) {
+            Some(probe) => probe,
+            None if !gets_probe => {
+                return Diagnosis::warn(
+                    check,
+                    "is named by what is stored, and cannot be tried: the epoch has no probe, and other keys than the configured ones seal it",
+                    "prove it by a drill of the oldest backup of that epoch: `lifeboat drill --site <site> --backup <id>`",
+                );
+            }
+            None if self.probe.is_some() => return damaged("probe", "run a backup, which stores a new one"),
+            None => return Diagnosis::ok(check, "is named by what is stored; the next backup stores a probe to open"),
         };
-        let Some((header, message)) = message_of(probe) else { return damaged("probe") };
         match self.open(&header, &message).await {
             Ok(()) => Diagnosis::ok(check, "opens what it sealed in that epoch"),
             Err(VaultError::Open { source, .. }) => {
@@ -96,10 +121,10 @@ impl StoredKey<'_> {
     }
 }
 
-/// The keys that a message was sealed under, as far as they have readable names.
+/// The keys that a message was sealed under, as far as they have names that can be repeated. The header is not authenticated.
 fn names(header: &Header) -> String {
     let named = header.data_keys().iter().filter_map(EncryptedDataKey::info_text);
-    let names: Vec<String> =
-        named.filter(|name| !name.contains(char::is_control)).map(|name| format!("`{name}`")).collect();
+    let is_plain = |name: &&str| name.len() <= KEY_NAME_BYTES && name.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    let names: Vec<String> = named.filter(is_plain).take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "other keys".to_owned() } else { names.join(" and ") }
 }

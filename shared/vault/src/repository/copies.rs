@@ -9,7 +9,7 @@ use crate::chunks::message::Keys;
 use crate::error::VaultError;
 use crate::layout::REPOSITORY_KEY;
 use crate::repository::document::{Place, decode_repository, encode_repository};
-use crate::repository::epoch_keys::{new_epoch, new_probe};
+use crate::repository::epoch_keys::{is_probe_of, new_epoch, require_key_of_each};
 use crate::repository::published_keys::PublishedKeys;
 use crate::repository::randomness::random;
 use crate::store::port::{DOCUMENT_LIMIT_BYTES, NewObject, PutCondition, Version};
@@ -56,7 +56,8 @@ impl Copies {
         PublishedKeys::new(read.chain(self.aside.map(|_| None)))
     }
 
-    /// The newest document that any site could give; the first error when none could and not all are empty.
+    /// The newest document that any site could give; the first error when none could and not all are empty. A site whose document claims
+    /// a newer format could give none: anybody who may write to one bucket can claim that there, and a verification reports it.
     pub(super) fn newest(self) -> Result<Option<RepositoryDocument>, VaultError> {
         self.pick(newer)
     }
@@ -76,8 +77,6 @@ impl Copies {
             match copy {
                 Ok(None) => {}
                 Ok(Some(document)) => picked = Some(choose(picked, document)?),
-                // Two formats at once: reading on with the older one would hide what the newer one says.
-                Err(error @ VaultError::NewerFormat { .. }) => return Err(error),
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
@@ -91,38 +90,47 @@ impl Copies {
 /// The one of two documents that has more epochs. The other must be its beginning: an epoch that one site alone knows is
 /// the only way to everything stored in it.
 fn newer(primary: Option<RepositoryDocument>, offsite: RepositoryDocument) -> Result<RepositoryDocument, VaultError> {
-    let contradicts = |primary: &RepositoryDocument| {
-        primary.repository_id == offsite.repository_id
-            && primary.epochs.iter().zip(&offsite.epochs).any(|(ours, theirs)| ours != theirs)
-    };
-    if primary.as_ref().is_some_and(contradicts) {
-        let reason = "its epochs differ from those of the primary";
-        return Err(VaultError::Damaged { site: Site::Offsite, key: REPOSITORY_KEY.to_owned(), reason });
+    let of_one = primary.iter().filter(|primary| primary.repository_id == offsite.repository_id);
+    let mut pairs = of_one.flat_map(|primary| primary.epochs.iter().zip(&offsite.epochs));
+    if let Some((disputed, _)) = pairs.find(|(ours, theirs)| !ours.is_same(theirs)) {
+        return Err(VaultError::Disputed { epoch: disputed.number });
     }
     longer(primary, offsite)
 }
 
-/// The one of two documents of the same repository that has more epochs.
+/// The one of two documents of the same repository that has more epochs, with what only the other one says of them.
 fn longer(primary: Option<RepositoryDocument>, offsite: RepositoryDocument) -> Result<RepositoryDocument, VaultError> {
     let Some(primary) = primary else { return Ok(offsite) };
     if primary.repository_id != offsite.repository_id {
         return Err(VaultError::TwoRepositories { primary: primary.repository_id, offsite: offsite.repository_id });
     }
-    Ok(if primary.epochs.len() >= offsite.epochs.len() { primary } else { offsite })
+    let is_primary = primary.epochs.len() >= offsite.epochs.len();
+    let (mut longer, other) = if is_primary { (primary, offsite) } else { (offsite, primary) };
+    for (epoch, others) in longer.epochs.iter_mut().zip(&other.epochs).filter(|(ours, theirs)| ours.is_same(theirs)) {
+        epoch.cause = epoch.cause.or(others.cause);
+        let is_probe = |probe: &&String| is_probe_of(&longer.repository_id, epoch, probe);
+        let number = epoch.number;
+        let others = other.probes.get(&number).filter(is_probe);
+        if let (None, Some(probe)) = (longer.probes.get(&number).filter(is_probe), others) {
+            longer.probes.insert(number, probe.clone());
+        }
+    }
+    Ok(longer)
 }
 
-/// Makes the document on the primary, unless another creator was faster.
+/// Makes the document on the primary, unless another creator was faster. Its epoch gets a probe before it is written to, if one can be
+/// sealed.
 pub(super) async fn create(sites: &Sites, keys: &Keys, now: Timestamp) -> Result<(), VaultError> {
+    require_key_of_each(sites, keys)?;
     let repository_id = hex::encode(random::<16>()?);
     let number = EpochNumber(1);
     let first = new_epoch(keys, &repository_id, number, EpochCause::First, now).await?;
-    let probe = new_probe(keys, &repository_id, number).await?;
     let document = RepositoryDocument {
         format: REPOSITORY_FORMAT,
         repository_id,
         created_at: now,
         epochs: vec![first],
-        probes: BTreeMap::from([(number, probe)]),
+        probes: BTreeMap::new(),
     };
     bring_up_to_date(sites.primary()?, None, &document).await.map(drop)
 }

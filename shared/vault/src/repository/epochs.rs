@@ -8,7 +8,7 @@ use crate::layout::REPOSITORY_KEY;
 use crate::repository::Repository;
 use crate::repository::copies::{CHANGE_ATTEMPTS, RepositoryCopy, agreed, converge};
 use crate::repository::document::encode_repository;
-use crate::repository::epoch_keys::{is_sealed_under, new_epoch, new_probe};
+use crate::repository::epoch_keys::{has_probe, is_sealed_under, new_epoch, new_probe, require_key_of_each};
 use crate::store::error::StoreError;
 use crate::store::port::{NewObject, PutCondition};
 
@@ -35,7 +35,7 @@ const fn days(time: SignedDuration) -> u64 {
     time.as_hours().unsigned_abs() / 24
 }
 
-/// Epochs that may begin within a day before the configured keys begin another one. Each costs a full backup of every database. A person
+/// Epochs that may begin because of keys within a day, before the configured keys begin another one. Each costs a full backup of every database. A person
 /// who corrects keys needs one or two; two installations on one off-site would begin them in turns for ever.
 const EPOCHS_A_DAY: usize = 4;
 
@@ -49,13 +49,14 @@ impl Repository {
     /// `max_age` is prolonged by [`EPOCH_GRACE`] while the off-site does not serve. Also stores the probes that epochs lack.
     ///
     /// # Errors
-    /// [`VaultError::EpochsTooOften`]; what the stores and the key service answer.
+    /// [`VaultError::KeyMissing`]; [`VaultError::EpochsTooOften`]; what the stores and the key service answer.
     pub(crate) async fn current_epoch(
         &self,
         now: Timestamp,
         max_age: SignedDuration,
     ) -> Result<EpochNumber, VaultError> {
         let primary = self.sites.primary()?;
+        require_key_of_each(&self.sites, &self.keys)?;
         for _ in 0..CHANGE_ATTEMPTS {
             let RepositoryCopy { mut document, version } =
                 converge(&self.sites).await?.ok_or(VaultError::NoRepository)?;
@@ -94,9 +95,13 @@ impl Repository {
         let Some(last) = document.epochs.last() else { return Ok(Some(EpochCause::First)) };
         if !is_sealed_under(&self.keys, last) {
             let yesterday = now.checked_sub(DAY).unwrap_or(Timestamp::MIN);
-            let begun = document.begun_after(yesterday).count();
-            if begun >= EPOCHS_A_DAY {
-                return Err(VaultError::EpochsTooOften { epoch: last.number, begun });
+            let begun = document.begun_after(yesterday).filter(|epoch| epoch.cause == Some(EpochCause::Keys));
+            let mut begun: Vec<Timestamp> = begun.map(|epoch| epoch.created_at).collect();
+            begun.sort_unstable();
+            // The one whose day must end before there are fewer than allowed.
+            if let Some(oldest) = begun.iter().rev().nth(EPOCHS_A_DAY - 1) {
+                let until = oldest.checked_add(DAY).unwrap_or(Timestamp::MAX);
+                return Err(VaultError::EpochsTooOften { epoch: last.number, begun: begun.len(), until });
             }
             tracing::warn!(
                 "epoch {} is not sealed under exactly the configured keys; a new epoch begins, in which nothing is reused",
@@ -112,9 +117,10 @@ impl Repository {
     /// Adds the probes that epochs lack, as far as this run seals with the keys of the epoch. Returns how many. Backups do not depend on
     /// probes, so one that cannot be sealed is left to a later run.
     async fn add_probes(&self, document: &mut RepositoryDocument) -> usize {
-        let lacks = |number: &EpochNumber| !document.probes.contains_key(number);
         let ours = document.epochs.iter().rev().filter(|epoch| is_sealed_under(&self.keys, epoch));
-        let lacking: Vec<EpochNumber> = ours.map(|epoch| epoch.number).filter(lacks).take(PROBES_A_RUN).collect();
+        // What is no probe of the epoch was damaged or forged. Nothing else mends it: a verification has no key to seal with.
+        let lacking = ours.filter(|epoch| !has_probe(&self.keys, document, epoch)).map(|epoch| epoch.number);
+        let lacking: Vec<EpochNumber> = lacking.take(PROBES_A_RUN).collect();
         let mut added = 0;
         for number in lacking {
             match new_probe(&self.keys, &document.repository_id, number).await {

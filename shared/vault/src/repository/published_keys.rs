@@ -35,7 +35,11 @@ impl PublishedKeys {
         let entry = |epochs: &'_ Vec<Epoch>| epochs.iter().find(|entry| entry.number == epoch).cloned();
         let mut entries = self.sites.iter().flatten().map(entry);
         let Some(first) = entries.next() else { return Trust::Unknown };
-        let agree = entries.all(|entry| entry == first);
+        let is_first = |entry: Option<Epoch>| match (&entry, &first) {
+            (Some(entry), Some(first)) => entry.is_same(first),
+            (entry, first) => entry.is_none() && first.is_none(),
+        };
+        let agree = entries.all(is_first);
         match first {
             _ if !agree => Trust::Disputed,
             None => Trust::Unknown,
@@ -59,7 +63,7 @@ impl PublishedKeys {
         let mut disputed: Vec<EpochNumber> = Vec::new();
         let documents: Vec<&Vec<Epoch>> = self.sites.iter().flatten().collect();
         for (one, other) in documents.iter().zip(documents.iter().skip(1)) {
-            disputed.extend(one.iter().zip(other.iter()).filter(|(a, b)| a != b).map(|(a, _)| a.number));
+            disputed.extend(one.iter().zip(other.iter()).filter(|(a, b)| !a.is_same(b)).map(|(a, _)| a.number));
         }
         disputed
     }

@@ -1,10 +1,10 @@
 use jiff::SignedDuration;
 use lifeboat_bench::{Fault, MemoryStore, Refusal, Rule};
 use lifeboat_model::Site;
-use lifeboat_vault::{Repository, Sites, VaultError};
+use lifeboat_vault::{Listed, ObjectState, Repository, Sites, VaultError};
 use std::sync::Arc;
 
-use lifeboat_bench::{Bench, back_up, backup_id, database, now, raw_keys};
+use lifeboat_bench::{Bench, assert_restores, back_up, backup_id, database, now, raw_keys};
 
 const KEY: &str = "repository.json";
 
@@ -82,17 +82,52 @@ async fn an_unreachable_other_site_never_leads_to_a_second_repository() {
     assert!(bench.primary.keys("").is_empty());
 }
 
+/// Anybody who may write to one bucket can put a document of any format there: its sum proves nothing.
 #[tokio::test]
-async fn a_document_of_a_newer_format_is_refused_although_the_other_site_has_an_older_one() {
+async fn a_claim_of_a_newer_format_on_one_site_stops_writing_and_no_reading() {
+    for site in [Site::Primary, Site::Offsite] {
+        let bench = Bench::new();
+        back_up(&bench.repository().await, &backup_id(1), None).await.unwrap();
+        let stored: serde_json::Value = serde_json::from_slice(&bench.offsite.bytes(KEY).unwrap()).unwrap();
+        let text = stored["repository"].to_string().replacen("\"format\":1", "\"format\":99", 1);
+        let sum = lifeboat_vault::sha256(text.as_bytes());
+        let claim = format!(r#"{{"sha256":"{sum}","repository":{text}}}"#);
+        bench.memory(site).replace(KEY, claim.clone());
+
+        let repository = Repository::open(bench.sites(), bench.keys.clone()).await.unwrap();
+        for readable in [Site::Primary, Site::Offsite] {
+            assert_restores(&repository, &backup_id(1), readable).await;
+        }
+        let verifier = Repository::open_to_verify(bench.sites(), bench.keys.clone()).await.unwrap();
+        verifier.manifest(&database(), &backup_id(1), site).await.unwrap();
+        let state = verifier.inspect(site, &Listed::repository()).await.unwrap();
+        assert!(matches!(state, ObjectState::Newer { found: 99, known: 1 }), "{state:?}");
+
+        let refused = bench.open_or_create().await.err().unwrap();
+        assert!(matches!(refused, VaultError::NewerFormat { found: 99, known: 1, .. }), "{refused:?}");
+        let hint = refused.advice().hint;
+        assert!(hint.contains("newer version") && hint.contains("restore the object's older version"), "{hint}");
+        // Whatever wrote it, no version that does not know it replaces it.
+        assert!(repository.begin_writing(now()).await.is_err());
+        assert_eq!(bench.memory(site).bytes(KEY).unwrap(), claim.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn no_epoch_begins_that_the_key_of_one_site_could_not_open() {
+    let refuses = |refused: Option<VaultError>| {
+        let Some(error @ VaultError::KeyMissing { keys: 1, sites: 2 }) = refused else { panic!("{refused:?}") };
+        assert!(error.advice().hint.contains("`LIFEBOAT_OFFSITE_KEY`"), "{error}");
+    };
     let bench = Bench::new();
+    let one_key = || raw_keys(&["near"]);
+    refuses(Repository::open_or_create(bench.sites(), one_key(), now()).await.err());
+    assert!(bench.primary.keys("").is_empty());
     bench.repository().await;
-    let stored: serde_json::Value = serde_json::from_slice(&bench.offsite.bytes(KEY).unwrap()).unwrap();
-    let text = stored["repository"].to_string().replacen("\"format\":1", "\"format\":2", 1);
-    let sum = lifeboat_vault::sha256(text.as_bytes());
-    bench.offsite.replace(KEY, format!(r#"{{"sha256":"{sum}","repository":{text}}}"#));
-    let refused = Repository::open(bench.sites(), bench.keys.clone()).await.err().unwrap();
-    assert!(matches!(refused, VaultError::NewerFormat { found: 2, known: 1, .. }), "{refused:?}");
-    assert!(refused.advice().hint.contains("newer version"));
+    let before = bench.primary.bytes(KEY);
+    let repository = Repository::open_or_create(bench.sites(), one_key(), now()).await.unwrap();
+    refuses(repository.begin_writing(now()).await.err());
+    assert_eq!(bench.primary.bytes(KEY), before);
 }
 
 #[tokio::test]

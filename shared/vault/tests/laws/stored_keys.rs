@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Bench, MemoryStore, RoleKeys, database, manifest, now, raw_keys};
 use lifeboat_model::{BackupId, Diagnosis, Site, Verdict};
-use lifeboat_seal::{DataKeyError, DataKeys};
+use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
 use lifeboat_vault::{
-    DefaultLock, LEAST_LOCK_DAYS, Protection, Repository, Sites, check_stored_keys, judge_protection, sha256,
+    DefaultLock, LEAST_LOCK_DAYS, Protection, Repository, Sites, check_stored_keys, judge_protection,
 };
 
-use crate::epochs::{document, role};
+use crate::epochs::{document, role, set_document};
 
 const ROOT: &str = "repository.json";
 const BOTH: [Site; 2] = [Site::Primary, Site::Offsite];
@@ -103,9 +104,7 @@ async fn a_repository_of_an_earlier_version_is_no_fault_and_gets_its_probes_with
         let mut earlier = document(bench.memory(site));
         assert_eq!(earlier.probes.len(), 2, "an epoch begins with its probe");
         earlier.probes.clear();
-        let text = serde_json::to_string(&earlier).unwrap();
-        let sum = sha256(text.as_bytes());
-        bench.memory(site).replace(ROOT, format!(r#"{{"sha256":"{sum}","repository":{text}}}"#));
+        set_document(bench.memory(site), &earlier);
     }
     let checks = checked(&bench, Site::Primary, bench.keys.clone()).await;
     assert!(checks.len() == 2 && checks.iter().all(|check| check.verdict == Verdict::Ok), "{checks:?}");
@@ -116,6 +115,94 @@ async fn a_repository_of_an_earlier_version_is_no_fault_and_gets_its_probes_with
     for site in BOTH {
         let checks = checked(&bench, site, bench.keys.clone()).await;
         assert!(checks.iter().all(|check| check.seen.contains("opens what it sealed")), "{checks:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_epoch_of_the_only_old_backup_is_tried_also_when_the_next_one_began_soon_after_it() {
+    let bench = Bench::new();
+    for (at, days) in [(now(), 0), (in_days(90) - SignedDuration::from_mins(5), 90), (in_days(90), 90)] {
+        back_up_at(&bench, at).await;
+        assert!(days == 90 || document(&bench.primary).epochs.len() == 1);
+    }
+    // The first backup is gone: the oldest one is of the first epoch, and began minutes before the second.
+    for site in BOTH {
+        for key in bench.memory(site).keys("backups/clinic/2026-11-21") {
+            bench.memory(site).remove(&key);
+        }
+        let checks = checked(&bench, site, bench.keys.clone()).await;
+        let names = [1, 2].map(|epoch| format!("{site} key of epoch {epoch:04}"));
+        assert_eq!(verdicts(&checks), [(names[0].as_str(), Verdict::Ok), (names[1].as_str(), Verdict::Ok)]);
+    }
+}
+
+#[tokio::test]
+async fn no_probe_is_promised_to_an_epoch_that_never_gets_one() {
+    let old = Bench { keys: role("near", "far-away"), ..Bench::new() };
+    back_up_at(&old, now()).await;
+    for site in BOTH {
+        let mut earlier = document(old.memory(site));
+        earlier.probes.clear();
+        set_document(old.memory(site), &earlier);
+    }
+    let new = Bench { primary: MemoryStore::new(), keys: role("nearer", "far-away"), ..old.clone() };
+    back_up_at(&new, in_days(1)).await;
+    let checks = checked(&new, Site::Offsite, raw_keys(&["nearer", "far-away"])).await;
+    assert_eq!(checks[0].verdict, Verdict::Warn);
+    assert!(checks[0].seen.contains("the epoch has no probe"), "{checks:?}");
+    assert!(checks[0].hint.as_ref().unwrap().contains("lifeboat drill --site"), "{checks:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_probe_is_named_with_what_mends_it() {
+    let bench = Bench::new();
+    back_up_at(&bench, now()).await;
+    let mut damaged = document(&bench.primary);
+    damaged.probes.insert(damaged.epochs[0].number, "no message".to_owned());
+    BOTH.iter().for_each(|site| set_document(bench.memory(*site), &damaged));
+    let checks = checked(&bench, Site::Offsite, bench.keys.clone()).await;
+    assert_eq!(checks[0].verdict, Verdict::Failed);
+    assert!(checks[0].hint.as_ref().unwrap().contains("run a backup"), "{checks:?}");
+    back_up_at(&bench, in_days(1)).await;
+    let checks = checked(&bench, Site::Offsite, bench.keys.clone()).await;
+    assert!(checks[0].seen.contains("opens what it sealed"), "{checks:?}");
+}
+
+/// The header of a sealed key is not authenticated, and an alert repeats the names in it.
+#[tokio::test]
+async fn only_a_few_short_names_of_keys_are_repeated() {
+    let mut names: Vec<String> = (1..=5).map(|number| format!("arn:{number}")).collect();
+    names.extend(["x".repeat(201), "arn:\u{1b}[2J".to_owned()]);
+    let bench = Bench { keys: Arc::new(Named(names)), ..Bench::new() };
+    back_up_at(&bench, now()).await;
+    let checks = checked(&bench, Site::Offsite, raw_keys(&["near", "far-away"])).await;
+    assert_eq!(checks[0].verdict, Verdict::Warn);
+    let named =
+        "its backups are sealed under `arn:1` and `arn:2` and `arn:3` and `arn:4`, and not under the configured key";
+    assert_eq!(checks[0].seen, named);
+}
+
+/// Keys whose names are plain text in the header, as those of KMS are. They keep nothing secret.
+struct Named(Vec<String>);
+
+#[async_trait]
+impl DataKeys for Named {
+    async fn generate(&self, _: &EncryptionContext) -> Result<GeneratedDataKey, DataKeyError> {
+        let key = DataKey::generate()?;
+        let entry = |name: &String| EncryptedDataKey {
+            provider: "aws-kms".to_owned(),
+            info: name.clone().into_bytes(),
+            ciphertext: key.expose_bytes().to_vec(),
+        };
+        Ok(GeneratedDataKey { encrypted: self.0.iter().map(entry).collect(), key })
+    }
+
+    async fn decrypt(&self, _: &EncryptionContext, keys: &[EncryptedDataKey]) -> Result<DataKey, DataKeyError> {
+        DataKey::from_slice(&keys[0].ciphertext)
+    }
+
+    fn entry_of_each<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
+        self.0.iter().map(|name| keys.iter().find(|entry| entry.info_text() == Some(name))).collect()
     }
 }
 

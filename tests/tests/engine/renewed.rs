@@ -113,6 +113,22 @@ async fn with_adopted_buckets_and_other_keys_backups_go_on_and_keep_naming_the_l
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_backup_in_an_epoch_of_other_keys_says_so_also_when_the_run_that_began_it_died() {
+    let bench = Bench::with("died", TABLE);
+    bench.back_up().await;
+    let keys = || raw_keys(vec![raw_key("primary-anew", 3), raw_key("offsite-anew", 4)]);
+    let at = jiff::Timestamp::now();
+    let dying = Repository::open_or_create(bench.stores.sites(), keys(), at).await.unwrap();
+    assert_eq!(dying.begin_writing(at).await.unwrap().epoch(), EpochNumber(2));
+    for severity in [Severity::Warning, Severity::Info] {
+        let mut process = bench.process();
+        process.run.ports.keys = keys();
+        assert_eq!(process.back_up(&bench.request()).await.unwrap().epoch, EpochNumber(2));
+        assert_eq!(process.alerted(), [severity]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_works_but_does_not_open_what_is_stored_is_an_incident_that_names_site_and_epoch() {
     let bench = Bench::with("stored-key", TABLE);
     bench.back_up().await;

@@ -1,8 +1,8 @@
 //! How the end of a backup is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Epoch, EpochCause, Event, Fact, Facts, Manifest, Severity,
-    Totals,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Epoch, EpochCause, EpochNumber, Event, Fact, Facts,
+    Manifest, Severity, Totals,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
@@ -10,7 +10,7 @@ use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts,
 use crate::error::EngineError;
 use crate::run::Run;
 
-/// What the notice of a backup adds when its run began an epoch because of the keys.
+/// What the notice of a backup adds when it is the first one in an epoch that began because of the keys.
 const NEW_KEYS: &str = "; it began a new epoch, because the one before is not sealed under exactly the configured keys";
 
 /// What an operator should do then.
@@ -35,8 +35,10 @@ impl Ending for BackupEnding<'_> {
 fn completed(run: &Run, manifest: &Manifest) -> Announcement {
     let (totals, database) = (&manifest.totals, &manifest.database);
     let seconds = manifest.seconds.total();
-    let epoch = run.opened_repository().and_then(|repository| repository.document().epoch(manifest.epoch).cloned());
-    let new_keys = epoch.as_ref().is_some_and(|epoch| began_for_keys(epoch, manifest));
+    let repository = run.opened_repository();
+    let previous = repository.and_then(|repository| repository.previous_epoch());
+    let epoch = repository.and_then(|repository| repository.document().epoch(manifest.epoch).cloned());
+    let new_keys = epoch.as_ref().is_some_and(|epoch| began_for_keys(epoch, manifest, previous));
     let (severity, why, hint) = match new_keys {
         true => (Severity::Warning, NEW_KEYS, Some(KEEP_KEYS.to_owned())),
         false => (Severity::Info, "", None),
@@ -79,9 +81,11 @@ fn completed(run: &Run, manifest: &Manifest) -> Announcement {
     }
 }
 
-/// Whether the run of this backup began the epoch, and because of the keys.
-fn began_for_keys(epoch: &Epoch, manifest: &Manifest) -> bool {
-    epoch.cause == Some(EpochCause::Keys) && epoch.created_at == manifest.started_at
+/// Whether this backup is the first one of its database in an epoch that began because of the keys. The run that began the epoch may have
+/// failed.
+fn began_for_keys(epoch: &Epoch, manifest: &Manifest, previous: Option<EpochNumber>) -> bool {
+    let is_first = previous.is_some_and(|previous| previous != epoch.number);
+    epoch.cause == Some(EpochCause::Keys) && (is_first || epoch.created_at == manifest.started_at)
 }
 
 /// A backup that failed or could not begin.

@@ -143,14 +143,15 @@ async fn send_one(run: &Run, Change { name, transition, alert }: &Change) -> Res
     Ok(())
 }
 
-/// Sends every pending alert: those that waited for business hours, those whose sender died, and reminders. Returns how many. An alert that
-/// cannot be sent does not hold up the others.
+/// Sends every pending alert: those that waited for business hours, those whose sender died, and reminders. Returns how many. Neither an alert
+/// that cannot be sent nor an incident that cannot be read holds up the others.
 ///
 /// # Errors
-/// Why the incidents cannot be read, or why the last failed alert could not be sent.
+/// Why the incidents, or one of them, cannot be read, or why the last failed alert could not be sent.
 pub(crate) async fn send_owed(run: &Run) -> Result<usize, EngineError> {
-    let (mut sent, mut failure) = (0, None);
-    for incident in store(run).list().await? {
+    let (incidents, unreadable) = store(run).list().await?;
+    let (mut sent, mut failure) = (0, unreadable.into_iter().next().map(EngineError::from));
+    for incident in incidents {
         let now = Timestamp::now();
         let next = |before: Option<&Incident>| {
             let before = before?;
@@ -179,12 +180,16 @@ pub(crate) async fn send_owed(run: &Run) -> Result<usize, EngineError> {
     failure.map_or(Ok(sent), Err)
 }
 
-/// Every incident, including resolved ones: the latest of each name.
+/// Every incident that can be read, including resolved ones: the latest of each name. The log names the others.
 ///
 /// # Errors
 /// Why they cannot be read.
 pub async fn incidents(run: &Run) -> Result<Vec<Incident>, EngineError> {
-    Ok(store(run).list().await?)
+    let (incidents, unreadable) = store(run).list().await?;
+    for error in unreadable.into_iter().map(EngineError::from) {
+        tracing::error!(error = error.story(), hint = error.hint(), "an incident cannot be read and is left out");
+    }
+    Ok(incidents)
 }
 
 /// Acknowledges an incident for the person who asks, and records it in the ledger. No reminders are sent until it is resolved. With

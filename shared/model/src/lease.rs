@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// `leases/<name>.json`. Taken, renewed and given back by compare-and-swap; it ends by itself when its holder dies.
+/// `leases/<name>.json`. Taken, renewed and given back by compare-and-swap; it ends by itself when its holder dies. It has these fields in
+/// every format: an older version obeys them, and takes over a lease without them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Its name, such as `backup-clinic`.

@@ -34,13 +34,15 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// writer: a holder, a run id.
 ///
 /// A document that cannot be read counts as missing, and the next change replaces it, unless the register is [`Register::kept_unreadable`].
-/// One of a newer format is an error for every reader and writer: a newer version still needs what it says.
+/// One of a newer format is an error for every reader and writer: a newer version still needs what it says. [`Register::of_any_format`] is
+/// the exception.
 pub struct Register<T> {
     sites: Sites,
     key: String,
     placement: Placement<T>,
     limit_bytes: u64,
     keeps_unreadable: bool,
+    newest_format: u32,
 }
 
 /// Where a register keeps its document.
@@ -68,9 +70,8 @@ impl<T> Clone for Placement<T> {
 
 impl<T> Clone for Register<T> {
     fn clone(&self) -> Self {
-        let Self { sites, key, placement, limit_bytes, keeps_unreadable } = self;
-        let (limit_bytes, keeps_unreadable) = (*limit_bytes, *keeps_unreadable);
-        Self { sites: sites.clone(), key: key.clone(), placement: placement.clone(), limit_bytes, keeps_unreadable }
+        let (sites, key, placement) = (self.sites.clone(), self.key.clone(), self.placement.clone());
+        Self { sites, key, placement, ..*self }
     }
 }
 
@@ -155,7 +156,13 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
         if !is_plain_key(&key) {
             return Err(VaultError::BadKey { key, purpose: "a register" });
         }
-        Ok(Self { sites: sites.clone(), key, placement, limit_bytes, keeps_unreadable: false })
+        let (sites, newest_format) = (sites.clone(), REGISTER_FORMAT);
+        Ok(Self { sites, key, placement, limit_bytes, keeps_unreadable: false, newest_format })
+    }
+
+    /// The same register, whose document keeps in every format the fields that this version knows.
+    pub(crate) fn of_any_format(self) -> Self {
+        Self { newest_format: u32::MAX, ..self }
     }
 
     /// The same register, whose change is refused while no site has a copy that can be read and one has a copy that cannot.
@@ -298,7 +305,7 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
             }
             Ok(Fetched { body, version, .. }) => {
                 let place = Place { site: store.site(), key: &self.key };
-                let read = place.not_newer(&body, REGISTER_FORMAT).and_then(|()| place.parse(&body));
+                let read = place.not_newer(&body, self.newest_format).and_then(|()| place.parse(&body));
                 let (document, fault) = match read {
                     Ok(document) => (Some(document), None),
                     Err(fault) => {

@@ -168,7 +168,8 @@ impl Ledger {
     /// fit, until `take` wants no more. One of a newer format is counted and not given. Entries that are appended meanwhile are left out. Memory does not grow with the ledger.
     ///
     /// An entry fits when its number, its predecessor's hash and its MACs do. When one site's does and the other's does not,
-    /// that is a finding; healed, when that is wanted and a key vouches for the entry that fits.
+    /// that is a finding; healed, when that is wanted and a key vouches for the entry that fits. An object that claims a newer format, and
+    /// that this version cannot check, is then replaced like a damaged one.
     ///
     /// # Errors
     /// [`VaultError::LedgerBroken`] names the first entry that fits on no site, that the sites both vouch for differently, or that
@@ -249,7 +250,7 @@ impl Ledger {
                 let stored = match Stored::decode(place, &self.repository_id, &fetched.body) {
                     Ok(stored) => stored,
                     Err(VaultError::NewerFormat { found, .. }) => {
-                        return Ok(Found::Wrong { reason: LedgerFault::NewerFormat(found), version: None });
+                        return Ok(Found::Wrong { reason: LedgerFault::NewerFormat(found), version: Some(version) });
                     }
                     Err(_) => return Ok(Found::Wrong { reason: LedgerFault::NoEntry, version: Some(version) }),
                 };
@@ -332,22 +333,26 @@ impl<'a> Chain<'a> {
             .enumerate()
             .max_by_key(|(place, (_, _, vouching, _))| (!vouching.vouches.is_empty(), std::cmp::Reverse(*place)));
         let Some((best, _)) = best else {
-            let of_present = discrepancies.iter().find(|discrepancy| discrepancy.kind != FindingKind::Missing);
+            // Anybody can claim a newer format. So any other fault counts before it.
+            let mut present: Vec<&Discrepancy> =
+                discrepancies.iter().filter(|discrepancy| discrepancy.kind != FindingKind::Missing).collect();
+            present.sort_by_key(|discrepancy| discrepancy.kind == FindingKind::NewerFormat);
+            let of_present = present.first();
             // A key far beyond the trail is not what is left of one that lost millions of entries.
             if of_present.is_none() && self.newest - number > FAR_BEYOND {
                 return Err(VaultError::LedgerBroken { key: ledger_key(self.newest), reason: LedgerFault::StrayKey });
             }
-            let of_newer = discrepancies.iter().find_map(|discrepancy| match discrepancy.reason {
-                LedgerFault::NewerFormat(found) => Some((discrepancy.site, found)),
-                _ => None,
-            });
-            if let Some((site, found)) = of_newer {
-                let (key, known) = (ledger_key(number), LEDGER_FORMAT);
+            if let Some(Discrepancy { site, reason: LedgerFault::NewerFormat(found), .. }) = of_present {
+                let (site, key, found, known) = (*site, ledger_key(number), *found, LEDGER_FORMAT);
                 return Err(VaultError::NewerFormat { site, key, found, known });
             }
             return Err(broken(of_present.map_or(LedgerFault::Lost, |discrepancy| discrepancy.reason)));
         };
         let (_, stored, vouching, _) = fitting.swap_remove(best);
+        if !vouching.vouches.is_empty() {
+            // A number has one entry. A key vouches for this one, so the claim of the other copy is false.
+            discrepancies.iter_mut().for_each(Discrepancy::disprove_claim);
+        }
         for (site, other, others_vouching, version) in fitting {
             if other.sha256 != stored.sha256 {
                 if others_vouching.vouches.is_empty() && !vouching.vouches.is_empty() {
@@ -449,6 +454,12 @@ impl Discrepancy {
     fn missing(site: Site, is_only_behind: bool) -> Self {
         let condition = Some(PutCondition::CreateOnly);
         Self { site, kind: FindingKind::Missing, reason: LedgerFault::Lost, condition, is_only_behind }
+    }
+
+    fn disprove_claim(&mut self) {
+        if self.kind == FindingKind::NewerFormat {
+            self.kind = FindingKind::Checksum;
+        }
     }
 
     fn wrong(site: Site, reason: LedgerFault, version: Option<Version>) -> Self {

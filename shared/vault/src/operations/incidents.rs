@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::VaultError;
 use crate::layout::{INCIDENTS_PREFIX, incident_key, incident_of_key};
-use crate::register::{Changed, Register, no_answer, within};
+use crate::register::{Changed, Reading, Register, no_answer, within};
 use crate::store::sites::{SiteStore, Sites};
 
 /// Longest incident that is read, in bytes.
@@ -70,11 +70,12 @@ impl Incidents {
         Ok(self.register(name)?.read().await?.document.map(|document| document.incident))
     }
 
-    /// All incidents, also resolved ones, each in its latest form.
+    /// All incidents, also resolved ones, each in its latest form; and why others cannot be read. One that cannot be read does not hide
+    /// the others.
     ///
     /// # Errors
     /// [`VaultError::Store`] when no site serves.
-    pub async fn list(&self) -> Result<Vec<Incident>, VaultError> {
+    pub async fn list(&self) -> Result<(Vec<Incident>, Vec<VaultError>), VaultError> {
         let (mut names, mut failure, mut served) = (BTreeSet::new(), None, false);
         let asked = self.sites.answering().into_iter().map(|store| async move { (store, keys(store).await) });
         for (store, listed) in join_all(asked).await {
@@ -93,8 +94,20 @@ impl Incidents {
         if !served {
             return Err(failure.unwrap_or_else(|| no_answer(INCIDENTS_PREFIX)));
         }
-        let found = futures_util::stream::iter(names).map(|name| async move { self.get(&name).await });
-        found.buffered(READS_AT_ONCE).try_filter_map(|incident| async move { Ok(incident) }).try_collect().await
+        let read = futures_util::stream::iter(names)
+            .map(|name| async move { Ok::<_, VaultError>(self.register(&name)?.read().await) })
+            .buffered(READS_AT_ONCE);
+        let read: Vec<_> = read.try_collect().await?;
+        let (mut incidents, mut unreadable) = (Vec::new(), Vec::new());
+        for reading in read {
+            match reading {
+                Ok(Reading { document: Some(document), .. }) => incidents.push(document.incident),
+                Ok(Reading { fault, .. }) => unreadable.extend(fault),
+                Err(error @ VaultError::NewerFormat { .. }) => unreadable.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((incidents, unreadable))
     }
 
     fn register(&self, name: &IncidentName) -> Result<Register<Document>, VaultError> {

@@ -57,7 +57,8 @@ impl Leases {
     /// own id: the same id is taken for the same run.
     ///
     /// A lease that cannot be read, or that claims to last longer than any, is damaged and has no other copy. It is taken over: the
-    /// repository is sound without it, and nobody else would ever put it right.
+    /// repository is sound without it, and nobody else would ever put it right. One of a newer format is believed by the same fields and
+    /// for no longer.
     ///
     /// # Errors
     /// [`VaultError::LeaseHeld`] says by whom and until when.
@@ -123,7 +124,9 @@ impl Leases {
     }
 
     fn register(&self, name: &str) -> Result<Register<Lease>, VaultError> {
-        Register::on_primary(&self.sites, checked_key(name)?, LEASE_LIMIT_BYTES)
+        let register = Register::on_primary(&self.sites, checked_key(name)?, LEASE_LIMIT_BYTES)?;
+        // A claim of a newer format must not lock a name for longer than a lease may.
+        Ok(register.of_any_format())
     }
 }
 

@@ -3,8 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lifeboat_bench::{Bench, PLACEMENTS, TALLY_KEY, act, add_name, mac_key, now, tally};
-use lifeboat_model::{FindingKind, LEDGER_FORMAT, LedgerLink, Site};
-use lifeboat_vault::{Anchor, Journal, Ledger, LedgerFault, LedgerFilter, States, VaultError, Walk, sha256};
+use lifeboat_model::{
+    DamagedObjects, FindingKind, Incident, IncidentName, LEDGER_FORMAT, LedgerLink, Policy, Sighting, Site,
+};
+use lifeboat_vault::{Anchor, Incidents, Journal, Ledger, LedgerFault, LedgerFilter, States, VaultError, Walk, sha256};
 use serde_json::{Value, json};
 
 use crate::crowds::healing;
@@ -115,29 +117,55 @@ async fn a_forged_entry_does_not_pass_for_one_of_a_newer_format() {
     }
 }
 
+const CLAIMS: [&str; 2] = [r#"{"format":9,"block":"…"}"#, r#"{"entry":{"format":9},"macs":{},"seal":"…"}"#];
+
 /// Not even what every format has can be read of it: an older version cannot tell whether it is genuine.
 #[tokio::test]
-async fn what_claims_a_newer_format_and_cannot_be_checked_is_named_and_never_replaced() {
-    for claim in [r#"{"format":9,"block":"…"}"#, r#"{"entry":{"format":9},"macs":{},"seal":"…"}"#] {
+async fn what_claims_a_newer_format_and_cannot_be_checked_is_named_and_not_replaced_while_no_key_vouches_for_the_other_copy()
+ {
+    let key = "ledger/000000000002.json";
+    for claim in CLAIMS {
         let (bench, ledger) = trail(true).await;
-        let key = "ledger/000000000002.json";
         bench.offsite.replace(key, claim);
-        let report = ledger.walk(&healing(), |_, _| true).await.unwrap();
+        let without_keys = bench.repository().await.ledger(&lifeboat_bench::mac_keys(&[]));
+        let report = without_keys.walk(&healing(), |_, _| true).await.unwrap();
         let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
-        assert_eq!(
-            (finding.kind, finding.site, finding.healed),
-            (FindingKind::NewerFormat, Some(Site::Offsite), false)
-        );
+        let seen = (finding.kind, finding.site, finding.healed);
+        assert_eq!(seen, (FindingKind::NewerFormat, Some(Site::Offsite), false));
         assert_eq!(bench.offsite.bytes(key).unwrap(), claim.as_bytes());
 
         bench.primary.replace(key, claim);
         let before = everything_of(&bench);
         let refused = ledger.walk(&healing(), |_, _| true).await.unwrap_err();
         assert!(is_newer(&refused), "{refused:?}");
+        assert_eq!(refused.advice().hint, LedgerFault::NewerFormat(9).hint());
         // At the end of the trail nothing is built on it.
         BOTH.iter().for_each(|site| bench.memory(*site).replace(NEWER, claim));
         assert!(is_newer(&ledger.append(act("five"), now()).await.unwrap_err()));
         assert_eq!(everything_of(&bench).len(), before.len());
+    }
+}
+
+#[tokio::test]
+async fn a_claim_of_a_newer_format_hides_no_tampering() {
+    let key = "ledger/000000000002.json";
+    for (claim, site) in CLAIMS.into_iter().zip(BOTH) {
+        let (bench, ledger) = trail(true).await;
+        let genuine = bench.primary.bytes(key).unwrap();
+        bench.memory(site).replace(key, claim);
+        // A key vouches for the other site's entry, and a number has one entry.
+        let report = ledger.walk(&healing(), |_, _| true).await.unwrap();
+        let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
+        assert_eq!((finding.kind, finding.site, finding.healed), (FindingKind::Checksum, Some(site), true));
+        assert_eq!(bench.memory(site).bytes(key).unwrap(), genuine);
+
+        // An entry with other MACs on the other site is what is wrong.
+        let text = String::from_utf8(genuine.to_vec()).unwrap();
+        let entry = text.strip_prefix(r#"{"entry":"#).unwrap().split_once(r#","macs""#).unwrap().0;
+        bench.memory(site).replace(key, claim);
+        bench.memory(site.other()).replace(key, envelope(&bench, entry, false).await);
+        let broken = ledger.walk(&healing(), |_, _| true).await.unwrap_err();
+        assert!(matches!(broken, VaultError::LedgerBroken { reason: LedgerFault::Mac, .. }), "{broken:?}");
     }
 }
 
@@ -182,14 +210,63 @@ async fn a_register_of_a_newer_format_is_an_error_to_whoever_reads_or_changes_it
 }
 
 #[tokio::test]
-async fn a_lease_of_a_newer_format_is_not_taken_for_a_damaged_one() {
-    let bench = Bench::new();
-    let leases = bench.repository().await.leases().unwrap();
-    bench.primary.replace("leases/backup-clinic.json", r#"{"format":2,"holders":["one","two"]}"#);
-    let before = everything_of(&bench);
+async fn a_lease_of_a_newer_format_is_obeyed_by_its_fields_and_no_longer_than_a_lease_may_last() {
     let ttl = jiff::SignedDuration::from_mins(5);
-    assert!(is_newer(&leases.acquire("backup-clinic", "run-1", ttl, now()).await.map(drop).unwrap_err()));
-    assert_eq!(everything_of(&bench), before);
+    let hours = |hours| now() + jiff::SignedDuration::from_hours(hours);
+    let newer = |until| {
+        format!(
+            r#"{{"format":2,"name":"backup-clinic","holder":"newer","acquired_at":"{}","expires_at":"{until}","released":false,"more":[]}}"#,
+            now()
+        )
+    };
+    // What no lease claims is a forgery, or damaged: it must not stop the backups until a person replaces it.
+    let cases = [
+        (newer(hours(1)), false),
+        (newer(hours(2)), true),
+        (newer(hours(0)), true),
+        (r#"{"format":9,"holders":["one","two"]}"#.to_owned(), true),
+    ];
+    for (stored, is_taken) in cases {
+        let bench = Bench::new();
+        let leases = bench.repository().await.leases().unwrap();
+        bench.primary.replace("leases/backup-clinic.json", stored.clone());
+        let acquired = leases.acquire("backup-clinic", "run-1", ttl, now()).await;
+        match acquired {
+            Ok(held) => assert!(is_taken && held.lease().holder == "run-1", "{stored}"),
+            Err(VaultError::LeaseHeld { holder, .. }) => assert!(!is_taken && holder == "newer", "{stored}"),
+            Err(error) => panic!("{stored}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_incident_that_cannot_be_read_does_not_hide_the_others() {
+    for unreadable in [r#"{"format":2,"revision":7}"#, "no incident"] {
+        let bench = Bench::new();
+        let incidents = Incidents::new(&bench.sites());
+        for kind in ["backup-failed/clinic", "drill-failed/clinic"] {
+            let name: IncidentName = kind.parse().unwrap();
+            incidents.change(&name, |before| Some(before.cloned().unwrap_or_else(|| incident(&name)))).await.unwrap();
+        }
+        let key = "incidents/backup-failed/clinic.json";
+        BOTH.iter().for_each(|site| bench.memory(*site).replace(key, unreadable));
+        let (listed, faults) = incidents.list().await.unwrap();
+        assert_eq!(listed.iter().map(|one| one.name.to_string()).collect::<Vec<_>>(), ["drill-failed/clinic"]);
+        let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+        assert!(fault.to_string().contains(key), "{fault}");
+    }
+}
+
+fn incident(name: &IncidentName) -> Incident {
+    let sighting = Sighting {
+        what: "it failed".to_owned(),
+        hint: "look".to_owned(),
+        database: None,
+        part: None,
+        objects: DamagedObjects::default(),
+        facts: Vec::new(),
+    };
+    Incident::seen(None, name, sighting, &Policy::default(), now())
 }
 
 #[tokio::test]

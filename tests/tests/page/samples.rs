@@ -173,7 +173,7 @@ fn component(name: &str, status: Standing, latency_ms: Option<u64>, detail: Opti
 
 fn with_trail(trail: Vec<LedgerEntry>) -> Status {
     let mut history = History::default();
-    trail.iter().for_each(|entry| history.fold(entry));
+    trail.iter().for_each(|entry| history.fold(entry, now()));
     let newest = BackupId::new(before(SignedDuration::from_mins(5)), 7);
     let last = LastBackup { database: clinic(), backup_id: newest.clone(), at: newest.began_at().unwrap() };
     let schedule = |kind: &str, age_minutes, allowed_minutes| ScheduleStatus {

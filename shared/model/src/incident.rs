@@ -8,7 +8,7 @@ mod accepted;
 mod name;
 mod subject;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::policy::Policy;
 
 use accepted::Problem;
 
-pub use accepted::{Accepted, DamagedObjects};
+pub use accepted::{Accepted, DamagedObjects, ObjectRefusal};
 pub use name::IncidentName;
 pub use subject::{IncidentSubject, Part};
 
@@ -135,9 +135,12 @@ pub struct Incident {
     /// The parts that are still wrong.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub parts: BTreeSet<Part>,
-    /// The damaged objects that were seen since it was opened.
+    /// The damaged objects that were seen since it was opened, without those of parts that are in order again.
     #[serde(default, skip_serializing_if = "DamagedObjects::is_empty")]
     pub objects: DamagedObjects,
+    /// The part in which each of them was last seen. A check of that part clears it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found_in: BTreeMap<String, Part>,
     /// Facts by name, as last seen.
     pub facts: Vec<(String, String)>,
     /// The channels of its messages.
@@ -187,8 +190,11 @@ impl Incident {
             None => (what, hint, facts),
         };
         let mut parts = before.map(|incident| incident.parts.clone()).unwrap_or_default();
+        let mut found_in = before.map(|incident| incident.found_in.clone()).unwrap_or_default();
+        found_in.extend(part.iter().flat_map(|part| objects.named.iter().map(|name| (name.clone(), part.clone()))));
         parts.extend(part);
         let objects = before.map(|incident| incident.objects.clone()).unwrap_or_default().and(&objects);
+        found_in.retain(|name, _| objects.named.contains(name));
         if parts.len() > MOST_PARTS {
             // With too many parts to keep, only a check of everything clears it.
             parts = [Part::Everything].into();
@@ -213,6 +219,7 @@ impl Incident {
             database,
             parts,
             objects,
+            found_in,
             facts,
             owed: match was_open.filter(|_| !reopened) {
                 Some(incident) => incident.owed.clone().filter(|owed| owed.state != AlertState::Resolved),
@@ -233,10 +240,12 @@ impl Incident {
         let mut parts = self.parts.clone();
         match cleared {
             Cleared::All => parts.clear(),
-            Cleared::Part(part) => drop(parts.remove(part)),
-        }
-        if !parts.is_empty() {
-            return (parts != self.parts).then(|| Self { parts, ..self.clone() });
+            Cleared::Part(part) => {
+                let is_known = parts.remove(part);
+                if !parts.is_empty() {
+                    return is_known.then(|| Self { parts, ..self.without(part) });
+                }
+            }
         }
         let was_told = self.sent > 0 || self.owed.as_ref().is_some_and(|owed| owed.claim.is_some());
         let due = policy.first_moment(self.name.kind, now);
@@ -247,6 +256,17 @@ impl Incident {
             owed: (self.is_open() && was_told).then(|| Owed::new(AlertState::Resolved, due)),
             ..self.clone()
         })
+    }
+
+    /// The incident without the objects that were last seen in this part. When they are damaged again, that is news.
+    fn without(&self, part: &Part) -> Self {
+        let mut left = self.clone();
+        let is_gone = |name: &String| self.found_in.get(name) == Some(part);
+        let gone: BTreeSet<String> = self.objects.named.iter().filter(|name| is_gone(name)).cloned().collect();
+        left.objects.named.retain(|name| !gone.contains(name));
+        left.found_in.retain(|name, _| !gone.contains(name));
+        left.accepted.iter_mut().for_each(|accepted| accepted.without(part, &gone));
+        left
     }
 
     /// The incident after it was acknowledged; `None` when it is not open. Its reminders stop.
@@ -260,36 +280,75 @@ impl Incident {
     }
 
     /// The incident after these objects of it were accepted by name; `None` when it is not open. It is acknowledged when no other object is
-    /// damaged, and open otherwise.
-    pub fn accepted_by(&self, acknowledgement: Acknowledgement, objects: &[String]) -> Option<Self> {
+    /// damaged. An acknowledgement of the whole that it already has goes on.
+    ///
+    /// # Errors
+    /// The first name that is no object of the incident, or that cannot be kept.
+    pub fn accepted_by(
+        &self,
+        acknowledgement: Acknowledgement,
+        objects: &[String],
+    ) -> Result<Option<Self>, (String, ObjectRefusal)> {
         if !self.is_open() {
-            return None;
+            return Ok(None);
         }
-        let accepted = Accepted::by_name(self.accepted.as_ref(), objects);
-        let all = accepted.names_all(&self.objects);
-        let owed = self.owed.clone().filter(|owed| !all || owed.state != AlertState::Reminder);
-        let state = if all { IncidentState::Acknowledged } else { IncidentState::Open };
-        let acknowledged = all.then_some(acknowledgement);
-        Some(Self { state, acknowledged, accepted: Some(accepted), owed, ..self.clone() })
+        let before = match (&self.acknowledged, &self.accepted) {
+            (Some(_), _) => self.accepted_until_now(),
+            (None, Some(accepted)) => accepted.names_only(),
+            (None, None) => Accepted::default(),
+        };
+        let mut accepted = before.by_name(objects, &self.objects)?;
+        let mut acknowledged = self.acknowledged.clone();
+        if acknowledged.is_none() && accepted.names_all(&self.objects) {
+            (acknowledged, accepted) = (Some(acknowledgement), accepted.with_causes(&self.hint));
+        }
+        let state = if acknowledged.is_some() { IncidentState::Acknowledged } else { IncidentState::Open };
+        let owed = self.owed.clone().filter(|owed| acknowledged.is_none() || owed.state != AlertState::Reminder);
+        Ok(Some(Self { state, acknowledged, accepted: Some(accepted), owed, ..self.clone() }))
     }
 
     /// Whether an acknowledged incident is worse than what was acknowledged, or was acknowledged too long ago.
     fn is_exceeded_by(&self, sighting: &Sighting, policy: &Policy, now: Timestamp) -> bool {
-        let Some(acknowledgement) = &self.acknowledged else { return false };
-        let accepted = self.accepted.clone().unwrap_or_else(|| self.accepted_now());
-        // What was accepted by name stays accepted.
-        if accepted.names_all(&sighting.objects) {
+        if self.acknowledged.is_none() {
             return false;
         }
+        let accepted = self.accepted_until_now();
         let Sighting { part, objects, facts, hint, .. } = sighting;
-        let is_expired = now.duration_since(acknowledgement.at) > policy.alerts.acknowledged;
-        is_expired || accepted.is_exceeded_by(&Problem { parts: part.iter().collect(), objects, facts, hint })
+        // What was accepted by name stays accepted.
+        if accepted.names_all(objects) {
+            return accepted.lacks_a_cause_of(hint);
+        }
+        let problem = Problem { parts: part.iter().collect(), objects, facts, hint };
+        self.is_expired(policy, now) || accepted.is_exceeded_by(&problem)
+    }
+
+    /// Whether it was acknowledged longer ago than policy allows.
+    fn is_expired(&self, policy: &Policy, now: Timestamp) -> bool {
+        let taken = self.acknowledged.as_ref();
+        taken.is_some_and(|taken| now.duration_since(taken.at) > policy.alerts.acknowledged)
     }
 
     /// What was accepted, and the problem as it is now.
     fn accepted_now(&self) -> Accepted {
         let Self { parts, objects, facts, hint, .. } = self;
-        self.accepted.clone().unwrap_or_default().with(&Problem { parts: parts.iter().collect(), objects, facts, hint })
+        let problem = Problem { parts: parts.iter().collect(), objects, facts, hint };
+        self.accepted.clone().unwrap_or_default().with(&problem)
+    }
+
+    /// What was accepted. Where an earlier version kept nothing, it is the problem as it was last seen.
+    fn accepted_until_now(&self) -> Accepted {
+        self.accepted.clone().unwrap_or_else(|| self.accepted_now())
+    }
+
+    /// The incident open again, when its acknowledgement has expired. What was accepted by name has no end.
+    pub fn expired(&self, policy: &Policy, now: Timestamp) -> Option<Self> {
+        let is_over = self.state == IncidentState::Acknowledged && self.is_expired(policy, now);
+        if !is_over || self.accepted_until_now().names_all(&self.objects) {
+            return None;
+        }
+        let owed = Some(Owed::new(AlertState::Opened, policy.first_moment(self.name.kind, now)));
+        let accepted = Some(self.accepted_until_now());
+        Some(Self { state: IncidentState::Open, acknowledged: None, accepted, owed, ..self.clone() })
     }
 
     /// The incident with a reminder owed, when one is due.

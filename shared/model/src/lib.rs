@@ -57,7 +57,7 @@ pub use history::{DatabaseHistory, History, PastRun, RUNS_KEPT};
 pub use identity::{BackupId, DatabaseName, EpochNumber, Site};
 pub use incident::{
     Accepted, Acknowledgement, Claim, Cleared, DamagedObjects, Incident, IncidentName, IncidentState, IncidentSubject,
-    Owed, Part, Sighting,
+    ObjectRefusal, Owed, Part, Sighting,
 };
 pub use inventory::{Difference, Inventory, InventoryObject, ObjectKind, Surroundings};
 pub use lease::Lease;

@@ -71,6 +71,7 @@ mod tests {
             database: None,
             parts: BTreeSet::new(),
             objects: lifeboat_model::DamagedObjects::default(),
+            found_in: std::collections::BTreeMap::new(),
             facts: Vec::new(),
             channels: Vec::new(),
             owed: None,

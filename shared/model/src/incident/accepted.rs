@@ -1,6 +1,7 @@
 //! What a person has accepted of a problem: as it was, or objects by their names.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,16 +17,25 @@ const MOST_OBJECTS: usize = 100;
 /// Longest name of an object, in bytes: some 60 of a key, or a schema and a table. Longer ones are not accepted by name.
 const LONGEST_OBJECT_BYTES: usize = 200;
 
+/// Bytes of all names in one list. An incident has four such lists, and is read as a document of at most 64 KiB.
+const MOST_NAME_BYTES: usize = 10 * 1024;
+
+/// Separates the causes in one hint: a verification may find several kinds of damage.
+const BETWEEN_CAUSES: &str = "; ";
+
 /// A problem as a person has accepted it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Its parts.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub parts: BTreeSet<Part>,
-    /// The highest number of its findings, as far as they are counted, without the objects that are accepted by name.
+    /// The objects that it had.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub known: BTreeSet<String>,
+    /// The highest number of its findings. It decides about a problem whose objects do not all have names.
     #[serde(default)]
     pub findings: u64,
-    /// Its causes: each hint, without what it names.
+    /// Its causes: each sentence of a hint, without what it names.
     #[serde(default)]
     pub causes: BTreeSet<String>,
     /// Objects that were accepted by name. They stay accepted until the incident is resolved.
@@ -59,17 +69,21 @@ impl DamagedObjects {
         self
     }
 
+    /// Whether there are objects, and each has its name here.
+    pub fn are_all_named(&self) -> bool {
+        !self.named.is_empty() && !self.more
+    }
+
     /// Whether no object is named.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()
     }
 
     fn add(&mut self, name: String) {
-        let has_room = self.named.len() < MOST_OBJECTS && name.len() <= LONGEST_OBJECT_BYTES;
-        if has_room {
+        if fits(&self.named, &name).is_ok() {
             self.named.insert(name);
         } else {
-            self.more |= !self.named.contains(&name);
+            self.more = true;
         }
     }
 }
@@ -82,61 +96,128 @@ pub(super) struct Problem<'a> {
     pub(super) hint: &'a str,
 }
 
-impl Accepted {
-    /// The objects that were accepted by name before, and these. A number of findings that was accepted could hide others, so it no longer
-    /// counts.
-    pub(super) fn by_name(before: Option<&Self>, names: &[String]) -> Self {
-        let mut objects = before.map(|accepted| accepted.objects.clone()).unwrap_or_default();
-        for name in names.iter().filter(|name| name.len() <= LONGEST_OBJECT_BYTES) {
-            if objects.len() < MOST_OBJECTS {
-                objects.insert(name.clone());
-            }
+/// Why an object cannot be accepted by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectRefusal {
+    /// The incident has no such object.
+    Unknown,
+    /// The name is longer than those that are kept.
+    TooLong,
+    /// No more names can be kept.
+    TooMany,
+}
+
+impl fmt::Display for ObjectRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("it is not among the objects of the incident"),
+            Self::TooLong => write!(f, "its name is longer than {LONGEST_OBJECT_BYTES} bytes"),
+            Self::TooMany => f.write_str("too many objects of the incident are accepted already"),
         }
-        Self { objects, ..Self::default() }
+    }
+}
+
+impl Accepted {
+    /// This, and these objects by name.
+    ///
+    /// # Errors
+    /// The first name that is none of `objects`, or that cannot be kept.
+    pub(super) fn by_name(
+        mut self,
+        names: &[String],
+        objects: &DamagedObjects,
+    ) -> Result<Self, (String, ObjectRefusal)> {
+        for name in names {
+            let is_known = objects.more || objects.named.contains(name) || self.objects.contains(name);
+            let kept = if is_known { fits(&self.objects, name) } else { Err(ObjectRefusal::Unknown) };
+            kept.map_err(|refusal| (name.clone(), refusal))?;
+            self.objects.insert(name.clone());
+        }
+        Ok(self)
+    }
+
+    /// Only what was accepted by name.
+    pub(super) fn names_only(&self) -> Self {
+        Self { objects: self.objects.clone(), ..Self::default() }
     }
 
     /// This, and the problem as it is now.
-    pub(super) fn with(&self, problem: &Problem<'_>) -> Self {
-        let mut accepted = self.clone();
-        accepted.parts.extend(problem.parts.iter().map(|part| (*part).clone()));
-        accepted.findings = accepted.findings.max(self.unaccepted(problem));
-        if accepted.causes.len() >= MOST_CAUSES {
-            accepted.causes.clear();
+    #[must_use]
+    pub(super) fn with(mut self, problem: &Problem<'_>) -> Self {
+        self.parts.extend(problem.parts.iter().map(|part| (*part).clone()));
+        for name in &problem.objects.named {
+            if fits(&self.known, name).is_ok() {
+                self.known.insert(name.clone());
+            }
         }
-        accepted.causes.insert(cause(problem.hint));
-        accepted
+        self.findings = self.findings.max(findings(problem.facts).unwrap_or_default());
+        self.with_causes(problem.hint)
     }
 
-    /// Whether each damaged object is accepted by name.
+    /// This, and the causes that a hint is about.
+    #[must_use]
+    pub(super) fn with_causes(mut self, hint: &str) -> Self {
+        if self.causes.len() >= MOST_CAUSES {
+            self.causes.clear();
+        }
+        self.causes.extend(causes(hint));
+        self
+    }
+
+    /// This without a part that was found in order, and without the objects that were `gone` with it.
+    pub(super) fn without(&mut self, part: &Part, gone: &BTreeSet<String>) {
+        self.parts.remove(part);
+        self.known.retain(|name| !gone.contains(name));
+    }
+
+    /// Whether each object is accepted by name.
     pub(super) fn names_all(&self, objects: &DamagedObjects) -> bool {
-        !objects.is_empty() && !objects.more && objects.named.is_subset(&self.objects)
+        objects.are_all_named() && objects.named.is_subset(&self.objects)
     }
 
-    /// Whether the problem goes beyond this.
+    /// Whether the hint names a cause that was not accepted. An earlier version kept no causes with names.
+    pub(super) fn lacks_a_cause_of(&self, hint: &str) -> bool {
+        let known: BTreeSet<&str> = self.causes.iter().flat_map(|cause| cause.split(BETWEEN_CAUSES)).collect();
+        !known.is_empty() && causes(hint).any(|cause| !known.contains(cause.as_str()))
+    }
+
+    /// Whether the problem goes beyond this. Where all its objects have names, these decide: the same damage may be seen from many parts.
     pub(super) fn is_exceeded_by(&self, problem: &Problem<'_>) -> bool {
-        let has_new_part =
-            !self.parts.contains(&Part::Everything) && problem.parts.iter().any(|part| !self.parts.contains(*part));
-        has_new_part || self.unaccepted(problem) > self.findings || !self.causes.contains(&cause(problem.hint))
+        let Problem { parts, objects, facts, hint } = problem;
+        let has_more = match objects.are_all_named() {
+            true => objects.named.iter().any(|name| !self.known.contains(name) && !self.objects.contains(name)),
+            false => self.has_new_part(parts, facts) || findings(facts).unwrap_or_default() > self.findings,
+        };
+        has_more || self.causes.is_empty() || self.lacks_a_cause_of(hint)
     }
 
-    /// The number of findings, without the objects that are accepted by name.
-    fn unaccepted(&self, problem: &Problem<'_>) -> u64 {
-        let objects = problem.objects;
-        if self.objects.is_empty() || objects.is_empty() || objects.more {
-            return findings(problem.facts);
-        }
-        objects.named.difference(&self.objects).count() as u64
+    /// Objects that were only not judged may be the same ones in each part.
+    fn has_new_part(&self, parts: &BTreeSet<&Part>, facts: &[(String, String)]) -> bool {
+        let is_new = |part: &&Part| !self.parts.contains(*part) && !self.parts.contains(&Part::Everything);
+        findings(facts) != Some(0) && parts.iter().any(is_new)
+    }
+}
+
+/// Whether a name can be added to those that are kept.
+fn fits(kept: &BTreeSet<String>, name: &String) -> Result<(), ObjectRefusal> {
+    let bytes: usize = kept.iter().map(String::len).sum();
+    match kept.contains(name) {
+        true => Ok(()),
+        false if name.len() > LONGEST_OBJECT_BYTES => Err(ObjectRefusal::TooLong),
+        false if kept.len() >= MOST_OBJECTS || bytes + name.len() > MOST_NAME_BYTES => Err(ObjectRefusal::TooMany),
+        false => Ok(()),
     }
 }
 
 /// The number of findings among the facts, if there is one. Those that are no damage do not count, where they are told apart.
-fn findings(facts: &[(String, String)]) -> u64 {
+fn findings(facts: &[(String, String)]) -> Option<u64> {
     let count = |fact: Fact| facts.iter().find(|(name, _)| name == fact.as_str())?.1.parse().ok();
-    count(Fact::Damaged).or_else(|| count(Fact::Findings)).unwrap_or_default()
+    count(Fact::Damaged).or_else(|| count(Fact::Findings))
 }
 
-/// The cause that a hint is about. A hint says what to do, and so is the same for the same cause. The names in it, in backticks, are left
+/// The causes that a hint is about. A hint says what to do, and so is the same for the same cause. The names in it, in backticks, are left
 /// out: a file or a table may have another name each time.
-fn cause(hint: &str) -> String {
-    hint.split('`').step_by(2).collect()
+fn causes(hint: &str) -> impl Iterator<Item = String> {
+    let unnamed: String = hint.split('`').step_by(2).collect();
+    unnamed.split(BETWEEN_CAUSES).map(str::to_owned).collect::<Vec<_>>().into_iter()
 }

@@ -66,7 +66,7 @@ pub fn of_health(report: &HealthReport) -> String {
     for Probe { name, wrong, .. } in &report.probes {
         let _ = match wrong {
             None => writeln!(text, "ok      {name}"),
-            Some(Wrong { what, hint }) => writeln!(text, "wrong   {name}: {what}\n        hint: {hint}"),
+            Some(Wrong { what, hint, .. }) => writeln!(text, "wrong   {name}: {what}\n        hint: {hint}"),
         };
     }
     text

@@ -40,7 +40,10 @@ pub async fn doctor(run: &Run, source: &ConnectionSettings) -> Vec<Diagnosis> {
     all.extend(check_keys(&*run.ports.keys, &sites).await);
     for site in &sites {
         match run.repository_on(*site).await {
-            Ok(repository) => all.extend(check_stored_keys(&repository, *site, &sites).await),
+            Ok(repository) => match check_stored_keys(&repository, *site, &sites).await {
+                Ok(checks) => all.extend(checks),
+                Err(error) => all.push(failed(&format!("{site} repository"), &error.into())),
+            },
             // Before the first backup nothing is stored.
             Err(EngineError::Vault(VaultError::NoRepository)) => {}
             Err(error) => all.push(failed(&format!("{site} repository"), &error)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lifeboat_model::{Advice, BackupId, DatabaseName, IncidentName, Site};
+use lifeboat_model::{Advice, BackupId, DatabaseName, IncidentName, ObjectRefusal, Site};
 use lifeboat_notify::SignalError;
 use lifeboat_postgres::PostgresError;
 use lifeboat_vault::VaultError;
@@ -91,6 +91,16 @@ pub enum EngineError {
     NoIncident {
         /// Its name.
         name: IncidentName,
+    },
+    /// An object cannot be accepted by name.
+    #[error("`{object}` cannot be accepted for `{name}`: {refusal}")]
+    NotAccepted {
+        /// The incident.
+        name: IncidentName,
+        /// The name of the object.
+        object: String,
+        /// Why not.
+        refusal: ObjectRefusal,
     },
     /// The backup cannot prove the requested part of the audit trail.
     #[error("backup `{backup_id}` cannot prove the audit trail: {reason}")]
@@ -272,6 +282,9 @@ impl EngineError {
             Self::NoScratch { .. } => "run `lifeboat health` to see which scratch databases are left",
             Self::ScratchInUse { .. } => "wait until the drill ends, or ten minutes after it was killed",
             Self::NoIncident { .. } => "run `lifeboat incidents list` to see the open incidents",
+            Self::NotAccepted { .. } => {
+                "run `lifeboat incidents list` to see the objects of each incident, or acknowledge the incident as a whole"
+            }
             Self::NoTrail { .. } => {
                 "choose another backup with `lifeboat backups`, or another date, or run `lifeboat ledger export`"
             }

@@ -22,7 +22,7 @@ use crate::error::EngineError;
 use crate::incidents::{self, Change, send_owed};
 use crate::policy::adopt_policy;
 use crate::run::Run;
-use crate::scratch::probe_scratch;
+use crate::scratch::{probe_scratch, unread_scratch};
 
 use history::keep_history;
 use keys::{LOOK_WITHIN, probe_keys};
@@ -94,8 +94,7 @@ async fn look(run: &Run, request: &HealthRequest, keeps_history: bool) -> Health
     probes.extend(schedules.unwrap_or_else(all_unknown));
     match scratch {
         Ok(scratch) => probes.push(scratch),
-        // The incident stays as it is.
-        Err(error) => tracing::warn!(error = error.story(), "the record of scratch databases cannot be read"),
+        Err(error) => probes.push(unread_scratch(&error)),
     }
     HealthReport { at, probes, sent: 0 }
 }

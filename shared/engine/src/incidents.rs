@@ -143,8 +143,8 @@ async fn send_one(run: &Run, Change { name, transition, alert }: &Change) -> Res
     Ok(())
 }
 
-/// Sends every pending alert: those that waited for business hours, those whose sender died, and reminders. Returns how many. Neither an alert
-/// that cannot be sent nor an incident that cannot be read holds up the others.
+/// Sends every pending alert: those that waited for business hours, those whose sender died, reminders, and those of incidents whose
+/// acknowledgement has expired. Returns how many. Neither an alert that cannot be sent nor an incident that cannot be read holds up the others.
 ///
 /// # Errors
 /// Why the incidents, or one of them, cannot be read, or why the last failed alert could not be sent.
@@ -155,8 +155,8 @@ pub(crate) async fn send_owed(run: &Run) -> Result<usize, EngineError> {
         let now = Timestamp::now();
         let next = |before: Option<&Incident>| {
             let before = before?;
-            let reminded = before.reminded(&run.policy, now);
-            let due = reminded.as_ref().unwrap_or(before);
+            let changed = before.expired(&run.policy, now).or_else(|| before.reminded(&run.policy, now));
+            let due = changed.as_ref().unwrap_or(before);
             let (claimed, _) = due.claimed(&run.policy, &run.id, now)?;
             Some(claimed)
         };
@@ -196,20 +196,29 @@ pub async fn incidents(run: &Run) -> Result<Vec<Incident>, EngineError> {
 /// `objects`, only these are accepted, by the names that findings have: they stay accepted, and the incident is open while another is damaged.
 ///
 /// # Errors
-/// [`EngineError::NoIncident`] when no open incident has this name; why it cannot be stored or recorded.
+/// [`EngineError::NoIncident`] when no open incident has this name; [`EngineError::NotAccepted`]; why it cannot be stored or recorded.
 pub async fn acknowledge(run: &Run, name: &IncidentName, objects: &[String]) -> Result<Incident, EngineError> {
     let Mandate { actor, reason } = &run.mandate;
     let taken_up = |before: Option<&Incident>| {
         let (by, reason) = (actor.clone(), reason.clone());
         let acknowledgement = Acknowledgement { by, at: Timestamp::now(), reason };
-        match objects {
-            [] => before?.acknowledged_by(acknowledgement),
-            objects => before?.accepted_by(acknowledgement, objects),
+        match (before, objects) {
+            (None, _) => Ok(None),
+            (Some(before), []) => Ok(before.acknowledged_by(acknowledgement)),
+            (Some(before), objects) => before.accepted_by(acknowledgement, objects),
         }
     };
-    let changed = store(run).change(name, taken_up).await?;
-    let (_, incident) = changed.ok_or_else(|| EngineError::NoIncident { name: name.clone() })?;
-    let facts = Facts::new().with_some(Fact::Accepted, (!objects.is_empty()).then(|| objects.join(" ")));
+    let Some((_, incident)) = store(run).change(name, |before| taken_up(before).ok().flatten()).await? else {
+        let found = store(run).get(name).await?;
+        let name = name.clone();
+        return Err(match taken_up(found.as_ref()) {
+            Err((object, refusal)) => EngineError::NotAccepted { name, object, refusal },
+            Ok(_) => EngineError::NoIncident { name },
+        });
+    };
+    // In the names of objects there are spaces and commas.
+    let named = (!objects.is_empty()).then(|| serde_json::json!(objects));
+    let facts = Facts::new().with_some(Fact::Accepted, named);
     run.record(run.act_of(Act::Acknowledge, name.to_string(), Outcome::Completed, facts)).await?;
     Ok(incident)
 }

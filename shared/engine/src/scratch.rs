@@ -13,7 +13,7 @@ use crate::run::Run;
 
 use record::note_fault;
 
-pub(crate) use leftover::{probe_scratch, report_leftovers};
+pub(crate) use leftover::{probe_scratch, report_leftovers, unread_scratch};
 pub(crate) use record::{SCRATCH_PREFIX, ScratchRecord, sweep};
 
 /// Drops what killed drills left on the scratch server, takes off the record what is gone from it, and resolves or updates the incident. A

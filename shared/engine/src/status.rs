@@ -139,7 +139,7 @@ fn database_status(
 
 fn site_status(run: &Run, listed: &[SiteBackups], one: &SiteBackups, at: Timestamp) -> SiteStatus {
     let due = too_old(at, run.policy.freshness.offsite);
-    let behind = lacks(listed, one.site, due);
+    let behind = lacks(listed, one.site, due).map(|lacking| lacking.len() as u64);
     let newest: Option<BackupId> = one.backups.as_ref().ok().and_then(|backups| backups.last().cloned());
     let status = match (&one.backups, behind, &newest) {
         (Err(_), ..) => Standing::Unknown,

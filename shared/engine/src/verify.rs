@@ -38,8 +38,8 @@ pub(crate) use rotation::rotation;
 /// Damage is not an error. The report's findings list it, and say whether it was healed. An error means that the verification itself
 /// failed.
 pub async fn verify(run: &Run, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
-    let (result, large) = inspect_scope(run, request).await;
-    let announced = announce(run, &VerificationEnding { request, result: &result }).await;
+    let Inspected { result, healed, large } = inspect_scope(run, request).await;
+    let announced = announce(run, &VerificationEnding { request, result: &result, healed: &healed }).await;
     let report = result?;
     announced?;
     // This comes last: a part counts as read only after what was found in it was announced.
@@ -47,17 +47,24 @@ pub async fn verify(run: &Run, request: &VerifyRequest) -> Result<VerificationRe
     Ok(report)
 }
 
-/// The report, and the backups that added more chunks than are read in one day, with their number.
-async fn inspect_scope(
-    run: &Run,
-    request: &VerifyRequest,
-) -> (Result<VerificationReport, EngineError>, Vec<(BackupId, u64)>) {
+/// What an inspection came to.
+struct Inspected {
+    result: Result<VerificationReport, EngineError>,
+    /// What was healed before it failed. A report has its own findings.
+    healed: Vec<Finding>,
+    /// The backups that added more chunks than are read in one day, with their number.
+    large: Vec<(BackupId, u64)>,
+}
+
+async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Inspected {
     let repository = match run.repository_to_verify().await {
         Ok(repository) => repository,
-        Err(error) => return (Err(error), Vec::new()),
+        Err(error) => return Inspected { result: Err(error), healed: Vec::new(), large: Vec::new() },
     };
     let inspection = Inspection::new(run, repository.clone());
-    (inspect(run, &inspection, &repository, request).await, inspection.large())
+    let mut healed = Vec::new();
+    let result = inspect(run, &inspection, &repository, request, &mut healed).await;
+    Inspected { result, healed, large: inspection.large() }
 }
 
 async fn inspect(
@@ -65,6 +72,7 @@ async fn inspect(
     inspection: &Inspection<'_>,
     repository: &Repository,
     request: &VerifyRequest,
+    healed: &mut Vec<Finding>,
 ) -> Result<VerificationReport, EngineError> {
     let started_at = Timestamp::now();
     let mut stopwatch = Stopwatch::new(&*run.progress);
@@ -87,8 +95,11 @@ async fn inspect(
     let report = inspection.report(request, started_at);
     let keeping = Box::pin(keep_findings(repository, &request.database, &report.findings));
     let kept = run.deadline.bound(keeping).await;
-    followed?;
-    kept.map(|()| report)
+    let ended = followed.and(kept);
+    if ended.is_err() {
+        healed.extend(report.findings.iter().filter(|finding| finding.healed).cloned());
+    }
+    ended.map(|()| report)
 }
 
 /// Reads everything in scope.

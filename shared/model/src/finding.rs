@@ -54,6 +54,23 @@ impl From<Finding> for StoredFinding {
 }
 
 impl Finding {
+    /// The name under which a person may accept it as damage: its subject, and with the detail where that subject is many things. `None` for
+    /// what was not judged, which may be as it was written.
+    pub fn object(&self) -> Option<String> {
+        let Self { kind, subject, detail, .. } = self;
+        let is_coarse = match subject {
+            FindingSubject::RestOfScope => return None,
+            _ if kind.is_undecided() => return None,
+            FindingSubject::Object(key) => key.ends_with('/'),
+            FindingSubject::Chunk(_) => false,
+            FindingSubject::Restored(_) => {
+                use FindingKind::{DatabaseDiffers, LargeObjects, RoleDiffers, SequenceDiffers};
+                matches!(kind, DatabaseDiffers | LargeObjects | RoleDiffers | SequenceDiffers)
+            }
+        };
+        Some(if is_coarse { format!("{subject}: {detail}") } else { subject.to_string() })
+    }
+
     /// Whether it was not healed, and stored bytes are lost or altered. What is left over is no damage, and a misdated backup is intact: it has
     /// an incident of its own.
     pub fn is_damage(&self) -> bool {
@@ -178,6 +195,25 @@ mod tests {
                 assert_eq!(serde_json::from_str::<Finding>(&json).unwrap(), finding);
             }
         }
+    }
+
+    #[test]
+    fn what_was_not_judged_cannot_be_accepted_and_what_is_many_things_only_with_its_detail() {
+        let object = |kind: FindingKind, subject: FindingSubject| {
+            Finding { kind, site: None, subject, detail: "3 of 9 differ".to_owned(), healed: false }.object()
+        };
+        let stored = || FindingSubject::stored("backups/clinic/a/manifest.json");
+        let restored = |name: &str| FindingSubject::Restored(name.to_owned());
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(object(FindingKind::Missing, stored()), text("backups/clinic/a/manifest.json"));
+        assert_eq!(object(FindingKind::Unanswered, stored()), None);
+        assert_eq!(object(FindingKind::NewerFormat, stored()), None);
+        assert_eq!(object(FindingKind::Unanswered, FindingSubject::RestOfScope), None);
+        let trail = object(FindingKind::LedgerBroken, FindingSubject::stored("ledger/"));
+        assert_eq!(trail, text("ledger/: 3 of 9 differ"));
+        assert_eq!(object(FindingKind::RowCount, restored("public.t")), text("public.t"));
+        assert_eq!(object(FindingKind::SequenceDiffers, restored("sequences")), text("sequences: 3 of 9 differ"));
+        assert_eq!(object(FindingKind::DatabaseDiffers, restored("database")), text("database: 3 of 9 differ"));
     }
 
     #[test]

@@ -40,12 +40,28 @@ pub struct Wrong {
     pub what: String,
     /// One sentence.
     pub hint: String,
+    /// The objects that it is about, where it may be about others the next time: a person accepts these, and not the others.
+    #[serde(default, skip_serializing_if = "DamagedObjects::is_empty")]
+    pub objects: DamagedObjects,
+}
+
+impl Wrong {
+    /// A fault that is about one thing only.
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into(), objects: DamagedObjects::default() }
+    }
+
+    /// The same fault of these objects.
+    #[must_use]
+    pub fn about(self, objects: impl IntoIterator<Item = String>) -> Self {
+        Self { objects: DamagedObjects::new(objects, false), ..self }
+    }
 }
 
 impl From<Wrong> for Sighting {
     /// The fault as an incident has it, without a database, part or facts.
-    fn from(Wrong { what, hint }: Wrong) -> Self {
-        Self { what, hint, database: None, part: None, objects: DamagedObjects::default(), facts: Vec::new() }
+    fn from(Wrong { what, hint, objects }: Wrong) -> Self {
+        Self { what, hint, database: None, part: None, objects, facts: Vec::new() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, FindingKind};
+use crate::finding::Finding;
 use crate::identity::{BackupId, DatabaseName};
 use crate::name_error::NameError;
 
@@ -123,9 +123,9 @@ impl VerificationReport {
         self.findings.iter().filter(|finding| finding.is_damage())
     }
 
-    /// Whether every object in scope was read, damaged or not. With more damage than a report holds that is not known.
+    /// Whether every object in scope was read and judged, damaged or not. With more damage than a report holds that is not known.
     pub fn is_complete(&self) -> bool {
-        self.more_findings == 0 && self.findings.iter().all(|finding| finding.kind != FindingKind::Unanswered)
+        self.more_findings == 0 && self.findings.iter().all(|finding| !finding.kind.is_undecided())
     }
 
     /// Whether no object in scope is damaged.

@@ -93,7 +93,7 @@ impl Services {
     pub async fn policy_versions(&self) -> Option<Result<PolicyVersions, Wrong>> {
         let (name, parameter) = self.parameter()?;
         let versions = Box::pin(parameter.versions()).await.map_err(|source| unreachable(name, source));
-        Some(versions.inspect_err(warn_unreachable).map_err(|error| Wrong { what: error.story(), hint: error.hint() }))
+        Some(versions.inspect_err(warn_unreachable).map_err(|error| Wrong::new(error.story(), error.hint())))
     }
 
     /// The users' policy document.

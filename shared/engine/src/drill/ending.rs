@@ -1,7 +1,7 @@
 //! How the end of a drill is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Part,
+    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Finding, Part,
     ScratchEntry, Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
@@ -100,7 +100,7 @@ fn not_equal(report: &DrillReport) -> Announcement {
     let failure = Failure {
         backup_id: Some(report.backup_id.clone()),
         part: Some(Part::Site(report.site)),
-        objects: DamagedObjects::new(report.findings.iter().map(|finding| finding.subject.to_string()), false),
+        objects: DamagedObjects::new(report.findings.iter().filter_map(Finding::object), false),
         error: format!("{} check(s) of the restored database failed, first {first}", report.findings.len()),
         hint: NOT_EQUAL.to_owned(),
         facts: facts(report),

@@ -100,13 +100,13 @@ async fn listed(views: &[SiteView], database: &DatabaseName, at: Timestamp) -> V
     join_all(listed).await
 }
 
-/// How many backups of the other site are missing here although they are due; `None` when either site could not be listed.
-pub(crate) fn lacks(listed: &[SiteBackups], site: Site, due: Timestamp) -> Option<u64> {
+/// The backups of the other site that are missing here although they are due; `None` when either site could not be listed.
+pub(crate) fn lacks(listed: &[SiteBackups], site: Site, due: Timestamp) -> Option<Vec<&BackupId>> {
     let mine = listed.iter().find(|one| one.site == site)?.backups.as_ref().ok()?;
     let others = listed.iter().filter(|one| one.site != site).map(|one| one.backups.as_ref().ok());
     let others: Vec<&BTreeSet<BackupId>> = others.collect::<Option<_>>()?;
     let lacking = others.into_iter().flatten().filter(|id| !mine.contains(id));
-    Some(lacking.filter(|id| id.began_at().is_some_and(|began| began < due)).count() as u64)
+    Some(lacking.filter(|id| id.began_at().is_some_and(|began| began < due)).collect())
 }
 
 /// The age of the last successful run of an act.

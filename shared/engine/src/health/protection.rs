@@ -25,10 +25,8 @@ pub(super) async fn probe_protection(run: &Run) -> Vec<Probe> {
             return None;
         }
         let judged = judge_protection(site, &protection);
-        let wrong = (judged.verdict != Verdict::Ok).then(|| Wrong {
-            what: format!("{}: {}", judged.check, judged.seen),
-            hint: judged.hint.unwrap_or_default(),
-        });
+        let wrong = (judged.verdict != Verdict::Ok)
+            .then(|| Wrong::new(format!("{}: {}", judged.check, judged.seen), judged.hint.unwrap_or_default()));
         let name = IncidentName::new(AlertKind::BucketUnprotected, IncidentSubject::Site(site));
         Some(Probe { name, database: None, elapsed_ms: None, wrong })
     });

@@ -42,17 +42,20 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
                 "check that the function's schedule is enabled, read the function's log, and run a {what} yourself"
             ),
         };
-        Wrong { what, hint }
+        // A hint is the same for each of these.
+        let gone = age.gone.iter().map(ToString::to_string);
+        Wrong::new(what, hint).about(gone.chain(age.unproved.map(|site| format!("drills from {site}"))))
     });
     of_database(age.overdue_kind, database, wrong)
 }
 
 /// Whether any site has a backup of the database that is dated in the future. `None` when none is seen and a site cannot be listed.
 pub(super) fn dates(listed: &[SiteBackups], database: &DatabaseName) -> Option<Probe> {
-    let mut misdated = listed.iter().filter_map(|one| Some((one.site, one.misdated.first()?)));
-    let wrong = misdated.next().map(|(site, backup_id)| {
+    let misdated = listed.iter().flat_map(|one| one.misdated.iter().map(|backup_id| (one.site, backup_id)));
+    let wrong = misdated.clone().next().map(|(site, backup_id)| {
         let error = EngineError::Misdated { backup_id: backup_id.clone(), site };
-        Wrong { what: error.story(), hint: error.hint() }
+        let objects = misdated.map(|(site, backup_id)| format!("{backup_id} on {site}"));
+        Wrong::new(error.story(), error.hint()).about(objects)
     });
     let is_known = wrong.is_some() || listed.iter().all(|one| one.backups.is_ok());
     is_known.then(|| of_database(AlertKind::BackupMisdated, database, wrong))
@@ -68,17 +71,24 @@ pub(super) fn lag(
 ) -> Probe {
     let limit = run.policy.freshness.offsite;
     let wrong = match (lacks(listed, Site::Offsite, too_old(at, limit)), &offsite.backups) {
-        (Some(0), _) => None,
-        (Some(late), _) => Some(Wrong {
-            what: format!("{late} backup(s) of {database} are still missing on the off-site after {}", words(limit)),
-            hint: "check the off-site bucket, its region and the function's permissions there; the next backup copies \
-                   them"
-                .to_owned(),
-        }),
-        (None, Err(error)) => Some(Wrong {
-            what: format!("the backups on the off-site cannot be listed: {}", error.story()),
-            hint: error.hint(),
-        }),
+        (Some(late), _) if late.is_empty() => None,
+        (Some(late), _) => {
+            let what = format!(
+                "{} backup(s) of {database} are still missing on the off-site after {}",
+                late.len(),
+                words(limit)
+            );
+            let hint = "check the off-site bucket, its region and the function's permissions there; the next backup \
+                        copies them";
+            // By their days: while the off-site is away there is another one each hour.
+            let days = late.iter().filter_map(|id| id.began_at());
+            let days = days.map(|began| began.strftime("backups of %Y-%m-%d").to_string());
+            Some(Wrong::new(what, hint).about(days))
+        }
+        (None, Err(error)) => {
+            let what = format!("the backups on the off-site cannot be listed: {}", error.story());
+            Some(Wrong::new(what, error.hint()))
+        }
         // The primary is unreachable, which its own incident reports.
         (None, Ok(_)) => None,
     };
@@ -93,7 +103,7 @@ fn of_database(kind: AlertKind, database: &DatabaseName, wrong: Option<Wrong>) -
 /// When the primary cannot be listed, `backup-overdue` opens: nobody knows whether there is a new backup.
 pub(super) fn unknown(database: &DatabaseName, error: &EngineError) -> Probe {
     let what = format!("the backups cannot be listed, so it is unknown whether there is a new one: {}", error.story());
-    of_database(AlertKind::BackupOverdue, database, Some(Wrong { what, hint: error.hint() }))
+    of_database(AlertKind::BackupOverdue, database, Some(Wrong::new(what, error.hint())))
 }
 
 /// The duration in the unit that reads best.

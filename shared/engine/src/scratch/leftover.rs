@@ -20,6 +20,12 @@ pub(crate) async fn probe_scratch(run: &Run, now: Timestamp) -> Result<Probe, En
     Ok(Probe { name: name(), database: None, elapsed_ms: None, wrong })
 }
 
+/// When the record cannot be read, nobody knows whether restored rows are left.
+pub(crate) fn unread_scratch(error: &EngineError) -> Probe {
+    let what = format!("the record of scratch databases cannot be read, so rows may be left: {}", error.story());
+    Probe { name: name(), database: None, elapsed_ms: None, wrong: Some(Wrong::new(what, error.hint())) }
+}
+
 /// Opens or updates the incident while a scratch database is left, and resolves it when none is. `known` is left whether it is on record or
 /// not.
 ///
@@ -60,7 +66,8 @@ fn wrong(left: &[ScratchEntry]) -> Option<Wrong> {
         "run `lifeboat drill --clean` where the scratch server can be reached; if that server no longer exists, run \
          `lifeboat drill --forget {first}`"
     );
-    Some(Wrong { what: format!("restored rows are left on a scratch server: {}{more}", named.join(", ")), hint })
+    let what = format!("restored rows are left on a scratch server: {}{more}", named.join(", "));
+    Some(Wrong::new(what, hint).about(left.iter().map(|entry| entry.name.clone())))
 }
 
 fn in_words(entry: &ScratchEntry) -> String {
@@ -86,7 +93,7 @@ mod tests {
             fault: (number == 0).then(|| "another session uses it".to_owned()),
         };
         assert_eq!(wrong(&[]), None);
-        let Wrong { what, hint } = wrong(&[entry(0)]).unwrap();
+        let Wrong { what, hint, .. } = wrong(&[entry(0)]).unwrap();
         assert_eq!(
             what,
             "restored rows are left on a scratch server: `lifeboat_drill_00000000` on `scratch.example.com:5432` of \

@@ -1,7 +1,7 @@
 //! How the end of a verification is announced.
 
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, FindingKind, Part, Severity,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, Finding, FindingKind, Part, Severity,
     VerificationReport, VerificationScope,
 };
 use lifeboat_notify::{MetricsLine, Unit};
@@ -11,7 +11,7 @@ use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts,
 use crate::error::EngineError;
 use crate::run::Run;
 
-const HEALED: &str = "replaced by the intact copy of the other site; every backup is whole again";
+const HEALED: &str = "replaced by the intact copy of the other site";
 
 const READ_FINDINGS: &str = "read the report under findings/ in the bucket; the log group in the output `TrailLogsName` of the site's stack shows who wrote to it";
 
@@ -29,6 +29,8 @@ const BROKEN_LEDGER: &str = "run `lifeboat ledger verify`, and compare the objec
 pub(crate) struct VerificationEnding<'a> {
     pub(crate) request: &'a VerifyRequest,
     pub(crate) result: &'a Result<VerificationReport, EngineError>,
+    /// What was healed before it failed.
+    pub(crate) healed: &'a [Finding],
 }
 
 impl Ending for VerificationEnding<'_> {
@@ -37,7 +39,7 @@ impl Ending for VerificationEnding<'_> {
         match self.result {
             Ok(report) if report.is_sound() => sound(request, report),
             Ok(report) => damaged(request, report),
-            Err(error) => failed(Some(&request.database), Some(&request.scope), error),
+            Err(error) => unfinished(request, error, self.healed),
         }
     }
 }
@@ -63,7 +65,7 @@ fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
             severity: if healed > 0 { Severity::Warning } else { Severity::Info },
             what: match healed {
                 0 => format!("{} objects were read, and all are intact", report.objects),
-                _ => format!("{healed} damaged object(s) were {HEALED}"),
+                _ => format!("{healed} damaged object(s) were {HEALED}; every backup is whole again"),
             },
             hint: (healed > 0).then(|| READ_FINDINGS.to_owned()),
             // Whether a verification is overdue, the health check says: other parts may have been missed.
@@ -103,16 +105,35 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement
     let hints: Vec<&str> = hints.into_iter().filter(|(count, _)| *count > 0).map(|(_, hint)| hint).collect();
     let failure = Failure {
         kind: if is_only(of_ledger) { AlertKind::LedgerBroken } else { AlertKind::VerificationFinding },
-        // Objects that were not judged may be intact: any verification that can run clears this incident.
-        part: (!is_undecided).then(|| Part::Scope(request.scope.clone())),
-        objects: DamagedObjects::new(
-            report.damage().map(|finding| finding.subject.to_string()),
-            report.more_findings > 0,
-        ),
+        part: match &request.scope {
+            // This scope is read once. The rotation reads the objects again that did not answer; any verification that can run clears this.
+            VerificationScope::Backup { .. } if is_only(unanswered) => None,
+            scope => Some(Part::Scope(scope.clone())),
+        },
+        objects: DamagedObjects::new(report.damage().filter_map(Finding::object), report.more_findings > 0),
         error: format!("{damaged} object(s) {state}, first {first}"),
         hint: hints.join("; "),
         damaged,
         facts: facts(request, report),
+    };
+    failure.announcement(Some(&request.database), Some(&request.scope))
+}
+
+/// A verification that failed after it may have healed objects. They are whole, and one site had lost them.
+fn unfinished(request: &VerifyRequest, error: &EngineError, healed: &[Finding]) -> Announcement {
+    let failure = Failure::new(error);
+    let failure = match healed.first() {
+        None => failure,
+        Some(first) => Failure {
+            error: format!(
+                "{}; before, {} damaged object(s) were {HEALED}, first {first}",
+                failure.error,
+                healed.len()
+            ),
+            hint: format!("{}; {READ_FINDINGS}", failure.hint),
+            facts: failure.facts.with(Fact::Healed, healed.len()),
+            ..failure
+        },
     };
     failure.announcement(Some(&request.database), Some(&request.scope))
 }
@@ -123,16 +144,7 @@ pub(crate) fn failed(
     scope: Option<&VerificationScope>,
     error: &EngineError,
 ) -> Announcement {
-    let failure = Failure {
-        kind: AlertKind::VerificationFinding,
-        part: None,
-        objects: DamagedObjects::default(),
-        error: error.story(),
-        hint: error.hint(),
-        damaged: 0,
-        facts: failure_facts(error),
-    };
-    failure.announcement(database, scope)
+    Failure::new(error).announcement(database, scope)
 }
 
 /// Why a verification failed.
@@ -147,6 +159,18 @@ struct Failure {
 }
 
 impl Failure {
+    fn new(error: &EngineError) -> Self {
+        Self {
+            kind: AlertKind::VerificationFinding,
+            part: None,
+            objects: DamagedObjects::default(),
+            error: error.story(),
+            hint: error.hint(),
+            damaged: 0,
+            facts: failure_facts(error),
+        }
+    }
+
     fn announcement(self, database: Option<&DatabaseName>, scope: Option<&VerificationScope>) -> Announcement {
         let Self { kind, part, objects, error, hint, damaged, facts } = self;
         Announcement {
@@ -173,12 +197,13 @@ impl Failure {
 }
 
 fn facts(request: &VerifyRequest, report: &VerificationReport) -> Facts {
+    let judged = report.damage().filter(|finding| !finding.kind.is_undecided()).count() as u64;
     Facts::new()
         .with(Fact::Scope, &request.scope)
         .with(Fact::Objects, report.objects)
         .with(Fact::ReadBytes, report.read_bytes)
         .with(Fact::Findings, report.findings.len() as u64 + report.more_findings)
-        .with(Fact::Damaged, report.damage().count() as u64 + report.more_findings)
+        .with(Fact::Damaged, judged + report.more_findings)
         .with(Fact::Healed, healed(report))
 }
 

@@ -5,7 +5,7 @@
 //! sealed under the same keys.
 
 use jiff::SignedDuration;
-use lifeboat_model::{Diagnosis, Epoch, Site, story};
+use lifeboat_model::{Diagnosis, Epoch, Site, Verdict, story};
 use lifeboat_seal::{DataKeys as _, EncryptedDataKey, Header, OpenStream, SealError};
 
 use crate::chunks::message::{Binding, Purpose};
@@ -28,13 +28,19 @@ const MOST_NAMES: usize = 4;
 ///
 /// `repository` is that of the site alone. `sites` names the configured keys in their order. The epoch of a backup is known by its time,
 /// because `health` may not read manifests. A key that was replaced is a warning: new backups do not need the old one.
-pub async fn check_stored_keys(repository: &Repository, site: Site, sites: &[Site]) -> Vec<Diagnosis> {
-    let Some(position) = sites.iter().position(|one| *one == site) else { return Vec::new() };
+///
+/// # Errors
+/// Why the backups of the site cannot be listed, when no check failed: the oldest epoch in use was not tried.
+pub async fn check_stored_keys(
+    repository: &Repository,
+    site: Site,
+    sites: &[Site],
+) -> Result<Vec<Diagnosis>, VaultError> {
+    let Some(position) = sites.iter().position(|one| *one == site) else { return Ok(Vec::new()) };
     let document = repository.document();
     let newest = document.epochs.last();
-    // A site that cannot be listed is reported by the checks of its backups.
-    let backup = repository.oldest_manifest(site).await.ok().flatten();
-    let began = backup.and_then(|backup| backup.began_at());
+    let backup = repository.oldest_manifest(site).await;
+    let began = backup.as_ref().ok().and_then(Option::as_ref).and_then(|backup| backup.began_at());
     let late = began.and_then(|began| began.checked_add(LONGEST_RUN).ok());
     // It was stored in one of the two. Most often they are the same.
     let oldest = [began, late].map(|at| at.and_then(|at| document.epoch_at(at)));
@@ -45,7 +51,10 @@ pub async fn check_stored_keys(repository: &Repository, site: Site, sites: &[Sit
         let stored = StoredKey { repository, site, epoch, probe: document.probes.get(&epoch.number), position };
         checks.push(stored.check().await.on(site));
     }
-    checks
+    match backup {
+        Err(error) if checks.iter().all(|check| check.verdict == Verdict::Ok) => Err(error),
+        _ => Ok(checks),
+    }
 }
 
 /// The key of a site in one epoch.

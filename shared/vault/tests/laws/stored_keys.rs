@@ -29,7 +29,7 @@ async fn back_up_at(bench: &Bench, at: Timestamp) {
 async fn checked(bench: &Bench, site: Site, keys: Arc<dyn DataKeys>) -> Vec<Diagnosis> {
     let store = Some(bench.store(site));
     let sites = if site == Site::Primary { Sites::new(store, None) } else { Sites::new(None, store) };
-    let checks = check_stored_keys(&Repository::open(sites, keys).await.unwrap(), site, &BOTH).await;
+    let checks = check_stored_keys(&Repository::open(sites, keys).await.unwrap(), site, &BOTH).await.unwrap();
     for check in &checks {
         assert_eq!((check.site, check.hint.is_none()), (Some(site), check.verdict == Verdict::Ok), "{check:?}");
     }

@@ -61,7 +61,7 @@ pub async fn execute(
             let faults = Policy::from_toml(&here).err().unwrap_or_default();
             let diff = TextDiff::from_lines(&there, &here);
             let diff = diff.unified_diff().header("in the parameter", &file.display().to_string()).to_string();
-            let changes = changes(&there, &here);
+            let changes = changes(&there, &here, &run.policy);
             let text = || {
                 let changes: String = changes.iter().map(|change| format!("{change}\n")).collect();
                 format!("{diff}{changes}{}", of_faults(&file.display().to_string(), &faults))
@@ -87,9 +87,11 @@ pub async fn execute(
     }
 }
 
-/// The changes in words; those that weaken the protection first. None between documents of which one is invalid.
-fn changes(there: &str, here: &str) -> Vec<String> {
-    let (Ok(there), Ok(here)) = (Policy::from_toml(there), Policy::from_toml(here)) else { return Vec::new() };
+/// The changes in words; those that weaken the protection first. While the document in the parameter is invalid, another one is in force.
+/// None when the new one is invalid.
+fn changes(there: &str, here: &str, in_force: &Policy) -> Vec<String> {
+    let Ok(here) = Policy::from_toml(here) else { return Vec::new() };
+    let there = Policy::from_toml(there).unwrap_or_else(|_| in_force.clone());
     let effect = |difference: &PolicyDifference| if difference.weakens { "weakens" } else { "changes" };
     there.differences(&here).iter().map(|difference| format!("{}: {difference}", effect(difference))).collect()
 }
@@ -112,4 +114,19 @@ fn of_faults(name: &str, faults: &[PolicyFault]) -> String {
         let _ = writeln!(text, "{name}:{line}: {reason}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_document_is_compared_with_the_policy_in_force_while_the_one_in_the_parameter_is_invalid() {
+        let policy = |days: u32| format!("version = 1\n[verification]\nrotation_days = {days}\n");
+        let in_force = Policy::from_toml(&policy(7)).unwrap();
+        let expected = |before: &str| vec![format!("weakens: `verification.rotation_days` from {before} to 20")];
+        assert_eq!(changes(&policy(10), &policy(20), &in_force), expected("10"));
+        assert_eq!(changes(&policy(1000), &policy(20), &in_force), expected("7"));
+        assert_eq!(changes(&policy(10), &policy(1000), &in_force), Vec::<String>::new());
+    }
 }

@@ -87,7 +87,7 @@ pub async fn policy_in_force(sites: &Sites, document: Option<&PolicyDocument>) -
         tracing::warn!(error = error.story(), "the last valid policy cannot be read");
         None
     });
-    let kept = kept.and_then(|kept| kept.document).and_then(|kept| Policy::from_toml(&kept.text).ok());
+    let kept = kept.and_then(|kept| kept.document).and_then(|kept| Policy::from_kept(&kept.text).ok());
     tracing::info!(
         default = kept.is_none(),
         "the policy is not configured here, unavailable or invalid; the last valid one is in force"

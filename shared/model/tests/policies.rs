@@ -124,3 +124,13 @@ fn every_act_that_can_be_overdue_has_a_limit_and_no_other_act_has_one() {
         assert_eq!(freshness.limit(*act).is_some(), act.profile().overdue.is_some(), "{act}");
     }
 }
+
+#[test]
+fn a_kept_document_that_an_earlier_version_allowed_counts_as_the_limit_of_today() {
+    let text = |days: u32| format!("version = 1\n[retention]\nledger_days = {days}\n[freshness]\nbackup_minutes = 7\n");
+    let kept = |days: u32| Policy::from_kept(&text(days)).map(|policy| policy.retention.ledger_days);
+    assert!(Policy::from_toml(&text(36_500)).is_err());
+    assert_eq!((kept(36_500), kept(7305), kept(100)), (Ok(7305), Ok(7305), Ok(100)));
+    assert_eq!(Policy::from_kept(&text(36_500)).unwrap().freshness.backup, SignedDuration::from_mins(7));
+    assert!(kept(36_501).is_err());
+}

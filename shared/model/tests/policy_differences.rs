@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use lifeboat_model::{AlertKind, AlertRule, Policy, PolicyDifference};
 
 /// A key, a value, and one that protects less.
-const WEAKER: [(&str, &str, &str); 14] = [
+const WEAKER: [(&str, &str, &str); 15] = [
     ("retention.ledger_days", "365", "364"),
     ("verification.rotation_days", "30", "31"),
+    ("backup.per_server", "1", "2"),
     ("backup.leave_out", "[]", r#"[{ relation = "public.patients", reason = "large" }]"#),
     ("freshness.backup_minutes", "90", "91"),
     ("freshness.verification_hours", "36", "37"),
@@ -33,8 +34,7 @@ const WEAKER_IN_EACH_RULE: [(&str, &str, &str); 4] = [
 ];
 
 /// Keys of which no value protects more than another one.
-const NEUTRAL: [(&str, &str, &str); 7] = [
-    ("backup.per_server", "1", "2"),
+const NEUTRAL: [(&str, &str, &str); 6] = [
     ("business_hours.time_zone", "\"UTC\"", "\"Europe/Berlin\""),
     ("prices.storage_gb_month", "1", "2"),
     ("prices.writes_per_thousand", "1", "2"),

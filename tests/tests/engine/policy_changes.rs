@@ -64,8 +64,8 @@ async fn a_policy_that_silences_everything_is_told_once_by_the_rules_before_it()
     bench.back_up().await;
     let careful = "version = 1\n[alerts.policy-changed]\nchannels = [\"pager\", \"sms\"]\n";
     let [first] = look(&bench, &versions(&[careful])).await.try_into().unwrap();
-    assert_eq!((first.severity, first.state), (Severity::Info, AlertState::Notice), "the first weakens nothing");
-    assert!(first.what.contains("the first instead of the default"), "{}", first.what);
+    assert_eq!((first.severity, first.state), (Severity::Critical, AlertState::Notice), "it has fewer channels");
+    assert!(first.what.contains("is weaker than the default, which was in force"), "{}", first.what);
 
     let both = versions(&[careful, SILENT]);
     let [change] = look(&bench, &both).await.try_into().unwrap();
@@ -88,7 +88,8 @@ async fn a_policy_that_silences_everything_is_told_once_by_the_rules_before_it()
 
     assert_eq!(look(&bench, &both).await, [], "it is told once");
     // The change back protects more; the policy that it replaces wants no notices.
-    assert_eq!(look(&bench, &versions(&[careful, SILENT, careful])).await, []);
+    let back = "version = 1\n[alerts.policy-changed]\nchannels = [\"pager\", \"sms\", \"dashboard\"]\n";
+    assert_eq!(look(&bench, &versions(&[careful, SILENT, back])).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,6 +112,18 @@ async fn a_change_that_was_taken_back_before_anybody_looked_is_told_all_the_same
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_was_muted_does_not_hide_the_change_after_it() {
+    let bench = Bench::with("policy-muted", TABLE);
+    let muted = "version = 1\n[alerts]\nnotices = false\n[alerts.policy-changed]\nseverity = \"info\"\nchannels = [\"dashboard\"]\n";
+    let [first] = look(&bench, &versions(&[muted])).await.try_into().unwrap();
+    assert_eq!(first.severity, Severity::Critical, "the first one is weaker than the default");
+    let weaker = format!("{muted}[backup]\nleave_out = [{{ relation = \"public.patients\", reason = \"x\" }}]\n");
+    let [change] = look(&bench, &versions(&[muted, &weaker])).await.try_into().unwrap();
+    assert_eq!((change.severity, change.channels.len()), (Severity::Critical, 5), "{:?}", change.channels);
+    assert!(change.what.contains("public.patients"), "{}", change.what);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_differences_are_counted_and_what_weakens_is_named() {
     let bench = Bench::with("policy-many", TABLE);
     look(&bench, &versions(&["version = 1\n"])).await;
@@ -119,8 +132,9 @@ async fn many_differences_are_counted_and_what_weakens_is_named() {
     let noise = "[freshness]\nbackup_minutes = 1\nverification_hours = 1\ndrill_days = 1\noffsite_minutes = 1\n";
     let text = format!("version = 1\n{noise}[backup]\nleave_out = [{}]\n", left_out.join(", "));
     let [change] = look(&bench, &versions(&["version = 1\n", &text])).await.try_into().unwrap();
-    assert!(change.what.ends_with("; and 93 more") && !change.what.contains("freshness"), "{}", change.what);
-    assert!(change.what.len() < 2000, "{} bytes", change.what.len());
+    assert!(change.what.ends_with("; and 4 more") && !change.what.contains("freshness"), "{}", change.what);
+    assert_eq!(change.what.matches("from copied to left out").count(), 99, "each one is named");
+    assert!(change.what.len() < 16_000, "{} bytes", change.what.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +148,8 @@ async fn a_kind_of_business_hours_waits_for_those_of_the_policy_before() {
     );
     let patient = format!("version = 1\n{hours}[alerts.policy-changed]\nescalation = \"business-hours\"\n");
     look(&bench, &versions(&[&patient])).await;
-    let both = versions(&[&patient, SILENT]);
+    let stronger = format!("{patient}[freshness]\nbackup_minutes = 10\n");
+    let both = versions(&[&patient, &stronger]);
     assert_eq!(look(&bench, &both).await, [], "it waits");
     let state = || -> serde_json::Value {
         serde_json::from_slice(&bench.stores.primary.bytes("state/policy.json").unwrap()).unwrap()
@@ -145,6 +160,7 @@ async fn a_kind_of_business_hours_waits_for_those_of_the_policy_before() {
     bench.stores.primary.replace("state/policy.json", serde_json::to_vec(&waiting).unwrap());
     assert_eq!(look(&bench, &both).await.len(), 1);
     assert_eq!(state().get("unannounced"), None);
+    assert_eq!(look(&bench, &versions(&[&patient, &stronger, SILENT])).await.len(), 1, "what weakens does not wait");
 }
 
 /// A process that reaches nobody, such as a person's terminal.

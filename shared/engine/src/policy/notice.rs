@@ -1,10 +1,13 @@
 //! The alert about a changed policy: by the rules of the policy before it, which the new one cannot silence.
 
 use jiff::Timestamp;
-use lifeboat_model::{Alert, AlertKind, AlertState, Policy, PolicyDifference, PolicyDocument, Severity};
+use lifeboat_model::{
+    Alert, AlertKind, AlertRule, AlertState, Channel, Policy, PolicyDifference, PolicyDocument, Severity,
+};
 use serde::{Deserialize, Serialize};
 
-/// Differences that an alert names, those that weaken first; the others are counted. Together some 3 kB.
+/// Differences that an alert names, those that weaken first; the others are counted. Relations that are left out are all named: a policy has
+/// at most 100. Together some 15 kB.
 const NAMED_DIFFERENCES: usize = 10;
 
 const WEAKER: &str =
@@ -22,36 +25,47 @@ impl Notice {
     /// The notice that `after` is in force instead of `before`. `None` when they say the same, or when `before` wants no notices and nothing
     /// is weakened.
     pub(super) fn of(before: &PolicyDocument, after: &PolicyDocument, now: Timestamp) -> Option<Self> {
-        let [old, new] = [before, after].map(|document| Policy::from_toml(&document.text).unwrap_or_default());
+        let [old, new] = [before, after].map(|document| Policy::from_kept(&document.text).unwrap_or_default());
         let differences = old.differences(&new);
-        let weakened = differences.iter().filter(|difference| difference.weakens).count();
-        let severity = if weakened > 0 { old.rule(AlertKind::PolicyChanged).severity } else { Severity::Info };
-        let effect = if weakened > 0 { "weakens the protection" } else { "is in force" };
-        let hint = (weakened > 0).then(|| WEAKER.to_owned());
-        Self::new(&old, after, &differences, (severity, effect, hint), now)
+        Self::new(&old, after, &differences, ["weakens the protection", "is in force"], now)
     }
 
     /// The notice of the first policy. Nothing was in force that it could weaken but the default.
     pub(super) fn of_first(document: &PolicyDocument, now: Timestamp) -> Option<Self> {
-        let new = Policy::from_toml(&document.text).unwrap_or_default();
+        let new = Policy::from_kept(&document.text).unwrap_or_default();
         let differences = Policy::default().differences(&new);
-        let effect = "is in force, the first instead of the default";
-        Self::new(&Policy::default(), document, &differences, (Severity::Info, effect, None), now)
+        let effects =
+            ["is weaker than the default, which was in force", "is in force, the first instead of the default"];
+        Self::new(&Policy::default(), document, &differences, effects, now)
     }
 
-    /// `rules` decide whether, when and on which channels it is sent.
+    /// `rules` decide on which channels it is sent, and whether and when unless something is weakened: rules that were muted before would
+    /// hide the next change. Of `effects` the first is said then.
     fn new(
         rules: &Policy,
         document: &PolicyDocument,
         differences: &[PolicyDifference],
-        (severity, effect, hint): (Severity, &str, Option<String>),
+        [weaker, otherwise]: [&str; 2],
         now: Timestamp,
     ) -> Option<Self> {
-        if differences.is_empty() || (severity == Severity::Info && !rules.alerts.notices) {
+        let weakens = differences.iter().any(|difference| difference.weakens);
+        if differences.is_empty() || (!weakens && !rules.alerts.notices) {
             return None;
         }
-        let named: Vec<String> = differences.iter().take(NAMED_DIFFERENCES).map(ToString::to_string).collect();
-        let more = differences.len().saturating_sub(NAMED_DIFFERENCES);
+        let mut channels = rules.rule(AlertKind::PolicyChanged).channels;
+        if weakens && channels == [Channel::Dashboard] {
+            channels = AlertRule::of(AlertKind::PolicyChanged).channels;
+        }
+        let (severity, effect, due) = match weakens {
+            true => (Severity::Critical, weaker, now),
+            false => (Severity::Info, otherwise, rules.first_moment(AlertKind::PolicyChanged, now)),
+        };
+        // Nobody hides a table behind many other changes.
+        let (left_out, others): (Vec<_>, Vec<_>) =
+            differences.iter().partition(|difference| difference.weakens && difference.is_of_left_out());
+        let room = NAMED_DIFFERENCES.saturating_sub(left_out.len());
+        let named: Vec<String> = left_out.iter().chain(others.iter().take(room)).map(ToString::to_string).collect();
+        let more = others.len().saturating_sub(room);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let version = document.version;
         let facts = [
@@ -64,14 +78,14 @@ impl Notice {
             kind: AlertKind::PolicyChanged,
             severity,
             state: AlertState::Notice,
-            channels: rules.rule(AlertKind::PolicyChanged).channels,
+            channels,
             database: None,
             incident: None,
             since: document.modified_at,
             what: format!("version {version} of the policy {effect}: {}{more}", named.join("; ")),
-            hint,
+            hint: weakens.then(|| WEAKER.to_owned()),
             facts: facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
         };
-        Some(Self { alert, due: rules.first_moment(AlertKind::PolicyChanged, now) })
+        Some(Self { alert, due })
     }
 }

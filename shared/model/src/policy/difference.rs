@@ -10,6 +10,9 @@ use super::read::WEEKDAYS;
 use super::{Alerts, BusinessHours, Freshness, LeftOut, Policy, Prices, Retention};
 use crate::alert::{AlertKind, AlertRule, Channel};
 
+/// The key of the relations that are left out. Each is a difference of its own.
+const LEAVE_OUT: &str = "backup.leave_out";
+
 /// One key whose value differs between two policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyDifference {
@@ -19,8 +22,15 @@ pub struct PolicyDifference {
     pub before: String,
     /// Its value now.
     pub after: String,
-    /// Whether less is protected, or people learn of less or later.
+    /// Whether less is protected, people learn of less or later, or the users' databases bear more.
     pub weakens: bool,
+}
+
+impl PolicyDifference {
+    /// Whether it is about a relation whose rows are left out.
+    pub fn is_of_left_out(&self) -> bool {
+        self.key.starts_with(LEAVE_OUT)
+    }
 }
 
 impl Display for PolicyDifference {
@@ -38,7 +48,7 @@ impl Policy {
         differences.of_retention(*retention, after.retention);
         differences.add("verification.rotation_days", rotation_days, &after.rotation_days, |old, new| new > old);
         differences.of_left_out(left_out, &after.left_out);
-        differences.add("backup.per_server", per_server, &after.per_server, |_, _| false);
+        differences.add("backup.per_server", per_server, &after.per_server, |old, new| new > old);
         differences.of_freshness(*freshness, after.freshness);
         differences.of_hours(hours, &after.hours);
         differences.of_alerts(alerts, &after.alerts);
@@ -84,7 +94,7 @@ impl Differences {
         for name in before.symmetric_difference(&after) {
             let word = |left_out: &BTreeSet<String>| if left_out.contains(name) { "left out" } else { "copied" };
             let is_new = |_: &&str, new: &&str| *new == "left out";
-            self.add(format!("backup.leave_out: {name}"), &word(&before), &word(&after), is_new);
+            self.add(format!("{LEAVE_OUT}: {name}"), &word(&before), &word(&after), is_new);
         }
     }
 

@@ -30,6 +30,9 @@ pub(super) const WEEKDAYS: [(&str, Weekday); 7] = [
 /// 20 years, as long as health records are kept in Brazil. The policy of a site's bucket refuses longer locks.
 const MOST_LEDGER_DAYS: u32 = 7305;
 
+/// What an earlier version allowed.
+const ONCE_MOST_LEDGER_DAYS: u32 = 36_500;
+
 /// The most backups at a time on one server: with four sessions each, a hundred connections.
 const MOST_PER_SERVER: u32 = 16;
 
@@ -42,12 +45,23 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, by lines. It counts as a whole or not at all.
     pub fn from_toml(text: &str) -> Result<Self, Vec<PolicyFault>> {
-        policy(text)
+        policy(text, MOST_LEDGER_DAYS)
+    }
+
+    /// Reads a document that was valid once. What an earlier version allowed beyond today's limit counts as that limit: else the default
+    /// would be in force, which may protect less.
+    ///
+    /// # Errors
+    /// As [`Policy::from_toml`].
+    pub fn from_kept(text: &str) -> Result<Self, Vec<PolicyFault>> {
+        let mut policy = policy(text, ONCE_MOST_LEDGER_DAYS)?;
+        policy.retention.ledger_days = policy.retention.ledger_days.min(MOST_LEDGER_DAYS);
+        Ok(policy)
     }
 }
 
-fn policy(text: &str) -> Result<Policy, Vec<PolicyFault>> {
-    let mut reader = Reader { text, faults: Vec::new() };
+fn policy(text: &str, most_ledger_days: u32) -> Result<Policy, Vec<PolicyFault>> {
+    let mut reader = Reader { text, most_ledger_days, faults: Vec::new() };
     if text.len() > POLICY_LIMIT_BYTES {
         reader.fault(0..0, format!("the document has {} bytes; at most {POLICY_LIMIT_BYTES} are allowed", text.len()));
         return Err(reader.faults);
@@ -70,6 +84,7 @@ fn policy(text: &str) -> Result<Policy, Vec<PolicyFault>> {
 
 struct Reader<'t> {
     text: &'t str,
+    most_ledger_days: u32,
     faults: Vec<PolicyFault>,
 }
 
@@ -136,7 +151,8 @@ impl<'t> Reader<'t> {
     }
 
     fn retention(&mut self, mut section: Section<'_, 't>, otherwise: Retention) -> Retention {
-        let ledger_days = self.number(&mut section, "ledger_days", otherwise.ledger_days, 1..=MOST_LEDGER_DAYS);
+        let range = 1..=self.most_ledger_days;
+        let ledger_days = self.number(&mut section, "ledger_days", otherwise.ledger_days, range);
         self.end(&section);
         Retention { ledger_days }
     }

@@ -11,7 +11,7 @@ mod turn;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_model::{DrillReport, Manifest, Phases, ScratchEntry};
+use lifeboat_model::{BackupId, DrillReport, Manifest, Phases, ScratchEntry};
 use lifeboat_postgres::RestoreTarget;
 
 use crate::announcement::announce;
@@ -21,7 +21,7 @@ use crate::run::Run;
 use crate::scratch::report_leftovers;
 use crate::stopwatch::Stopwatch;
 
-use ending::DrillEnding;
+use ending::{DrillEnding, gone_backups};
 use place::DrillPlace;
 use proof::Proofs;
 
@@ -37,8 +37,11 @@ const CLEANING: Duration = Duration::from_secs(60);
 /// A difference is not an error: the report's findings list it, and `equal` is false. An error means that the backup could not be restored
 /// at all. A scratch database that cannot be dropped is named in the announcement, and has an incident of its own.
 pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, EngineError> {
-    let (result, left) = Box::pin(restore_prove_and_clean(run, request)).await;
-    let announced = announce(run, &DrillEnding { request, result: &result, left: left.as_ref() }).await;
+    let mut chosen = None;
+    let (result, left) = Box::pin(restore_prove_and_clean(run, request, &mut chosen)).await;
+    let gone = gone_backups(run, &request.database).await;
+    let ending = DrillEnding { request, result: &result, left: left.as_ref(), chosen: chosen.as_ref(), gone };
+    let announced = announce(run, &ending).await;
     let reported = match &left {
         Some(left) => report_leftovers(run, Some(left)).await,
         None => Ok(()),
@@ -50,11 +53,12 @@ pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, Eng
 async fn restore_prove_and_clean(
     run: &Run,
     request: &DrillRequest,
+    chosen: &mut Option<BackupId>,
 ) -> (Result<DrillReport, EngineError>, Option<ScratchEntry>) {
     let started_at = Timestamp::now();
     let mut stopwatch = Stopwatch::new(&*run.progress);
     let mut place = DrillPlace::default();
-    let work = Box::pin(restore_and_prove(run, request, &mut place, &mut stopwatch));
+    let work = Box::pin(restore_and_prove(run, request, chosen, &mut place, &mut stopwatch));
     let proven = run.deadline.keeping(CLEANING).bound(work).await;
 
     stopwatch.begin("drop", None);
@@ -72,6 +76,7 @@ async fn restore_prove_and_clean(
 async fn restore_and_prove(
     run: &Run,
     request: &DrillRequest,
+    chosen: &mut Option<BackupId>,
     place: &mut DrillPlace,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<(Manifest, Proofs), EngineError> {
@@ -79,6 +84,7 @@ async fn restore_and_prove(
     let tools = run.ports.tools().await?;
     let repository = run.repository_on(request.site).await?;
     let backup = choice::choose(&repository, request).await?;
+    *chosen = Some(backup.clone());
     let manifest = repository.authenticated_manifest(&request.database, &backup, request.site).await?;
 
     stopwatch.begin("create", None);

@@ -192,6 +192,14 @@ pub async fn incidents(run: &Run) -> Result<Vec<Incident>, EngineError> {
     Ok(incidents)
 }
 
+/// The latest incident of a name.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(crate) async fn incident(run: &Run, name: &IncidentName) -> Result<Option<Incident>, EngineError> {
+    Ok(store(run).get(name).await?)
+}
+
 /// Acknowledges an incident for the person who asks, and records it in the ledger. No reminders are sent until it is resolved. With
 /// `objects`, only these are accepted, by the names that findings have: they stay accepted, and the incident is open while another is damaged.
 ///
@@ -209,7 +217,7 @@ pub async fn acknowledge(run: &Run, name: &IncidentName, objects: &[String]) -> 
         }
     };
     let Some((_, incident)) = store(run).change(name, |before| taken_up(before).ok().flatten()).await? else {
-        let found = store(run).get(name).await?;
+        let found = incident(run, name).await?;
         let name = name.clone();
         return Err(match taken_up(found.as_ref()) {
             Err((object, refusal)) => EngineError::NotAccepted { name, object, refusal },

@@ -67,6 +67,19 @@ pub enum Cleared {
     All,
     /// This part of it.
     Part(Part),
+    /// These parts of it.
+    Parts(Vec<Part>),
+}
+
+impl Cleared {
+    /// The parts, unless it is everything.
+    fn parts(&self) -> Option<&[Part]> {
+        match self {
+            Self::All => None,
+            Self::Part(part) => Some(std::slice::from_ref(part)),
+            Self::Parts(parts) => Some(parts),
+        }
+    }
 }
 
 /// Who acknowledged an incident, and why.
@@ -237,14 +250,11 @@ impl Incident {
         if self.state == IncidentState::Resolved {
             return None;
         }
-        let mut parts = self.parts.clone();
-        match cleared {
-            Cleared::All => parts.clear(),
-            Cleared::Part(part) => {
-                let is_known = parts.remove(part);
-                if !parts.is_empty() {
-                    return is_known.then(|| Self { parts, ..self.without(part) });
-                }
+        if let Some(cleared) = cleared.parts() {
+            let known: Vec<&Part> = cleared.iter().filter(|part| self.parts.contains(part)).collect();
+            if self.parts.len() > known.len() {
+                let less = || known.iter().fold(self.clone(), |less, part| less.without(part));
+                return (!known.is_empty()).then(less);
             }
         }
         let was_told = self.sent > 0 || self.owed.as_ref().is_some_and(|owed| owed.claim.is_some());
@@ -252,15 +262,16 @@ impl Incident {
         Some(Self {
             state: IncidentState::Resolved,
             resolved_at: Some(now),
-            parts,
+            parts: BTreeSet::new(),
             owed: (self.is_open() && was_told).then(|| Owed::new(AlertState::Resolved, due)),
             ..self.clone()
         })
     }
 
-    /// The incident without the objects that were last seen in this part. When they are damaged again, that is news.
+    /// The incident without this part, and without the objects that were last seen in it. When they are damaged again, that is news.
     fn without(&self, part: &Part) -> Self {
         let mut left = self.clone();
+        left.parts.remove(part);
         let is_gone = |name: &String| self.found_in.get(name) == Some(part);
         let gone: BTreeSet<String> = self.objects.named.iter().filter(|name| is_gone(name)).cloned().collect();
         left.objects.named.retain(|name| !gone.contains(name));

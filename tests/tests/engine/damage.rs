@@ -1,8 +1,8 @@
 //! Damage on either site, on both, and by somebody who knows what he does.
 
-use lifeboat_engine::BackupChoice;
+use lifeboat_engine::{BackupChoice, DrillRequest};
 use lifeboat_model::{
-    AlertKind, Event, FindingKind, IncidentState, Severity, Site, VerificationReport, VerificationScope,
+    AlertKind, AlertState, Event, FindingKind, IncidentState, Severity, Site, VerificationReport, VerificationScope,
 };
 
 use crate::bench::Bench;
@@ -250,14 +250,54 @@ async fn a_chunk_that_is_accepted_by_name_is_told_no_more_and_another_one_is() {
     assert_eq!(verify().await, [Severity::Critical]);
     let name = "verification-finding/clinic".parse().unwrap();
     let names = vec![chunks[0].clone()];
+    let typed = [chunks[0].clone(), "chunks/typo".to_owned()];
+    let refused = lifeboat_engine::acknowledge(&bench.process().again(), &name, &typed).await.unwrap_err();
+    assert!(refused.to_string().contains("`chunks/typo` cannot be accepted"), "{refused}");
+    assert!(refused.hint().contains("lifeboat incidents list"), "{}", refused.hint());
     let accepted = lifeboat_engine::acknowledge(&bench.process().again(), &name, &names).await.unwrap();
     assert_eq!(accepted.state, IncidentState::Acknowledged, "{accepted:?}");
     let entry = bench.stores.ledger().await.pop().unwrap();
-    assert_eq!((entry.action.as_str(), &entry.detail["accepted"]), ("acknowledge", &chunks[0]));
+    assert_eq!(
+        (entry.action.as_str(), &entry.detail["accepted"]),
+        ("acknowledge", &serde_json::json!(names).to_string())
+    );
     assert_eq!(verify().await, []);
     lose(&chunks[1]);
     assert_eq!(verify().await, [Severity::Critical]);
     assert_eq!(verify().await, [], "it is open, and told once");
+}
+
+/// A chunk that only the old backup has is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_drill_of_an_old_backup_is_resolved_by_a_drill_of_that_backup_and_not_of_the_newest() {
+    let bench = Bench::with("old-drill", CLINIC);
+    let old = bench.back_up().await.backup_id;
+    let before = bench.stores.primary.keys("chunks/");
+    bench.sql("TRUNCATE clinic.remark");
+    let newest = bench.back_up().await;
+    let listed = bench.stores.chunk_entries(&newest, Site::Primary).await;
+    let listed: Vec<String> = listed.iter().filter_map(|entry| Some(entry.chunk.as_ref()?.id.to_string())).collect();
+    let only_old: Vec<&String> = before.iter().filter(|key| listed.iter().all(|id| !key.contains(id))).collect();
+    assert!(!only_old.is_empty());
+    let of_old = DrillRequest { backup: BackupChoice::Id(old.clone()), ..bench.drill_request(Site::Primary) };
+    let drill = async |request: &DrillRequest| {
+        let process = bench.process();
+        let equal = process.drill(request).await.is_ok_and(|report| report.equal);
+        let alerts = process.outbox.alerts().into_iter().filter(|alert| alert.state != AlertState::Notice);
+        (equal, alerts.map(|alert| alert.state).collect::<Vec<_>>())
+    };
+    let lost = bench.stores.primary.bytes(only_old[0]).unwrap();
+    assert!(bench.stores.primary.remove(only_old[0]));
+    assert_eq!(drill(&of_old).await, (false, vec![AlertState::Opened]));
+    assert_eq!(drill(&bench.drill_request(Site::Primary)).await, (true, vec![]));
+    bench.stores.primary.replace(only_old[0], lost);
+    assert_eq!(drill(&of_old).await, (true, vec![AlertState::Resolved]));
+
+    // When the old backup is there no more, nothing can prove it.
+    assert!(bench.stores.primary.remove(only_old[0]));
+    assert_eq!(drill(&of_old).await, (false, vec![AlertState::Opened]));
+    assert!(bench.stores.primary.remove(&lifeboat_vault::manifest_key(&newest.database, &old)));
+    assert_eq!(drill(&bench.drill_request(Site::Primary)).await, (true, vec![AlertState::Resolved]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

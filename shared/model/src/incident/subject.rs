@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{DatabaseName, Site};
+use crate::identity::{BackupId, DatabaseName, Site};
 use crate::name_error::NameError;
 use crate::names::names;
 use crate::verification::VerificationScope;
@@ -91,6 +91,8 @@ pub enum Part {
     Site(Site),
     /// The objects that a verification of this scope reads.
     Scope(VerificationScope),
+    /// One backup on a site: a drill of another one says nothing of it.
+    Backup(Site, BackupId),
     /// All parts.
     Everything,
 }
@@ -103,6 +105,7 @@ impl fmt::Display for Part {
         match self {
             Self::Site(site) => site.fmt(f),
             Self::Scope(scope) => scope.fmt(f),
+            Self::Backup(site, backup_id) => write!(f, "{site} {backup_id}"),
             Self::Everything => f.write_str(EVERYTHING),
         }
     }
@@ -114,7 +117,11 @@ impl FromStr for Part {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let site = text.parse().ok().map(Self::Site);
         let part = site.or_else(|| text.parse().ok().map(Self::Scope));
-        Ok(part.unwrap_or(Self::Everything))
+        let backup = || {
+            let (site, backup_id) = text.split_once(' ')?;
+            Some(Self::Backup(site.parse().ok()?, backup_id.parse().ok()?))
+        };
+        Ok(part.or_else(backup).unwrap_or(Self::Everything))
     }
 }
 
@@ -176,7 +183,8 @@ mod tests {
     #[test]
     fn a_part_reads_back_from_its_text_and_an_unknown_one_is_everything() {
         let scope = VerificationScope::Rotation { day: 3, days: 30 };
-        for part in [Part::Site(Site::Offsite), Part::Scope(scope), Part::Everything] {
+        let backup = Part::Backup(Site::Offsite, "2026-11-21T20-49-33Z-k3f9".parse().unwrap());
+        for part in [Part::Site(Site::Offsite), Part::Scope(scope), backup, Part::Everything] {
             assert_eq!(Part::from(String::from(part.clone())), part);
         }
         assert_eq!(Part::from("a part of a newer version".to_owned()), Part::Everything);

@@ -27,6 +27,10 @@ pub struct Rotation {
     days: u32,
     /// When the rotation began: no part was due before.
     since: Timestamp,
+    /// Since when a part was due that was never read, and is no part since the number of days was changed. It holds until all parts were
+    /// read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missed_since: Option<Timestamp>,
     /// When each part was last read to its end.
     read: BTreeMap<u32, Timestamp>,
     /// Backups with more than [`READ_IN_ONE_DAY`] new chunks, with their number.
@@ -36,13 +40,17 @@ pub struct Rotation {
 impl Rotation {
     /// A rotation that begins now.
     pub fn begin(days: u32, now: Timestamp) -> Self {
-        Self { days: days.max(1), since: now, read: BTreeMap::new(), large: BTreeMap::new() }
+        Self { days: days.max(1), since: now, missed_since: None, read: BTreeMap::new(), large: BTreeMap::new() }
     }
 
-    /// The same rotation with so many days. When their number changed, the parts are others, and it begins anew.
+    /// The same rotation with so many days. When their number changed, the parts are others, and it begins anew. What was missed is made up
+    /// for when each new part was read.
     #[must_use]
     pub fn over(self, days: u32, now: Timestamp) -> Self {
-        if self.days == days.max(1) { self } else { Self { large: self.large, ..Self::begin(days, now) } }
+        if self.days == days.max(1) {
+            return self;
+        }
+        Self { missed_since: self.due_since(now), large: self.large, ..Self::begin(days, now) }
     }
 
     /// The parts that are due: the one of today, then those that were missed, the oldest first.
@@ -64,8 +72,9 @@ impl Rotation {
 
     /// The beginning of the day on which the oldest part was due that was not read since.
     pub fn due_since(&self, now: Timestamp) -> Option<Timestamp> {
-        let day = (0..self.days).filter_map(|part| self.due_day(part, now)).min()?;
-        Timestamp::from_second(day * SECONDS_A_DAY).ok()
+        let day = (0..self.days).filter_map(|part| self.due_day(part, now)).min();
+        let due = day.and_then(|day| Timestamp::from_second(day * SECONDS_A_DAY).ok());
+        due.into_iter().chain(self.missed_since).min()
     }
 
     /// Takes down that a verification that began at `at` read everything in `scope`.
@@ -78,6 +87,9 @@ impl Rotation {
         for part in parts {
             let last = self.read.entry(part).or_insert(at);
             *last = at.max(*last);
+        }
+        if self.read.len() as u64 >= u64::from(self.days) {
+            self.missed_since = None;
         }
     }
 
@@ -210,6 +222,24 @@ mod tests {
         assert_eq!(other.due(tick(1)), [other.today(tick(1))]);
         assert_eq!(other.large().collect::<Vec<_>>(), [&id]);
         assert_eq!(Rotation::begin(0, tick(0)).due(tick(0)).len(), 1, "no number of days divides by zero");
+    }
+
+    #[test]
+    fn another_number_of_days_does_not_forgive_what_was_missed_until_each_new_part_was_read() {
+        let mut rotation = Rotation::begin(DAYS, tick(0));
+        rotation.read(&VerificationScope::All, tick(0));
+        let midnight = |day| tick(day) - SignedDuration::from_hours(3);
+        let mut rotation = rotation.over(7, tick(9));
+        assert_eq!(rotation.due_since(tick(9)), Some(midnight(1)));
+        rotation = rotation.over(5, tick(9));
+        for day in 9..13 {
+            rotation.read(&rotation.today(tick(day)), tick(day));
+            assert_eq!(rotation.due_since(tick(day)), Some(midnight(1)), "day {day}");
+        }
+        rotation.read(&rotation.today(tick(13)), tick(13));
+        assert_eq!(rotation.due_since(tick(13)), None);
+        // Nothing was missed: it begins anew.
+        assert_eq!(rotation.over(7, tick(13)).due_since(tick(13)), Some(midnight(13)));
     }
 
     #[test]

@@ -320,7 +320,10 @@ impl Terminal<'_> {
     }
 
     async fn forget(&self, name: &str) -> Result<ExitCode, RuntimeError> {
-        self.cleaned(&forget_scratch(self.run, name).await?)
+        let report = forget_scratch(self.run, name).await?;
+        // What else is left does not change that this one is off the record.
+        print(self.json, &report, || table::of_cleanup(&report))?;
+        Ok(ExitCode::SUCCESS)
     }
 
     fn cleaned(&self, report: &CleanupReport) -> Result<ExitCode, RuntimeError> {

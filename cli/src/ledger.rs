@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use jiff::Timestamp;
 use lifeboat_engine::{ChainReport, LedgerFilter, Run, TrailRequest, ledger_entries, restore_ledger, verify_ledger};
-use lifeboat_model::{BackupId, LedgerEntry, Outcome, Site};
+use lifeboat_model::{Act, BackupId, LedgerEntry, Outcome, Site};
 use lifeboat_runtime::{RuntimeError, Services};
 
 use crate::answer::{exit, print};
@@ -71,9 +71,13 @@ pub struct Wanted {
     /// Only entries whose actor contains this text.
     #[arg(long)]
     actor: Option<String>,
-    /// Only entries of this action: backup, verify, test-restore, health, policy, acknowledge, bring-over.
-    #[arg(long)]
+    #[arg(long, help = actions())]
     action: Option<String>,
+}
+
+fn actions() -> String {
+    let names: Vec<&str> = Act::ALL.iter().map(|act| act.as_str()).collect();
+    format!("Only entries of this action: {}", names.join(", "))
 }
 
 impl From<Wanted> for LedgerFilter {

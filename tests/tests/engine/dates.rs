@@ -2,10 +2,12 @@
 //! cannot read.
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_engine::{Asked, BackupRequest, HealthRequest, ListRequest, backups, look_at_health};
+use lifeboat_engine::{
+    Asked, BackupRequest, HealthRequest, ListRequest, acknowledge, backups, check_health, look_at_health,
+};
 use lifeboat_model::{
-    AlertKind, BackupId, ChunkList, FindingKind, ListedBackup, Manifest, Presence, Probe, Site, UnusableBackup,
-    VerificationScope,
+    AlertKind, AlertState, BackupId, ChunkList, FindingKind, IncidentName, ListedBackup, Manifest, Presence, Probe,
+    Site, UnusableBackup, VerificationScope,
 };
 use lifeboat_vault::manifest_key;
 
@@ -73,6 +75,21 @@ async fn a_backup_dated_in_the_future_stops_no_backup_and_no_alarm_and_is_a_find
     policy.freshness.backup = SignedDuration::from_secs(-1);
     process.run.policy = policy.into();
     assert!(probe(&process, AlertKind::BackupOverdue).await.wrong.is_some());
+
+    // Another one is news, also after the first was acknowledged.
+    let request = HealthRequest { databases: vec![database()], drills: false };
+    let told = async || {
+        let process = bench.process();
+        check_health(&process.again(), &request, None).await.unwrap();
+        process.outbox.alerts().into_iter().map(|alert| (alert.kind, alert.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [(AlertKind::BackupMisdated, AlertState::Opened)]);
+    let name = IncidentName::new(AlertKind::BackupMisdated, &database());
+    let known = acknowledge(&bench.process().again(), &name, &[]).await.unwrap();
+    assert_eq!(known.objects.named.iter().next().unwrap(), &format!("{forged} on offsite"));
+    assert_eq!(told().await, []);
+    forge(&bench, &real, SignedDuration::from_hours(24 * 366)).await;
+    assert_eq!(told().await, [(AlertKind::BackupMisdated, AlertState::Opened)]);
 
     // A difference of clocks is no forgery.
     let bench = Bench::with("clocks", TABLE);

@@ -98,6 +98,8 @@ async fn a_verification_that_hangs_ends_itself_says_so_and_keeps_what_it_found()
     let error = process.verify(VerificationScope::All).await.unwrap_err();
     assert!(matches!(error, EngineError::OutOfTime { .. }), "{error:?}");
     assert_eq!((process.said(), process.alerted()), (vec!["Verification Failed"], vec![Severity::Critical]));
+    let what = process.outbox.alerts().remove(0).what;
+    assert!(what.contains("1 damaged object(s) were replaced") && what.contains(&manifest), "{what}");
     let reports = bench.stores.primary.keys("findings/");
     let [report] = reports.as_slice() else { panic!("{reports:?}") };
     let report = String::from_utf8(bench.stores.primary.bytes(report).unwrap().to_vec()).unwrap();

@@ -67,7 +67,8 @@ fn completed(run: &Run, manifest: &Manifest) -> Announcement {
             severity,
             what: format!("backup {} is complete, with {} rows{why}", manifest.backup_id, totals.rows),
             hint,
-            clears: vec![AlertKind::BackupFailed, AlertKind::BackupOverdue],
+            // Whether a backup is overdue, the health check says: another one may have been deleted.
+            clears: vec![AlertKind::BackupFailed],
             cleared: Cleared::All,
         },
         metrics: MetricsLine::new(database.as_str())

@@ -91,7 +91,6 @@ pub fn trouble() -> Status {
             database: Some(clinic()),
             part: None,
             objects: DamagedObjects::default(),
-            found_in: std::collections::BTreeMap::new(),
             facts: Vec::new(),
         };
         let at = before(SignedDuration::from_hours(hours));

@@ -17,6 +17,9 @@ use crate::run::Run;
 /// Kinds of alerts that a sentence names; the others are counted.
 const NAMED: usize = 4;
 
+const HINT: &str = "confirm the subscription by the link in the mail from AWS, or set the stack's parameter `AlertEmail`, `AlertSmsNumber` or \
+                    `AlertHttpsUrl` and its severities; see docs/runbooks/alerts-unheard.md";
+
 /// Whether each alert that policy sends to people has a confirmed subscription that lets it through. `None` where this process has no
 /// topic, or when the subscriptions cannot be read just now.
 pub(super) async fn probe_listeners(run: &Run, request: &HealthRequest) -> Option<Probe> {
@@ -30,7 +33,7 @@ pub(super) async fn probe_listeners(run: &Run, request: &HealthRequest) -> Optio
             tracing::warn!(error = lifeboat_model::story(&error), "it is unknown who receives alerts");
             return None;
         }
-        Err(error) => Some(Wrong { what: lifeboat_model::story(&error), hint: error.advice().hint.into_owned() }),
+        Err(error) => Some(Wrong::new(lifeboat_model::story(&error), error.advice().hint)),
     };
     let name = IncidentName::new(AlertKind::AlertsUnheard, IncidentSubject::Repository);
     Some(Probe { name, database: None, elapsed_ms: None, wrong })
@@ -74,14 +77,11 @@ fn wrong(unheard: &[Alert]) -> Option<Wrong> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let severities: BTreeSet<_> = unheard.iter().map(|alert| alert.severity).collect();
     let severities: Vec<String> = severities.iter().rev().map(ToString::to_string).collect();
-    (!unheard.is_empty()).then(|| Wrong {
-        what: format!(
-            "no confirmed subscription receives alerts of severity {}: {}{more}",
-            severities.join(", "),
-            kinds.join(", ")
-        ),
-        hint: "confirm the subscription by the link in the mail from AWS, or set the stack's parameter `AlertEmail`, `AlertSmsNumber` or \
-               `AlertHttpsUrl` and its severities; see docs/runbooks/alerts-unheard.md"
-            .to_owned(),
-    })
+    let what = format!(
+        "no confirmed subscription receives alerts of severity {}: {}{more}",
+        severities.join(", "),
+        kinds.join(", ")
+    );
+    let kinds = named.iter().map(|(_, kind)| kind.to_string());
+    (!unheard.is_empty()).then(|| Wrong::new(what, HINT).about(kinds))
 }

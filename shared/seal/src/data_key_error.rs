@@ -66,10 +66,7 @@ impl DataKeyError {
             Self::NoUsableKey { cause: None, .. } => {
                 "configure one of the keys that the message names: it was sealed under keys that are not configured here"
             }
-            Self::Denied { .. } => {
-                "only the functions and the break-glass role may use this key: invoke the function, or assume that role; if a function is denied, \
-                 update the stack of the site"
-            }
+            Self::Denied { .. } => "allow this role to use the key, in its IAM policy and in the key's policy",
             Self::Disabled { .. } => "enable the key, cancel its deletion, or use the key of the other site",
             Self::Unavailable { .. } => "try again; if it persists, check the network path to the key service",
             Self::Rejected { .. } => "use the copy on the other site: this object was altered or replaced by another",

@@ -201,14 +201,14 @@ impl VaultError {
             }
             Self::ManifestForged { .. } => {
                 "the manifest is damaged, or somebody with access to the bucket changed it: run `lifeboat verify`, which heals it \
-                 from the other site, and look in the log group `TrailLogsName` of the site's stack"
+                 from the other site, and check the bucket's access log"
             }
             Self::Disputed { .. } => {
                 "two installations write to one off-site, or somebody with access to one bucket changed `repository.json` there: compare \
                  both with their older versions, restore the right one, and let only one installation write"
             }
             Self::Foreign { .. } => {
-                "somebody with access to the bucket changed it: look in the log group `TrailLogsName` of the site's stack and read from the other site"
+                "somebody with access to the bucket changed it: check the bucket's access log and read from the other site"
             }
             Self::Incomplete { .. } => "run the backup again; it reuses every chunk that is already stored",
             Self::BadKey { .. } => "use names of a-z, 0-9, `-`, `_` and `.`, with `/` between folders",

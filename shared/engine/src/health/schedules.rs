@@ -31,7 +31,7 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
             }
         };
         let hint = match (&age.gone, age.unproved) {
-            (Some(_), _) => "it was deleted: the log group in the output `TrailLogsName` of the site's stack shows who did it; run \
+            (Some(_), _) => "it was deleted: CloudTrail data events, if you enabled them, show who did it; run \
                              `lifeboat verify` to bring back the off-site's copy"
                 .to_owned(),
             (None, Some(site)) => format!(

@@ -3,7 +3,7 @@
 /// What a person can do about a document that says that it has a newer format. Most documents can be written by anybody who may write
 /// to the bucket.
 pub(crate) const NEWER_FORMAT: &str = "a newer version of Lifeboat wrote it: update this one; if no newer version is in use, somebody with access to the bucket put it \
-     there: look in the log group `TrailLogsName` of the site's stack, and restore the object's older version";
+     there: check the bucket's access log, and restore the object's older version";
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,10 +67,10 @@ impl LedgerFault {
             Self::NewerFormat(_) => NEWER_FORMAT,
             Self::NotVouched => {
                 "set the HMAC key that made its MAC; if there is no such key, somebody with access to the bucket made it: copy it as \
-                 evidence, and look in the log group `TrailLogsName` of the site's stack"
+                 evidence, and check the bucket's access log"
             }
             Self::Lost | Self::AnchorLost | Self::Previous | Self::Mac | Self::AnchorDiffers => {
-                "somebody with access to the buckets deleted or changed it on every site: look in the log groups `TrailLogsName` of the sites' stacks, and restore the \
+                "somebody with access to the buckets deleted or changed it on every site: check their access logs, and restore the \
                  object's older version, which Object Lock keeps"
             }
             Self::SitesDiffer | Self::OffsiteDiffers => {

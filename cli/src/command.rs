@@ -94,7 +94,7 @@ pub enum Command {
     /// Check, compare and change the policy.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Check schedules, sites and keys as the function `health` does, but notify nobody. Exit status 1 when something is wrong.
+    /// Check schedules, sites and keys as the function `health` does, but send no alert. Exit status 1 when something is wrong.
     Health,
     /// Show the state of backups, sites and components. Exit status 1 when something is wrong or could not be read.
     Status {
@@ -119,10 +119,10 @@ pub enum Command {
         /// Restore into this empty database, given as a URL, and keep it; no scratch database is created.
         #[arg(long, env = "LIFEBOAT_INTO_URL", hide_env_values = true)]
         into: Option<String>,
-        /// Restore nothing: drop the scratch databases that earlier drills left on the scratch server.
+        /// Only drop the scratch databases that earlier drills left on the scratch server. Restores nothing.
         #[arg(long, conflicts_with_all = ["database", "backup", "site"])]
         clean: bool,
-        /// Restore nothing: take this scratch database off the record, because its server no longer exists.
+        /// Only take this scratch database off the record, because its server no longer exists. Restores nothing.
         #[arg(long, value_name = "NAME", conflicts_with_all = ["database", "backup", "site", "clean"])]
         forget: Option<String>,
     },

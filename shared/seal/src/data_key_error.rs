@@ -66,7 +66,10 @@ impl DataKeyError {
             Self::NoUsableKey { cause: None, .. } => {
                 "configure one of the keys that the message names: it was sealed under keys that are not configured here"
             }
-            Self::Denied { .. } => "allow this role to use the key, in its IAM policy and in the key's policy",
+            Self::Denied { .. } => {
+                "only the functions and the break-glass role may open what is stored: invoke the function, or assume the break-glass role; if a \
+                 function is denied, update the site's stack; README lists the rights of operators"
+            }
             Self::Disabled { .. } => "enable the key, cancel its deletion, or use the key of the other site",
             Self::Unavailable { .. } => "try again; if it persists, check the network path to the key service",
             Self::Rejected { .. } => "use the copy on the other site: this object was altered or replaced by another",

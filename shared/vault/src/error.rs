@@ -201,14 +201,15 @@ impl VaultError {
             }
             Self::ManifestForged { .. } => {
                 "the manifest is damaged, or somebody with access to the bucket changed it: run `lifeboat verify`, which heals it \
-                 from the other site, and check the bucket's access log"
+                 from the other site; CloudTrail (output `TrailLogsName` of the site's stack) shows who wrote it"
             }
             Self::Disputed { .. } => {
                 "two installations write to one off-site, or somebody with access to one bucket changed `repository.json` there: compare \
                  both with their older versions, restore the right one, and let only one installation write"
             }
             Self::Foreign { .. } => {
-                "somebody with access to the bucket changed it: check the bucket's access log and read from the other site"
+                "somebody with access to the bucket changed it: read from the other site, and look in CloudTrail (output `TrailLogsName` of the \
+                 site's stack) who wrote it"
             }
             Self::Incomplete { .. } => "run the backup again; it reuses every chunk that is already stored",
             Self::BadKey { .. } => "use names of a-z, 0-9, `-`, `_` and `.`, with `/` between folders",
@@ -238,7 +239,8 @@ impl VaultError {
             }
             Self::LeaseHeld { .. } => "another run is at work: wait until it ends, or until its lease expires",
             Self::LeaseLost { .. } => {
-                "this run took longer than its lease, and another run continues: nothing is damaged, nothing is to be done"
+                "this run took longer than its lease, and another run continues: nothing is damaged, and no action is \
+                 needed"
             }
             Self::Contended { .. } => "several runs write at the same time: run again",
             Self::LedgerBroken { reason, .. } => reason.hint(),

@@ -20,8 +20,7 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
                 day.strftime("%Y-%m-%d")
             ),
             (None, None, Some(site), _) => format!(
-                "no drill has proved a backup of {database} from {site} in its turn; the policy allows {allowed} between \
-                 drills"
+                "no drill has proved a backup of {database} from {site} in time; the policy allows {allowed} between drills"
             ),
             (None, None, None, Some(_)) => {
                 format!("the last successful {what} of {database} was {since} ago; the policy allows {allowed}")
@@ -31,12 +30,12 @@ pub(super) fn freshness(database: &DatabaseName, age: &Age) -> Probe {
             }
         };
         let hint = match (&age.gone, age.unproved) {
-            (Some(_), _) => "it was deleted: CloudTrail data events, if you enabled them, show who did it; run \
+            (Some(_), _) => "it was deleted: CloudTrail (output `TrailLogsName` of the site's stack) shows who did it; run \
                              `lifeboat verify` to bring back the off-site's copy"
                 .to_owned(),
             (None, Some(site)) => format!(
-                "look with `lifeboat ledger list --action test-restore` how its drills ended, and run `lifeboat drill \
-                 --database {database} --site {site}`"
+                "`lifeboat ledger list --action test-restore` shows how its drills ended; then run `lifeboat drill --database \
+                 {database} --site {site}`"
             ),
             (None, None) => format!(
                 "check that the function's schedule is enabled, read the function's log, and run a {what} yourself"

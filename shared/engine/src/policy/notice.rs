@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const NAMED_DIFFERENCES: usize = 10;
 
 const WEAKER: &str =
-    "ask who pushed it whether it is meant so; if not, push the document before it again with `lifeboat policy push`";
+    "ask the author whether the change was intended; if not, push the previous document with `lifeboat policy push`";
 
 /// An alert that must still be sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

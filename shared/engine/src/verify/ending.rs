@@ -13,8 +13,8 @@ use crate::run::Run;
 
 const HEALED: &str = "replaced by the intact copy of the other site";
 
-const READ_FINDINGS: &str =
-    "read the report under findings/ in the bucket; the bucket's access log, if you enabled one, shows who wrote to it";
+const READ_FINDINGS: &str = "read the report under findings/ in the bucket; CloudTrail (output `TrailLogsName` of the site's \
+                             stack) shows who wrote to it";
 
 const NO_GOOD_COPY: &str =
     "no site holds a good copy: take a new backup now, and restore only backups that pass a drill";

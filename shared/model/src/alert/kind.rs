@@ -209,7 +209,7 @@ impl AlertKind {
             Self::KeyUnusable => {
                 "backups cannot be opened with the key of that site, or audit entries cannot be authenticated"
             }
-            Self::BucketUnprotected => "a role that may delete can destroy stored backups before their time",
+            Self::BucketUnprotected => "anyone with delete permission can destroy backups that are still needed",
             Self::AlertsUnheard => "nobody hears of a failed backup or of damage",
             Self::LedgerBroken => "actions are missing from the audit trail, or the audit trail was altered",
             Self::PolicyRefused => "the previous policy stays in force, and the change has no effect",

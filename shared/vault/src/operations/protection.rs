@@ -10,7 +10,10 @@ use crate::store::port::Protection;
 pub fn judge_protection(site: Site, protection: &Result<Protection, StoreError>) -> Diagnosis {
     let check = format!("{site} protected");
     let turn_on = || {
-        format!("turn Object Lock on with a default retention of at least {LEAST_LOCK_DAYS} days, longer than an epoch")
+        format!(
+            "turn versioning and Object Lock on, with a default retention of at least {LEAST_LOCK_DAYS} days and the break-glass role: \
+             `aws s3api put-bucket-versioning` and `put-object-lock-configuration`"
+        )
     };
     let judged = match protection {
         Ok(Protection { lock: Some(lock), .. }) if lock.days >= LEAST_LOCK_DAYS => {
@@ -20,8 +23,8 @@ pub fn judge_protection(site: Site, protection: &Result<Protection, StoreError>)
             check,
             format!("locked for too short a time ({lock}): backups reuse chunks that are up to {REUSED_DAYS} days old"),
             format!(
-                "set `ObjectLockDays` to {LEAST_LOCK_DAYS} or more in the stack of this bucket; objects that are stored already keep \
-                 their lock"
+                "set `ObjectLockDays` to {LEAST_LOCK_DAYS} or more in the stack of this bucket, with the break-glass role; objects that \
+                 are stored already keep their lock"
             ),
         ),
         Ok(Protection { versioned: true, lock: None }) => Diagnosis::warn(
@@ -35,7 +38,7 @@ pub fn judge_protection(site: Site, protection: &Result<Protection, StoreError>)
         Err(error) => Diagnosis::warn(
             check,
             format!("unknown: {}", story(error)),
-            "allow `s3:GetBucketVersioning` and `s3:GetBucketObjectLockConfiguration` to see it",
+            "allow this role `s3:GetBucketVersioning` and `s3:GetBucketObjectLockConfiguration` on the bucket",
         ),
     };
     judged.on(site)

@@ -40,7 +40,7 @@ impl Notice {
     }
 
     /// `rules` decide on which channels it is sent, and whether and when unless something is weakened: rules that were muted before would
-    /// hide the next change. Of `effects` the first is said then.
+    /// hide the next change. `effects` are the words for that, and for other changes.
     fn new(
         rules: &Policy,
         document: &PolicyDocument,

@@ -80,7 +80,7 @@ impl ClientLayer {
     }
 }
 
-/// A shell script whose mounts are seen by itself alone. Whoever is not root is root of its own namespace.
+/// A shell script whose mounts are seen by itself alone. It needs no root: it is root of its own namespace.
 fn apart(mut command: Command, script: &str) -> Command {
     command.args(["--map-root-user", "--mount", "sh", "-euc", script]).stdin(Stdio::null());
     command

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertState, Channel, Escalation, Severity};
-use crate::identity::DatabaseName;
+use crate::identity::{CLOCK_TOLERANCE, DatabaseName};
 use crate::policy::Policy;
 
 use accepted::Problem;
@@ -335,8 +335,9 @@ impl Incident {
 
     /// Whether it was acknowledged longer ago than policy allows.
     fn is_expired(&self, policy: &Policy, now: Timestamp) -> bool {
-        let taken = self.acknowledged.as_ref();
-        taken.is_some_and(|taken| now.duration_since(taken.at) > policy.alerts.acknowledged)
+        // One that is dated in the future would never end.
+        let is_over = |at: Timestamp| at > now + CLOCK_TOLERANCE || now.duration_since(at) > policy.alerts.acknowledged;
+        self.acknowledged.as_ref().is_some_and(|taken| is_over(taken.at))
     }
 
     /// What was accepted, and the problem as it is now.

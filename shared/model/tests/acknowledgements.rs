@@ -257,6 +257,8 @@ fn an_acknowledgement_expires_also_when_the_problem_is_not_seen_again() {
     assert!(known.expired(&policy, late - SignedDuration::from_hours(2)).is_none());
     let again = known.expired(&policy, late).unwrap();
     assert_eq!((again.state, told(&again, &policy, late).0), (IncidentState::Open, Some(AlertState::Opened)));
+    let endless = open.acknowledged_by(by_ana(now + SignedDuration::from_hours(24 * 365 * 100))).unwrap();
+    assert!(endless.expired(&policy, now).is_some(), "it is dated in the future");
     let named = open.accepted_by(by_ana(now), &["chunks/a".to_owned()]).unwrap().unwrap();
     assert_eq!(named.state, IncidentState::Acknowledged);
     assert!(named.expired(&policy, late).is_none(), "what is accepted by name stays so");

@@ -142,6 +142,18 @@ pub enum VaultError {
     Randomness,
 }
 
+const MANIFEST_FORGED: &str = "the manifest is damaged, or somebody with access to the bucket changed it: run `lifeboat verify`, which heals it \
+    from the other site; CloudTrail (output `TrailLogsName` of the site's stack) shows who wrote it";
+
+const DISPUTED: &str = "two installations write to one off-site, or somebody with access to one bucket changed `repository.json` there: compare \
+    both with their older versions, restore the right one, and let only one installation write";
+
+const FOREIGN: &str = "somebody with access to the bucket changed it: read from the other site, and look in CloudTrail (output `TrailLogsName` of the \
+    site's stack) who wrote it";
+
+const KEY_MISSING: &str = "set the key of each site, `LIFEBOAT_PRIMARY_KEY` and `LIFEBOAT_OFFSITE_KEY`; for a site that is given up, remove its bucket \
+    from the settings as well";
+
 impl VaultError {
     pub(crate) fn store(site: Site) -> impl FnOnce(StoreError) -> Self {
         move |source| Self::Store { site, source }
@@ -199,27 +211,15 @@ impl VaultError {
             Self::Unreadable { .. } => {
                 "the document is damaged, or somebody with access to the bucket changed it: restore its older version, which the bucket keeps"
             }
-            Self::ManifestForged { .. } => {
-                "the manifest is damaged, or somebody with access to the bucket changed it: run `lifeboat verify`, which heals it \
-                 from the other site; CloudTrail (output `TrailLogsName` of the site's stack) shows who wrote it"
-            }
-            Self::Disputed { .. } => {
-                "two installations write to one off-site, or somebody with access to one bucket changed `repository.json` there: compare \
-                 both with their older versions, restore the right one, and let only one installation write"
-            }
-            Self::Foreign { .. } => {
-                "somebody with access to the bucket changed it: read from the other site, and look in CloudTrail (output `TrailLogsName` of the \
-                 site's stack) who wrote it"
-            }
+            Self::ManifestForged { .. } => MANIFEST_FORGED,
+            Self::Disputed { .. } => DISPUTED,
+            Self::Foreign { .. } => FOREIGN,
             Self::Incomplete { .. } => "run the backup again; it reuses every chunk that is already stored",
             Self::BadKey { .. } => "use names of a-z, 0-9, `-`, `_` and `.`, with `/` between folders",
             Self::UnknownEpoch { .. } => {
                 "`repository.json` is older than the backup: restore its newer version from the other site"
             }
-            Self::KeyMissing { .. } => {
-                "set the key of each site, `LIFEBOAT_PRIMARY_KEY` and `LIFEBOAT_OFFSITE_KEY`; for a site that is given up, remove its bucket \
-                 from the settings as well"
-            }
+            Self::KeyMissing { .. } => KEY_MISSING,
             Self::EpochsTooOften { .. } => {
                 "let only one installation write to these buckets and leave its keys as they are: compare the keys in its settings with \
                  those that `lifeboat doctor` names"

@@ -92,7 +92,11 @@ async fn a_role_that_was_taken_over_is_refused_heard_of_and_repaired() {
             assert!(!intruder.overwrite(&stored, site, key).await, "{key} on {site}");
             assert!(!intruder.delete(site, key).await, "{key} on {site}");
         }
-        for key in ["incidents/verification-finding/clinic.json", "findings/clinic/2026-11-21T20-49-33.000Z.json"] {
+        for key in [
+            "incidents/verification-finding/clinic.json",
+            "incidents/backup-overdue/clinic.json",
+            "findings/clinic/2026-11-21T20-49-33.000Z.json",
+        ] {
             assert!(!intruder.create(site, key, b"{}".to_vec()).await, "{key} on {site}");
         }
     }
@@ -117,21 +121,8 @@ async fn a_role_that_was_taken_over_is_refused_heard_of_and_repaired() {
     assert!(findings.iter().any(|finding| finding["subject"] == **one && finding["healed"] == true), "{findings:?}");
     assert_eq!(stored.bytes(Site::Offsite, one).await, stored.bytes(Site::Primary, one).await);
 
-    // The role of `verify` replaces what it heals. On one site, that is found and healed.
-    let healer = Intruder::take_over(&stage, "verify").await;
-    for key in
-        ["incidents/backup-failed/clinic.json", "drills/clinic/2026-11-21T20-49-33.000Z.json", "state/history.json"]
-    {
-        for site in BOTH {
-            assert!(!healer.create(site, key, b"{}".to_vec()).await, "{key} on {site}");
-        }
-    }
-    for key in [&manifest, "ledger/000000000001.json", "repository.json"] {
-        assert!(healer.overwrite(&stored, Site::Offsite, key).await, "{key}");
-        let findings = verify(&stage).await;
-        assert!(findings.iter().any(|finding| finding["healed"] == true), "{key}: {findings:?}");
-        assert_eq!(stored.bytes(Site::Offsite, key).await, stored.bytes(Site::Primary, key).await, "{key}");
-    }
+    let healed = [manifest.as_str(), "ledger/000000000001.json", "repository.json"];
+    verify_is_taken_over(&stage, &stored, &healed).await;
 
     // Not refused, found, told: a chunk of both sites. The locked versions below are put back in front.
     let sound = stored.bytes(Site::Primary, both).await;
@@ -147,6 +138,24 @@ async fn a_role_that_was_taken_over_is_refused_heard_of_and_repaired() {
     let findings = verify(&stage).await;
     assert!(findings.iter().all(|finding| finding["healed"] == true), "the off-site is healed from it: {findings:?}");
     assert_eq!(stored.bytes(Site::Offsite, both).await, sound);
+}
+
+/// The role of `verify` may replace what it heals, and no more. On one site, that is found and healed.
+async fn verify_is_taken_over(stage: &Stage, stored: &Stored, healed: &[&str]) {
+    let healer = Intruder::take_over(stage, "verify").await;
+    for key in
+        ["incidents/backup-failed/clinic.json", "drills/clinic/2026-11-21T20-49-33.000Z.json", "state/history.json"]
+    {
+        for site in BOTH {
+            assert!(!healer.create(site, key, b"{}".to_vec()).await, "{key} on {site}");
+        }
+    }
+    for key in healed {
+        assert!(healer.overwrite(stored, Site::Offsite, key).await, "{key}");
+        let findings = verify(stage).await;
+        assert!(findings.iter().any(|finding| finding["healed"] == true), "{key}: {findings:?}");
+        assert_eq!(stored.bytes(Site::Offsite, key).await, stored.bytes(Site::Primary, key).await, "{key}");
+    }
 }
 
 /// What a verification of everything finds, except of the forged backup, which it names each time: only the break-glass role can

@@ -8,14 +8,19 @@ use std::time::Instant;
 
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::types::{
+    CreateBucketConfiguration, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode,
+    ObjectLockRule,
+};
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_aws::{AwsOutbox, KmsDataKeys, KmsKey, KmsMacKey, S3Store, kms_client, s3_client};
 use lifeboat_local::Emulator;
 use lifeboat_model::{Alert, AlertKind, AlertState, Channel, Meter, Response, Severity, Site};
 use lifeboat_notify::Outbox as _;
 use lifeboat_seal::{DataKeyError, DataKeys, EncryptionContext};
 use lifeboat_vault::{
-    Journal, LedgerFilter, Listed, MacKey, MacKeys, NewObject, ObjectState, ObjectStore, PutCondition, Repository,
-    Sites, StoreError, VaultError,
+    Journal, LedgerFilter, Listed, LockPeriod, MacKey, MacKeys, NewObject, ObjectState, ObjectStore, PutCondition,
+    Repository, Scratch, Sites, States, StoreError, VaultError, chunk_key,
 };
 
 use lifeboat_bench::{
@@ -43,8 +48,7 @@ impl Region {
         let (endpoint, meter) = (Some(endpoint), Meter::default());
         let (s3, kms) = (s3_client(&shared, region, endpoint, &meter), kms_client(&shared, region, endpoint, &meter));
         let bucket = format!("vault-{region}");
-        let location =
-            aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region.into()).build();
+        let location = CreateBucketConfiguration::builder().location_constraint(region.into()).build();
         s3.create_bucket().bucket(&bucket).create_bucket_configuration(location).send().await.unwrap();
         let key = kms.create_key().send().await.unwrap();
         let key_arn = key.key_metadata().unwrap().arn().unwrap().to_owned();
@@ -318,6 +322,70 @@ async fn only_a_confirmed_subscription_whose_filter_lets_an_alert_through_counts
     let gone = AwsOutbox::new(&shared, None, Some(format!("{topic}-gone")), None);
     let refused = gone.unheard(alerts(Channel::Email)).await.unwrap_err();
     assert_eq!(refused.advice().response, Response::Fail, "{refused:?}");
+}
+
+/// The days for which an object is locked, from now on, and the mode.
+async fn lock_of(region: &Region, key: &str) -> (f64, String) {
+    let head = region.s3.head_object().bucket(&region.bucket).key(key).send().await.unwrap();
+    let until = head.object_lock_retain_until_date().unwrap().as_secs_f64();
+    let hours = (until - Timestamp::now().as_second() as f64) / 3600.0;
+    (hours / 24.0, head.object_lock_mode().unwrap().as_str().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_kind_of_object_is_locked_for_its_own_time_in_the_mode_of_the_bucket() {
+    let cloud = Cloud::start().await;
+    let (primary, at) = (&cloud.primary, Timestamp::now());
+    let locked = Region { bucket: "locked".to_owned(), ..Region::new(cloud._emulator.endpoint(), "eu-north-1").await };
+    let location = CreateBucketConfiguration::builder().location_constraint("eu-north-1".into()).build();
+    let made = locked.s3.create_bucket().bucket("locked").create_bucket_configuration(location);
+    made.object_lock_enabled_for_bucket(true).send().await.unwrap();
+    let default = DefaultRetention::builder().mode(ObjectLockRetentionMode::Governance).days(120).build();
+    let configuration = ObjectLockConfiguration::builder()
+        .object_lock_enabled(ObjectLockEnabled::Enabled)
+        .rule(ObjectLockRule::builder().default_retention(default).build())
+        .build();
+    let put = locked.s3.put_object_lock_configuration().bucket("locked");
+    put.object_lock_configuration(configuration).send().await.unwrap();
+
+    let sites = Sites::new(Some(Arc::new(locked.store())), None);
+    let keys = Arc::new(KmsDataKeys::new(locked.key(), None));
+    let repository = Repository::open_or_create(sites.clone(), keys, at).await.unwrap();
+    let writer = repository.begin_writing(at).await.unwrap();
+    let chunk = writer.store(b"rows", &mut Scratch::new().unwrap()).await.unwrap();
+    let held = repository.leases().unwrap().acquire("backup-clinic", "a", lifeboat_bench::TTL, at).await.unwrap();
+    assert_eq!(held.lease().holder, "a");
+    let add = |_: Option<&Vec<String>>| Some(vec!["one".to_owned()]);
+    States::new(&sites).change("tally", add).await.unwrap();
+    let macs = MacKeys::new([(Site::Primary, locked.mac_key())]);
+    let ledger = |days: i64| repository.ledger(&macs).kept_for(SignedDuration::from_hours(24 * days));
+    for days in [30, 2555] {
+        ledger(days).append(lifeboat_bench::act("one"), at).await.unwrap();
+    }
+    let chunk = chunk_key(chunk.epoch, &chunk.id);
+    let expected = [
+        ("leases/backup-clinic.json", 1.0),
+        ("state/tally.json", 1.0),
+        // The bucket's policy refuses less than its default.
+        ("ledger/000000000001.json", 120.0 + 1.0 / 24.0),
+        ("ledger/000000000002.json", 2555.0),
+        ("repository.json", 120.0),
+        (chunk.as_str(), 120.0),
+    ];
+    for (key, days) in expected {
+        let (locked, mode) = lock_of(&locked, key).await;
+        assert!((locked - days).abs() < 0.02 && mode == "GOVERNANCE", "{key} is locked for {locked} days, {mode}");
+    }
+    // A bucket that locks nothing gets no lock.
+    let store = primary.store();
+    let put = store.put(
+        "leases/x.json",
+        NewObject { period: LockPeriod::Day, ..NewObject::new("x") },
+        PutCondition::CreateOnly,
+    );
+    put.await.unwrap();
+    let head = primary.s3.head_object().bucket(&primary.bucket).key("leases/x.json").send().await.unwrap();
+    assert!(head.object_lock_mode().is_none());
 }
 
 /// A server that takes connections and never answers.

@@ -55,8 +55,8 @@ async fn clean(run: &Run, server: Result<ConnectionSettings, EngineError>) -> Cl
     let address = server.as_ref().ok().map(ConnectionSettings::address);
     let cleaning = async {
         let server = ScratchServer::new(server?);
-        let identifier = server.identity().await?.system_identifier;
-        sweep(run, &server, identifier.as_deref()).await
+        let identity = server.identity().await?;
+        sweep(run, &server, &identity).await
     };
     let cleaned = run.deadline.bound(Box::pin(cleaning)).await;
     let (recorded, is_noted) = match &cleaned {

@@ -32,6 +32,9 @@ pub struct ScratchEntry {
     /// The database whose rows are in it; absent for one that was found on the server without being on record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseName>,
+    /// When its server had started, in whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_started_at: Option<Timestamp>,
     /// The run that recorded it.
     pub run_id: String,
     /// When it was recorded.
@@ -58,9 +61,10 @@ impl ScratchEntry {
     }
 
     /// Whether it is on this server for certain, so that it no longer exists when this server does not have it. Servers made from one image
-    /// share the identifier, and servers behind one tunnel the address.
-    pub fn is_surely_on(&self, server: &str, system_identifier: Option<&str>) -> bool {
-        self.server == server && self.system_identifier.as_deref() == system_identifier
+    /// share the identifier, and servers behind one tunnel the address. A server that still runs has another address and the same start.
+    pub fn is_surely_on(&self, server: &str, system_identifier: Option<&str>, started_at: Timestamp) -> bool {
+        let is_same_place = self.server == server || self.server_started_at == Some(started_at);
+        is_same_place && self.system_identifier.as_deref() == system_identifier
     }
 }
 
@@ -91,6 +95,7 @@ mod tests {
             server: "db:5432".to_owned(),
             system_identifier: Some("7".to_owned()),
             database: None,
+            server_started_at: Some(Timestamp::UNIX_EPOCH),
             run_id: "run-1".to_owned(),
             created_at: Timestamp::UNIX_EPOCH,
             expires_at,
@@ -115,8 +120,10 @@ mod tests {
         assert!(entry.is_on("db:5432", None) && !entry.is_on("elsewhere:1", None));
         let surely = [("db:5432", Some("7")), ("elsewhere:1", Some("7")), ("db:5432", Some("8")), ("db:5432", None)];
         assert_eq!(
-            surely.map(|(server, identifier)| entry.is_surely_on(server, identifier)),
+            surely.map(|(server, identifier)| entry.is_surely_on(server, identifier, Timestamp::MAX)),
             [true, false, false, false]
         );
+        assert!(entry.is_surely_on("elsewhere:1", Some("7"), Timestamp::UNIX_EPOCH), "it runs since then");
+        assert!(!entry.is_surely_on("elsewhere:1", Some("8"), Timestamp::UNIX_EPOCH));
     }
 }

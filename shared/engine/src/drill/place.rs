@@ -48,10 +48,9 @@ impl DrillPlace {
         let known =
             identity::Scratch { address: &address, identity: &identity, is_a_clone: run.ports.scratch_is_a_clone };
         self.notes = identity::require_another_server(&known, repository, request, manifest).await?;
-        let identifier = identity.system_identifier;
-        sweep(run, &server, identifier.as_deref()).await?;
+        sweep(run, &server, &identity).await?;
         let name = ScratchServer::database_name(SCRATCH_PREFIX, fastrand::u32(..));
-        let record = ScratchRecord::new(run, &server, identifier, &request.database, &name)?;
+        let record = ScratchRecord::new(run, &server, identity, &request.database, &name)?;
         self.create(Scratch { server, name, record, database: None }, manifest).await
     }
 

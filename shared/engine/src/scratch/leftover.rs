@@ -86,6 +86,7 @@ mod tests {
             name: format!("lifeboat_drill_{number:08x}"),
             server: "scratch.example.com:5432".to_owned(),
             system_identifier: None,
+            server_started_at: None,
             database: Some("clinic".parse().unwrap()),
             run_id: "run-1".to_owned(),
             created_at: Timestamp::UNIX_EPOCH,

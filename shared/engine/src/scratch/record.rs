@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{CleanupReport, DatabaseName, ScratchEntry};
-use lifeboat_postgres::{ScratchServer, Swept};
+use lifeboat_postgres::{ScratchServer, ServerIdentity, Swept};
 use lifeboat_vault::ScratchRecords;
 
 use crate::error::EngineError;
@@ -31,7 +31,7 @@ impl ScratchRecord {
     pub(crate) fn new(
         run: &Run,
         server: &ScratchServer,
-        system_identifier: Option<String>,
+        identity: ServerIdentity,
         database: &DatabaseName,
         name: &str,
     ) -> Result<Self, EngineError> {
@@ -39,8 +39,9 @@ impl ScratchRecord {
         let entry = ScratchEntry {
             name: name.to_owned(),
             server: server.address(),
-            system_identifier,
+            system_identifier: identity.system_identifier,
             database: Some(database.clone()),
+            server_started_at: Some(identity.started_at),
             run_id: run.id.clone(),
             created_at: now,
             expires_at: later(now),
@@ -59,7 +60,7 @@ impl ScratchRecord {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
             let entry = ScratchEntry { expires_at: later(Timestamp::now()), ..self.entry.clone() };
-            if let Err(error) = self.records.put(&entry).await {
+            if let Err(error) = self.records.update(&entry).await {
                 tracing::warn!(%error, "the entry of the scratch database could not be renewed; a health check may report it");
             }
         }
@@ -88,8 +89,9 @@ impl ScratchRecord {
 pub(crate) async fn sweep(
     run: &Run,
     server: &ScratchServer,
-    identifier: Option<&str>,
+    identity: &ServerIdentity,
 ) -> Result<CleanupReport, EngineError> {
+    let identifier = identity.system_identifier.as_deref();
     let (records, address) = (ScratchRecords::new(&run.ports.sites)?, server.address());
     let listed = records.list().await.unwrap_or_else(|error| {
         // The names on the server show the leftovers, too.
@@ -103,7 +105,8 @@ pub(crate) async fn sweep(
         tracing::info!(name, "dropped the scratch database of a drill that was killed");
     }
     // Another server with the same identifier or address may still have it.
-    gone.retain(|name| listed.iter().any(|entry| entry.name == *name && entry.is_surely_on(&address, identifier)));
+    let is_surely_here = |entry: &ScratchEntry| entry.is_surely_on(&address, identifier, identity.started_at);
+    gone.retain(|name| listed.iter().any(|entry| entry.name == *name && is_surely_here(entry)));
     // A database that was found and dropped needs no other proof of where it was.
     let confirmed = [dropped.as_slice(), gone.as_slice()].concat();
     if listed.iter().any(|entry| confirmed.contains(&entry.name)) {
@@ -116,6 +119,7 @@ pub(crate) async fn sweep(
         server: address.clone(),
         system_identifier: identifier.map(str::to_owned),
         database: None,
+        server_started_at: Some(identity.started_at),
         run_id: run.id.clone(),
         created_at: now,
         expires_at: now,
@@ -129,7 +133,10 @@ pub(crate) async fn sweep(
         // The entry of a running drill is its own.
         if entry.is_left(now) && reason.is_some() && entry.fault != reason {
             entry.fault = reason;
-            records.put(&entry).await?;
+            match is_listed(&entry.name) {
+                true => drop(records.update(&entry).await?),
+                false => records.put(&entry).await?,
+            }
         }
         left.push(entry);
     }
@@ -146,7 +153,7 @@ pub(super) async fn note_fault(run: &Run, address: Option<&str>, fault: &str) ->
         for entry in records.list().await? {
             let is_meant = entry.is_left(now) && address.is_none_or(|address| entry.server == address);
             if is_meant && entry.fault.as_deref() != Some(fault) {
-                records.put(&ScratchEntry { fault: Some(fault.to_owned()), ..entry }).await?;
+                records.update(&ScratchEntry { fault: Some(fault.to_owned()), ..entry }).await?;
             }
             is_noted |= is_meant;
         }

@@ -13,6 +13,7 @@ fn entry(number: usize) -> ScratchEntry {
         name: format!("lifeboat_drill_{number:08x}"),
         server: "scratch:5432".to_owned(),
         system_identifier: None,
+        server_started_at: None,
         database: None,
         run_id: "run-1".to_owned(),
         created_at: Timestamp::UNIX_EPOCH,

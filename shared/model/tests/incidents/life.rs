@@ -1,35 +1,11 @@
 //! The life of an incident, without anything that stores or sends it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
-    Acknowledgement, AlertKind, AlertState, Cleared, DamagedObjects, Incident, IncidentName, IncidentState,
-    IncidentSubject, Part, Policy, Sighting,
+    Acknowledgement, AlertKind, AlertState, Cleared, Incident, IncidentName, IncidentState, Part, Policy, Sighting,
 };
 
-/// A Tuesday, two minutes before the office closes at 18:00 UTC.
-const LATE_ON_TUESDAY: &str = "2026-11-24T17:58:00Z";
-
-fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-fn clinic() -> IncidentSubject {
-    "clinic".parse().unwrap()
-}
-
-fn sighting(what: &str, part: Option<&str>) -> Sighting {
-    let part = part.map(|part| Part::from(part.to_owned()));
-    Sighting {
-        what: what.to_owned(),
-        hint: "do this".to_owned(),
-        database: None,
-        part,
-        objects: DamagedObjects::default(),
-        facts: Vec::new(),
-    }
-}
+use crate::bench::{LATE_ON_TUESDAY, at, clinic, sighting};
 
 fn seen(before: Option<&Incident>, kind: AlertKind, policy: &Policy, now: Timestamp) -> Incident {
     Incident::seen(before, &IncidentName::new(kind, clinic()), sighting("it is wrong", None), policy, now)

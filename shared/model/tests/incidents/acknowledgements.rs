@@ -1,35 +1,12 @@
 //! What an acknowledgement of an incident holds for, and what objects of it are accepted by name.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{
     Acknowledgement, AlertKind, AlertState, Cleared, DamagedObjects, Incident, IncidentName, IncidentState,
-    IncidentSubject, ObjectRefusal, Part, Policy, Sighting,
+    ObjectRefusal, Part, Policy, Sighting,
 };
 
-/// A Tuesday, two minutes before the office closes at 18:00 UTC.
-const LATE_ON_TUESDAY: &str = "2026-11-24T17:58:00Z";
-
-fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-fn clinic() -> IncidentSubject {
-    "clinic".parse().unwrap()
-}
-
-fn sighting(what: &str, part: Option<&str>) -> Sighting {
-    let part = part.map(|part| Part::from(part.to_owned()));
-    Sighting {
-        what: what.to_owned(),
-        hint: "do this".to_owned(),
-        database: None,
-        part,
-        objects: DamagedObjects::default(),
-        facts: Vec::new(),
-    }
-}
+use crate::bench::{LATE_ON_TUESDAY, at, clinic, sighting};
 
 /// The message that is sent now, if any, and the incident after it.
 fn told(incident: &Incident, policy: &Policy, now: Timestamp) -> (Option<AlertState>, Incident) {

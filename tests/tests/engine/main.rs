@@ -35,6 +35,7 @@ mod stores;
 mod trail;
 mod turns;
 mod twice;
+mod unknown;
 mod way;
 mod wrapped_tools;
 mod writers;

@@ -17,7 +17,7 @@ use crate::error::VaultError;
 use crate::layout::{journal_key, journal_prefix, number_of_journal_key};
 use crate::repository::document::{Place, encode, raw};
 use crate::store::checksum::sha256;
-use crate::store::contention::LOST_RACE;
+use crate::store::contention::{ATTEMPTS, Race};
 use crate::store::error::StoreError;
 use crate::store::port::{NewObject, PAGE_KEYS, PutCondition, Version};
 use crate::store::sites::{SiteStore, Sites};
@@ -33,9 +33,6 @@ const JOURNAL_FORMAT: u32 = 1;
 
 /// Longest name of a run, a step, or what happened in it.
 const LONGEST_NAME: usize = 64;
-
-/// Times that an append is tried when others append too. Each round one of them succeeds.
-const APPEND_ATTEMPTS: u32 = 48;
 
 /// Entries read at the same time: enough to hide the store's latency.
 const READS_AT_ONCE: usize = 16;
@@ -176,7 +173,8 @@ impl Journal {
             }
         }
         let payload = raw(&journal_prefix(&self.run), payload)?;
-        for attempt in 1..=APPEND_ATTEMPTS {
+        let mut race = Race::begin();
+        for _ in 0..ATTEMPTS {
             if let Some(entry) = self.find(step, what).cloned() {
                 self.bring_over().await?;
                 return if entry.payload.get() == payload.get() { Ok(entry) } else { Err(self.conflict(entry)) };
@@ -189,10 +187,10 @@ impl Journal {
                 self.bring_over().await?;
                 return Ok(entry);
             }
-            tokio::time::sleep(LOST_RACE.pause(attempt)).await;
+            race.lost().await;
             self.refresh().await?;
         }
-        Err(VaultError::Contended { key: journal_prefix(&self.run), attempts: APPEND_ATTEMPTS })
+        Err(VaultError::Contended { key: journal_prefix(&self.run), attempts: ATTEMPTS })
     }
 
     fn next_number(&self) -> Result<u32, VaultError> {

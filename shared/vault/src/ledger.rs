@@ -27,7 +27,7 @@ use crate::repository::Repository;
 use crate::repository::document::Place;
 use crate::repository::randomness::random;
 use crate::store::checksum::sha256;
-use crate::store::contention::LOST_RACE;
+use crate::store::contention::{ATTEMPTS, Race};
 use crate::store::error::StoreError;
 use crate::store::port::{KeyPage, LockPeriod, NewObject, PAGE_KEYS, PutCondition};
 use crate::store::sites::{Mirrored, SiteStore, Sites};
@@ -40,9 +40,6 @@ const TEXT_CHARACTERS: usize = 1000;
 
 /// Details of an entry, at most.
 const DETAILS: usize = 24;
-
-/// Times that an append is tried when others append too. Each round one of them succeeds.
-const APPEND_ATTEMPTS: u32 = 48;
 
 /// Listings in a search for the newest entry. Each one halves or doubles a distance, or continues by a page.
 const LOOKS_LIMIT: usize = 200;
@@ -129,7 +126,8 @@ impl Ledger {
         let primary = self.sites.primary()?;
         let append_id = hex::encode(random::<8>()?);
         let mut tried = None;
-        for attempt in 0..APPEND_ATTEMPTS {
+        let mut race = Race::begin();
+        for _ in 0..ATTEMPTS {
             let newest = self.newest(primary).await?;
             // A write whose answer was lost looks like one that failed.
             if let Some(number) = tried.take()
@@ -159,9 +157,9 @@ impl Ledger {
                 Err(source) if source.advice().response == Response::Retry => tried = Some(entry.number),
                 Err(source) => return Err(primary.error(source)),
             }
-            tokio::time::sleep(LOST_RACE.pause(attempt + 1)).await;
+            race.lost().await;
         }
-        Err(VaultError::Contended { key: LEDGER_PREFIX.to_owned(), attempts: APPEND_ATTEMPTS })
+        Err(VaultError::Contended { key: LEDGER_PREFIX.to_owned(), attempts: ATTEMPTS })
     }
 
     /// The newest entry, for a backup to name it; `None` while there is none. `named` is what the backup before it names.

@@ -14,16 +14,13 @@ use serde::de::DeserializeOwned;
 use crate::error::VaultError;
 use crate::layout::is_plain_key;
 use crate::repository::document::{Place, encode};
-use crate::store::contention::LOST_RACE;
+use crate::store::contention::{ATTEMPTS, Race};
 use crate::store::error::StoreError;
 use crate::store::port::{Fetched, LockPeriod, NewObject, PutCondition, Version};
 use crate::store::sites::{SiteStore, Sites};
 
 /// The newest format of a register's document that this version knows. A document of the first format need not say so.
 const REGISTER_FORMAT: u32 = 1;
-
-/// Times that a change is tried when others change the same document. Each round one of them succeeds.
-const CHANGE_ATTEMPTS: u32 = 24;
 
 /// How long a site is waited for when another one can answer as well.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
@@ -194,7 +191,8 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
         mut decide: impl FnMut(Option<&T>) -> Result<Option<T>, E>,
     ) -> Result<Option<Changed<T>>, E> {
         let mut lost: Option<Attempt<T>> = None;
-        for attempt in 1..=CHANGE_ATTEMPTS {
+        let mut race = Race::begin();
+        for _ in 0..ATTEMPTS {
             let mut copies = self.copies().await?;
             let newest = self.newest(&copies);
             // The race may have been lost against oneself: the answer to a write was lost, and the write was repeated.
@@ -218,7 +216,7 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
                 }
                 Ok(None) => {
                     lost = Some(Attempt { before, after, object });
-                    tokio::time::sleep(LOST_RACE.pause(attempt)).await;
+                    race.lost().await;
                 }
                 // Whether it was written is not known. The other site decides for the rest of this run.
                 Err(source) if self.is_on_every_site() && source.is_outage() => {
@@ -228,7 +226,7 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
                 Err(source) => return Err(home.store.error(source).into()),
             }
         }
-        Err(VaultError::Contended { key: self.key.clone(), attempts: CHANGE_ATTEMPTS }.into())
+        Err(VaultError::Contended { key: self.key.clone(), attempts: ATTEMPTS }.into())
     }
 
     /// Replaces what was read by `document`, once. `None` when another writer was faster.

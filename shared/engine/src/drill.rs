@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, DrillReport, Manifest, Phases, ScratchEntry};
 use lifeboat_postgres::RestoreTarget;
+use lifeboat_vault::Repository;
 
 use crate::announcement::announce;
 use crate::error::EngineError;
@@ -116,8 +117,7 @@ async fn restore_then_prove(
 /// A report that cannot be stored is logged as an error, but does not fail the drill. A drill from the off-site still counts while the
 /// primary is unavailable, and its event and alert carry the same facts.
 async fn keep_report(run: &Run, report: &DrillReport) {
-    let at = report.started_at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
-    let key = format!("drills/{}/{at}.json", report.database);
+    let key = Repository::drill_key(&report.database, report.started_at);
     let keeping = async { Ok(run.repository().await?.put_document(&key, report).await?) };
     if let Err(error) = run.deadline.bound(Box::pin(keeping)).await {
         tracing::error!(key, error = %error, hint = error.hint(), "the report of the drill could not be stored");

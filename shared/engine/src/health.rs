@@ -5,6 +5,7 @@ mod history;
 mod keys;
 mod listeners;
 mod metrics;
+mod proofs;
 mod protection;
 mod request;
 mod schedules;
@@ -196,7 +197,7 @@ async fn probe_database(
     database: &DatabaseName,
     at: Timestamp,
 ) -> Vec<Probe> {
-    let observed = observe(run, views, database, at).await;
+    let observed = observe(run, views, request, database, at).await;
     let mut probes: Vec<Probe> = match ages(run, &observed, history, database, request, at) {
         Ok(ages) => ages.iter().map(|age| schedules::freshness(database, age)).collect(),
         Err(error) => vec![unknown(database, &error)],

@@ -47,7 +47,7 @@ pub async fn status(run: &Run, request: &HealthRequest) -> Status {
     let (history, tail, databases) = tokio::join!(
         in_time(look_at_history(run, repository.flatten())),
         in_time(tail(run, repository.flatten())),
-        join_all(request.databases.iter().map(|database| observe(run, &views, database, at))),
+        join_all(request.databases.iter().map(|database| observe(run, &views, request, database, at))),
     );
     // Without the repository these would be empty, which is not the same as unknown.
     let history = unread.or_note("the history", history).filter(|_| repository.is_some());

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::identity::{BackupId, DatabaseName, Site};
+use crate::identity::{BackupId, CLOCK_TOLERANCE, DatabaseName, Site};
 use crate::phase::Phases;
 
 /// `drills/<database>/<drill id>.json`: the report an auditor reads.
@@ -48,6 +48,11 @@ pub struct DrillReport {
 const NAMED_LEFT_OUT: usize = 5;
 
 impl DrillReport {
+    /// Whether a backup of `database` was proved, by `now`. A report that claims to be from the future is no proof: it would never be too old.
+    pub fn is_proof(&self, database: &DatabaseName, now: Timestamp) -> bool {
+        self.equal && self.database == *database && self.finished_at <= now + CLOCK_TOLERANCE
+    }
+
     /// What `equal` does not cover because of policy, in words: `2 relation(s) left out by policy: a.b, a.c`. `None` when policy left out nothing.
     pub fn left_out_in_words(&self) -> Option<String> {
         let named: Vec<&str> = self.left_out.iter().take(NAMED_LEFT_OUT).map(String::as_str).collect();

@@ -1,5 +1,5 @@
 //! A summary of the audit trail: the last success of each act, the last runs, and the usage of each month. It is derived from
-//! the ledger, and rebuilt when it is lost.
+//! the ledger, and rebuilt when it is lost. Every function may append to the ledger, so it is no proof that another function's act happened.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -42,15 +42,12 @@ pub struct History {
 /// The history of one database.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseHistory {
-    /// For each action that has never succeeded, the time from which it can be overdue.
+    /// Since when each action is expected.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub awaited: BTreeMap<String, Timestamp>,
     /// The last success of each action.
     pub last: BTreeMap<String, Timestamp>,
-    /// The last successful drill from each site.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub proved: BTreeMap<Site, Timestamp>,
-    /// Since when a drill from each site is awaited: since the site was first seen to be configured.
+    /// Since when a drill from each site is expected: since the site was first seen to be configured.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sites_since: BTreeMap<Site, Timestamp>,
     /// The last runs of each action, oldest first.
@@ -117,15 +114,13 @@ impl History {
         }
     }
 
-    /// Starts to wait for `action` at `now`, unless it is awaited already.
+    /// Expects `action` from `now` on, unless it is expected already.
     pub fn wait_for(&mut self, database: &DatabaseName, act: Act, now: Timestamp) {
         let known = self.databases.entry(database.clone()).or_default();
-        if !known.last.contains_key(act.as_str()) {
-            known.awaited.entry(act.as_str().to_owned()).or_insert(now);
-        }
+        known.awaited.entry(act.as_str().to_owned()).or_insert(now);
     }
 
-    /// The time since which an `action` that has never succeeded is awaited.
+    /// The time since which an `action` is expected.
     pub fn awaited(&self, database: &DatabaseName, act: Act) -> Option<Timestamp> {
         self.databases.get(database)?.awaited.get(act.as_str()).copied()
     }
@@ -135,17 +130,12 @@ impl History {
         self.databases.get(database)?.last.get(act.as_str()).copied()
     }
 
-    /// When a drill last proved a backup of `database` from `site`; `None` when none has.
-    pub fn proved(&self, database: &DatabaseName, site: Site) -> Option<Timestamp> {
-        self.databases.get(database)?.proved.get(&site).copied()
+    /// Since when a drill of `database` from `site` is expected.
+    pub fn drill_awaited(&self, database: &DatabaseName, site: Site) -> Option<Timestamp> {
+        self.databases.get(database)?.sites_since.get(&site).copied()
     }
 
-    /// The time of the last drill that proved a backup of `database` from `site`, or else since when one is awaited.
-    pub fn unproved_since(&self, database: &DatabaseName, site: Site) -> Option<Timestamp> {
-        self.proved(database, site).or_else(|| self.databases.get(database)?.sites_since.get(&site).copied())
-    }
-
-    /// Starts to wait for drills from these sites at `now`, and no longer waits for those from other sites.
+    /// Expects drills from these sites from `now` on, unless they are expected already, and none from other sites.
     pub fn wait_for_sites(&mut self, database: &DatabaseName, sites: &[Site], now: Timestamp) {
         let known = self.databases.entry(database.clone()).or_default();
         known.sites_since.retain(|site, _| sites.contains(site));
@@ -177,14 +167,6 @@ impl DatabaseHistory {
         if is_success && !is_of_one_backup {
             let last = self.last.entry(entry.action.clone()).or_insert(entry.at);
             *last = entry.at.max(*last);
-            self.awaited.remove(&entry.action);
-        }
-        if entry.act() == Some(Act::TestRestore)
-            && is_success
-            && let Some(site) = Fact::Site.read(&entry.detail)
-        {
-            let proved = self.proved.entry(site).or_insert(entry.at);
-            *proved = entry.at.max(*proved);
         }
         let runs = self.runs.entry(entry.action.clone()).or_default();
         runs.push_back(PastRun::of(entry));

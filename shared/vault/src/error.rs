@@ -160,7 +160,7 @@ impl VaultError {
     }
 
     /// Whether the site `wanted` does not serve.
-    pub(crate) fn is_outage_of(&self, wanted: Site) -> bool {
+    pub fn is_outage_of(&self, wanted: Site) -> bool {
         matches!(self, Self::Store { site, source } if *site == wanted && source.is_outage())
     }
 

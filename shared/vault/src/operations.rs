@@ -4,7 +4,7 @@ pub(crate) mod checkup;
 pub(crate) mod incidents;
 pub(crate) mod leases;
 pub(crate) mod protection;
-mod reports;
+pub(crate) mod reports;
 pub(crate) mod scratch;
 pub(crate) mod states;
 pub(crate) mod stored_keys;

@@ -10,6 +10,7 @@ mod damage;
 mod dates;
 mod deadline;
 mod failures;
+mod forged;
 mod golden;
 mod growth;
 mod incidents;

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Act, AlertKind, BackupId, DatabaseName, History, Outcome, Rotation, Site};
 use lifeboat_vault::{Repository, VaultError};
 
+use super::proofs::{Proofs, proofs};
 use super::request::HealthRequest;
 use crate::deadline::within;
 use crate::error::EngineError;
@@ -69,16 +70,34 @@ pub(crate) struct Observed {
     pub(crate) listed: Vec<SiteBackups>,
     /// The progress of its verifications; absent before the first one.
     rotation: Result<Option<Rotation>, EngineError>,
+    /// Its drills that proved a backup, of those that are not far too old.
+    proofs: Result<Proofs, Arc<EngineError>>,
 }
 
-/// Looks at the backups of a database on each site, all at the same time, and at the progress of its verifications.
-pub(crate) async fn observe(run: &Run, views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Observed {
+/// Looks at the backups of a database on each site, at the progress of its verifications, and at its drills, all at the same time.
+pub(crate) async fn observe(
+    run: &Run,
+    views: &[SiteView],
+    request: &HealthRequest,
+    database: &DatabaseName,
+    at: Timestamp,
+) -> Observed {
     let progress = within(SITE_WITHIN, Box::pin(rotation(run, database)));
-    let (listed, rotation) = tokio::join!(listed(views, database, at), progress);
+    let drilled = async {
+        if request.drills {
+            proofs(views, database, drills_ago(run, turns(run) + 1, at), at).await
+        } else {
+            Ok(Proofs::new())
+        }
+    };
+    let (listed, rotation, proofs) = tokio::join!(listed(views, database, at), progress, drilled);
     if let Err(error) = &rotation {
         tracing::warn!(%database, error = error.story(), "the progress of the verifications cannot be read");
     }
-    Observed { listed, rotation }
+    if let Err(error) = &proofs {
+        tracing::warn!(%database, error = error.story(), "the reports of the drills cannot be read");
+    }
+    Observed { listed, rotation, proofs }
 }
 
 async fn listed(views: &[SiteView], database: &DatabaseName, at: Timestamp) -> Vec<SiteBackups> {
@@ -136,8 +155,9 @@ impl Age {
     }
 }
 
-/// The age of the last successful run of each scheduled act, for one database. Backups are read from both the store and the ledger: a run may
-/// die between writing the two, and a stored backup may have been deleted.
+/// The age of the last successful run of each scheduled act, for one database. Each function may append to the ledger, so what counts is what
+/// only the function of the act leaves: the backup, the progress of the verifications, the report of the drill. The ledger also names backups
+/// that were deleted.
 ///
 /// # Errors
 /// Why the backups on the first site could not be listed.
@@ -149,7 +169,7 @@ pub(crate) fn ages(
     request: &HealthRequest,
     at: Timestamp,
 ) -> Result<Vec<Age>, Arc<EngineError>> {
-    let Observed { listed, rotation } = observed;
+    let Observed { listed, rotation, proofs } = observed;
     let none = BTreeSet::new();
     let here = match listed.first().map(|first| &first.backups) {
         Some(Ok(here)) => here,
@@ -161,35 +181,52 @@ pub(crate) fn ages(
     let gone = recorded(history, database).find(|id| !here.contains(id) && is_looked_for(id));
     let ages = request.scheduled_acts().filter_map(|(act, overdue_kind)| {
         let limit = run.policy.freshness.limit(act)?;
-        let (stored, gone) = if act == Act::Backup { (newest, gone.clone()) } else { (None, None) };
-        let last = stored.or_else(|| history.last(database, act));
-        let unread_since = match (act, rotation) {
-            // Whether a part was missed is not known, and so neither is whether a verification is overdue.
-            (Act::Verify, Err(_)) => return None,
-            (Act::Verify, Ok(rotation)) => rotation.as_ref().and_then(|rotation| rotation.due_since(at)),
-            _ => None,
+        let awaited = history.awaited(database, act).unwrap_or(at);
+        let recorded = || history.last(database, act);
+        let age = |last: Option<Timestamp>, since: Timestamp| {
+            let age = at.duration_since(since);
+            Age { act, overdue_kind, last, age, limit, gone: None, unread_since: None, unproved: None }
         };
-        let since = last.or_else(|| history.awaited(database, act)).unwrap_or(at);
-        // A part that was missed is not made up for by the parts that were read after it.
-        let age = at.duration_since(unread_since.map_or(since, |unread| unread.min(since)));
-        let unproved = (act == Act::TestRestore).then(|| unproved(run, history, database, limit, at)).flatten();
-        Some(Age { act, overdue_kind, last, age, limit, gone, unread_since, unproved })
+        Some(match act {
+            Act::Verify => {
+                // Without the progress, whether a part was missed is not known, and so neither is whether a verification is overdue.
+                let rotation = rotation.as_ref().ok()?.as_ref();
+                let last = rotation.and_then(|_| recorded());
+                // A part that was missed is not made up for by the parts that were read after it.
+                let unread_since = rotation.and_then(|rotation| rotation.due_since(at));
+                let since = last.unwrap_or(awaited);
+                Age { unread_since, ..age(last, unread_since.map_or(since, |unread| unread.min(since))) }
+            }
+            Act::TestRestore => {
+                let proofs = proofs.as_ref().ok()?;
+                let last = proofs.values().max().copied();
+                let since = last.unwrap_or_else(|| awaited.max(drills_ago(run, turns(run) + 1, at)));
+                Age { unproved: unproved(run, proofs, history, database, at), ..age(last, since) }
+            }
+            _ => {
+                let last = newest.or_else(recorded);
+                Age { gone: gone.clone(), ..age(last, last.unwrap_or(awaited)) }
+            }
+        })
     });
     Ok(ages.collect())
 }
 
-fn unproved(
-    run: &Run,
-    history: &History,
-    database: &DatabaseName,
-    limit: SignedDuration,
-    at: Timestamp,
-) -> Option<Site> {
-    let sites = run.ports.sites.names();
-    let turns = i32::try_from(sites.len()).unwrap_or(1);
-    let allowed = too_old(at, limit.saturating_mul(turns));
-    let since = |site: &Site| history.unproved_since(database, *site);
-    sites.into_iter().find(|site| since(site).is_some_and(|since| since < allowed))
+/// The site from which no drill has proved a backup in time.
+fn unproved(run: &Run, proofs: &Proofs, history: &History, database: &DatabaseName, at: Timestamp) -> Option<Site> {
+    let allowed = drills_ago(run, turns(run), at);
+    let since = |site: &Site| proofs.get(site).copied().or_else(|| history.drill_awaited(database, *site));
+    run.ports.sites.names().into_iter().find(|site| since(site).is_some_and(|since| since < allowed))
+}
+
+/// Drills until each site had its turn.
+fn turns(run: &Run) -> i32 {
+    i32::try_from(run.ports.sites.names().len()).unwrap_or(1)
+}
+
+/// When the first of so many drills may have been, if each was as late as the policy allows.
+fn drills_ago(run: &Run, drills: i32, at: Timestamp) -> Timestamp {
+    too_old(at, run.policy.freshness.drill.saturating_mul(drills))
 }
 
 /// The backups in the ledger, newest first.

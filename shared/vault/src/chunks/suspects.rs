@@ -6,19 +6,13 @@
 use std::collections::HashMap;
 
 use futures_util::StreamExt as _;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, civil};
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{ChunkId, DatabaseName, EpochNumber, Finding, FindingKind, FindingSubject};
 
 use crate::error::VaultError;
+use crate::operations::reports::{report_key, reports_since};
 use crate::repository::Repository;
 use crate::store::port::DOCUMENT_LIMIT_BYTES;
-
-/// The time of storage in the key of a report.
-const REPORT_NAME: &str = "%Y-%m-%dT%H-%M-%S";
-
-/// Pages of reports looked through: an epoch of 90 days with a report each quarter of an hour fills nine.
-const REPORT_PAGES_LIMIT: usize = 10;
 
 /// Reports read, the newest ones. A chunk that is still bad is named again by every verification that reads it.
 const REPORTS_LIMIT: usize = 200;
@@ -75,7 +69,7 @@ impl Suspects {
 impl Repository {
     /// The key under which a report on findings is stored at `at`.
     pub fn findings_key(database: &DatabaseName, at: Timestamp) -> String {
-        format!("{}{}.json", folder(database), at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ"))
+        report_key(&folder(database), at)
     }
 
     /// The chunks of an epoch that the reports on `database` name as bad and not healed. A report that cannot be read on any
@@ -84,7 +78,8 @@ impl Repository {
     /// # Errors
     /// [`VaultError::Store`] when the reports cannot be listed; [`VaultError::TooMany`].
     pub async fn suspects(&self, database: &DatabaseName, epoch: EpochNumber) -> Result<Suspects, VaultError> {
-        let mut reports = self.reports(database, epoch).await?;
+        let began = self.document().epoch(epoch).map(|epoch| epoch.created_at);
+        let mut reports = reports_since(self.sites.primary()?, &folder(database), began).await?;
         reports.reverse();
         reports.truncate(REPORTS_LIMIT);
         let mut suspects = Suspects::default();
@@ -95,27 +90,6 @@ impl Repository {
             findings.iter().for_each(|finding| suspects.add(finding, epoch, at));
         }
         Ok(suspects)
-    }
-
-    /// The reports stored since the epoch began, oldest first.
-    async fn reports(
-        &self,
-        database: &DatabaseName,
-        epoch: EpochNumber,
-    ) -> Result<Vec<(Timestamp, String)>, VaultError> {
-        let folder = folder(database);
-        let began = self.document().epoch(epoch).map(|epoch| epoch.created_at);
-        let mut after = began.map(|began| format!("{folder}{}", began.strftime(REPORT_NAME)));
-        let mut reports = Vec::new();
-        for _ in 0..REPORT_PAGES_LIMIT {
-            let page = self.sites.primary()?.list(&folder, after.as_deref()).await?;
-            reports.extend(page.keys.iter().filter_map(|key| Some((stored_at(&folder, key)?, key.clone()))));
-            after = page.keys.into_iter().next_back();
-            if !page.more || after.is_none() {
-                return Ok(reports);
-            }
-        }
-        Err(VaultError::TooMany { what: "pages of reports on findings", limit: REPORT_PAGES_LIMIT })
     }
 
     async fn report(&self, key: &str) -> Vec<Finding> {
@@ -133,24 +107,4 @@ impl Repository {
 
 fn folder(database: &DatabaseName) -> String {
     format!("findings/{database}/")
-}
-
-fn stored_at(folder: &str, key: &str) -> Option<Timestamp> {
-    let name = key.strip_prefix(folder)?.get(..19)?;
-    let at = civil::DateTime::strptime(REPORT_NAME, name).ok()?;
-    Some(at.to_zoned(TimeZone::UTC).ok()?.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_of_a_report_is_read_from_its_key() {
-        let (database, at) = ("clinic".parse().unwrap(), "2026-11-21T20:49:33.5Z".parse().unwrap());
-        let key = Repository::findings_key(&database, at);
-        assert_eq!(key, "findings/clinic/2026-11-21T20-49-33.500Z.json");
-        assert_eq!(stored_at("findings/clinic/", &key), Some("2026-11-21T20:49:33Z".parse().unwrap()));
-        assert_eq!(stored_at("findings/clinic/", "findings/clinic/x"), None);
-    }
 }

@@ -65,7 +65,10 @@ mod tests {
         assert!(fast[4..].is_sorted_by(|earlier, later| earlier >= later), "{fast:?}");
         // On a machine that is ten times as slow, a crowd spreads out just as far.
         let slow = ceilings(Duration::from_millis(300));
-        assert!(fast.iter().zip(&slow).all(|(fast, slow)| fast * 10 == *slow || *slow == LONGEST.as_millis()), "{slow:?}");
+        assert!(
+            fast.iter().zip(&slow).all(|(fast, slow)| fast * 10 == *slow || *slow == LONGEST.as_millis()),
+            "{slow:?}"
+        );
         assert_eq!(ceiling(5, Duration::MAX), LONGEST);
     }
 }

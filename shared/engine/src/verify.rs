@@ -38,8 +38,13 @@ pub(crate) use rotation::rotation;
 /// Damage is not an error. The report's findings list it, and say whether it was healed. An error means that the verification itself
 /// failed.
 pub async fn verify(run: &Run, request: &VerifyRequest) -> Result<VerificationReport, EngineError> {
-    let Inspected { result, healed, large } = inspect_scope(run, request).await;
-    let announced = announce(run, &VerificationEnding { request, result: &result, healed: &healed }).await;
+    let Inspected { result, healed, large, entries_from } = inspect_scope(run, request).await;
+    let all_since = match &result {
+        Ok(report) => rotation::all_since(run, report).await,
+        Err(_) => None,
+    };
+    let ending = VerificationEnding { request, result: &result, healed: &healed, entries_from, all_since };
+    let announced = announce(run, &ending).await;
     let report = result?;
     announced?;
     // This comes last: a part counts as read only after what was found in it was announced.
@@ -54,17 +59,21 @@ struct Inspected {
     healed: Vec<Finding>,
     /// The backups that added more chunks than are read in one day, with their number.
     large: Vec<(BackupId, u64)>,
+    /// The entry from which on the audit trail was walked to its end.
+    entries_from: Option<u64>,
 }
 
 async fn inspect_scope(run: &Run, request: &VerifyRequest) -> Inspected {
     let repository = match run.repository_to_verify().await {
         Ok(repository) => repository,
-        Err(error) => return Inspected { result: Err(error), healed: Vec::new(), large: Vec::new() },
+        Err(error) => {
+            return Inspected { result: Err(error), healed: Vec::new(), large: Vec::new(), entries_from: None };
+        }
     };
     let inspection = Inspection::new(run, repository.clone());
     let mut healed = Vec::new();
     let result = inspect(run, &inspection, &repository, request, &mut healed).await;
-    Inspected { result, healed, large: inspection.large() }
+    Inspected { result, healed, large: inspection.large(), entries_from: inspection.entries_from() }
 }
 
 async fn inspect(

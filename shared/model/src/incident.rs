@@ -5,6 +5,7 @@
 //! the next one sends it.
 
 mod accepted;
+mod cleared;
 mod name;
 mod subject;
 
@@ -20,6 +21,7 @@ use crate::policy::Policy;
 use accepted::Problem;
 
 pub use accepted::{Accepted, DamagedObjects, ObjectRefusal};
+pub use cleared::Cleared;
 pub use name::IncidentName;
 pub use subject::{IncidentSubject, Part};
 
@@ -58,28 +60,6 @@ pub struct Sighting {
     pub objects: DamagedObjects,
     /// Facts by name.
     pub facts: Vec<(String, String)>,
-}
-
-/// The part of an incident that a check found in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cleared {
-    /// Everything that the incident can be about.
-    All,
-    /// This part of it.
-    Part(Part),
-    /// These parts of it.
-    Parts(Vec<Part>),
-}
-
-impl Cleared {
-    /// The parts, unless it is everything.
-    fn parts(&self) -> Option<&[Part]> {
-        match self {
-            Self::All => None,
-            Self::Part(part) => Some(std::slice::from_ref(part)),
-            Self::Parts(parts) => Some(parts),
-        }
-    }
 }
 
 /// Who acknowledged an incident, and why.
@@ -125,6 +105,9 @@ pub struct Incident {
     pub severity: Severity,
     /// When it was first seen.
     pub since: Timestamp,
+    /// When it was last opened: first, or again after it was acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<Timestamp>,
     /// When it was last seen.
     pub seen_at: Timestamp,
     /// How many times in a row it was seen.
@@ -190,6 +173,8 @@ impl Incident {
         let rule = policy.rule(name.kind);
         // An incident whose resolution was never reported goes on.
         let before = before.filter(|incident| incident.state != IncidentState::Resolved || incident.owes_resolution());
+        let before = before.map(|incident| incident.less(&incident.mended_by(&sighting)));
+        let before = before.as_ref();
         let sightings = before.map_or(0, |incident| incident.sightings).saturating_add(1);
         let was_open = before.filter(|incident| incident.state != IncidentState::Watched);
         let is_open = was_open.is_some() || sightings >= u64::from(rule.after);
@@ -208,7 +193,7 @@ impl Incident {
         parts.extend(part);
         let objects = before.map(|incident| incident.objects.clone()).unwrap_or_default().and(&objects);
         found_in.retain(|name, _| objects.named.contains(name));
-        if parts.len() > MOST_PARTS {
+        if parts.len() > MOST_PARTS || parts.contains(&Part::Everything) {
             // With too many parts to keep, only a check of everything clears it.
             parts = [Part::Everything].into();
         }
@@ -221,6 +206,10 @@ impl Incident {
             },
             severity: rule.severity,
             since: before.map_or(now, |incident| incident.since),
+            opened_at: match was_open.filter(|_| !reopened) {
+                Some(incident) => incident.opened_at,
+                None => is_open.then_some(now),
+            },
             seen_at: now,
             sightings,
             resolved_at: None,
@@ -250,12 +239,10 @@ impl Incident {
         if self.state == IncidentState::Resolved {
             return None;
         }
-        if let Some(cleared) = cleared.parts() {
-            let known: Vec<&Part> = cleared.iter().filter(|part| self.parts.contains(part)).collect();
-            if self.parts.len() > known.len() {
-                let less = || known.iter().fold(self.clone(), |less, part| less.without(part));
-                return (!known.is_empty()).then(less);
-            }
+        let (sound, wrong): (Vec<&Part>, Vec<&Part>) = self.parts.iter().partition(|part| cleared.has(part));
+        if !wrong.is_empty() && !cleared.has_all_since(self.seen_at) {
+            let less = || sound.iter().fold(self.clone(), |less, part| less.without(part));
+            return (!sound.is_empty()).then(less);
         }
         let was_told = self.sent > 0 || self.owed.as_ref().is_some_and(|owed| owed.claim.is_some());
         let due = policy.first_moment(self.name.kind, now);
@@ -270,13 +257,28 @@ impl Incident {
 
     /// The incident without this part, and without the objects that were last seen in it. When they are damaged again, that is news.
     fn without(&self, part: &Part) -> Self {
-        let mut left = self.clone();
+        let is_gone = |name: &&String| self.found_in.get(*name) == Some(part);
+        let mut left = self.less(&self.objects.named.iter().filter(is_gone).cloned().collect());
         left.parts.remove(part);
-        let is_gone = |name: &String| self.found_in.get(name) == Some(part);
-        let gone: BTreeSet<String> = self.objects.named.iter().filter(|name| is_gone(name)).cloned().collect();
+        left.accepted.iter_mut().for_each(|accepted| accepted.parts.retain(|known| known != part));
+        left
+    }
+
+    /// The objects that are in order again: those that were last seen where `sighting` looked, and that it does not name among all.
+    fn mended_by(&self, Sighting { part, objects, .. }: &Sighting) -> BTreeSet<String> {
+        if !objects.are_all_named() || objects.has_unread {
+            return BTreeSet::new();
+        }
+        let was_there = |name: &&String| self.found_in.get(*name) == part.as_ref();
+        self.objects.named.iter().filter(was_there).filter(|name| !objects.named.contains(*name)).cloned().collect()
+    }
+
+    /// The incident without these objects.
+    fn less(&self, gone: &BTreeSet<String>) -> Self {
+        let mut left = self.clone();
         left.objects.named.retain(|name| !gone.contains(name));
         left.found_in.retain(|name, _| !gone.contains(name));
-        left.accepted.iter_mut().for_each(|accepted| accepted.without(part, &gone));
+        left.accepted.iter_mut().for_each(|accepted| accepted.known.retain(|name| !gone.contains(name)));
         left
     }
 
@@ -360,12 +362,17 @@ impl Incident {
         }
         let owed = Some(Owed::new(AlertState::Opened, policy.first_moment(self.name.kind, now)));
         let accepted = Some(self.accepted_until_now());
-        Some(Self { state: IncidentState::Open, acknowledged: None, accepted, owed, ..self.clone() })
+        let opened_at = Some(now);
+        Some(Self { state: IncidentState::Open, opened_at, acknowledged: None, accepted, owed, ..self.clone() })
     }
 
     /// The incident with a reminder owed, when one is due.
     pub fn reminded(&self, policy: &Policy, now: Timestamp) -> Option<Self> {
         let (IncidentState::Open, None, Some(sent_at)) = (self.state, &self.owed, self.sent_at) else { return None };
+        // What else was damaged is in order again.
+        if self.accepted.as_ref().is_some_and(|accepted| accepted.names_all(&self.objects)) {
+            return None;
+        }
         let rule = policy.rule(self.name.kind);
         let pause = match rule.escalation {
             Escalation::Immediate => policy.alerts.repeat,

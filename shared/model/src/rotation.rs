@@ -65,6 +65,12 @@ impl Rotation {
         due.into_iter().map(|(_, day)| VerificationScope::Rotation { day, days: self.days }).collect()
     }
 
+    /// When the oldest of the readings of all parts began; `None` when a part was never read to its end.
+    pub fn all_since(&self) -> Option<Timestamp> {
+        let are_all_read = self.read.len() as u64 >= u64::from(self.days);
+        self.read.values().min().copied().filter(|_| are_all_read)
+    }
+
     /// The part of today, due or not.
     pub fn today(&self, now: Timestamp) -> VerificationScope {
         VerificationScope::Rotation { day: self.part_of(epoch_day(now)), days: self.days }
@@ -88,7 +94,7 @@ impl Rotation {
             let last = self.read.entry(part).or_insert(at);
             *last = at.max(*last);
         }
-        if self.read.len() as u64 >= u64::from(self.days) {
+        if self.all_since().is_some() {
             self.missed_since = None;
         }
     }

@@ -62,7 +62,7 @@ pub(crate) fn ledger_key(number: u64) -> String {
 }
 
 /// The number of the entry that has this key.
-pub(crate) fn number_of_ledger_key(key: &str) -> Option<u64> {
+pub fn number_of_ledger_key(key: &str) -> Option<u64> {
     let number = key.strip_prefix(LEDGER_PREFIX)?.strip_suffix(".json")?.parse().ok()?;
     (ledger_key(number) == key).then_some(number)
 }

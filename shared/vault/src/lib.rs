@@ -27,7 +27,7 @@ pub use chunks::suspects::Suspects;
 pub use chunks::writer::{KNOWN_CHUNKS_LIMIT, WriteOptions, Writer};
 pub use error::VaultError;
 pub use journal::{JOURNAL_ENTRIES_LIMIT, JOURNAL_ENTRY_LIMIT_BYTES, Journal, JournalEntry};
-pub use layout::{chunk_key, chunk_list_key, manifest_key};
+pub use layout::{chunk_key, chunk_list_key, manifest_key, number_of_ledger_key};
 pub use ledger::fault::LedgerFault;
 pub use ledger::mac_keys::{MacKey, MacKeys};
 pub use ledger::walk::{Anchor, ChainReport, Walk, WalkEnd};

@@ -173,9 +173,11 @@ impl<T: Serialize + DeserializeOwned> Register<T> {
     /// [`VaultError::Store`]; [`VaultError::NoSite`].
     pub async fn read(&self) -> Result<Reading<T>, VaultError> {
         let mut copies = self.copies().await?;
+        // Where no copy can be read, one of them may still say why.
+        let fault = if self.newest(&copies).is_none() { fault_of(&mut copies) } else { None };
         let newest = self.newest(&copies).unwrap_or_default();
         let copy = copies.swap_remove(newest);
-        Ok(Reading { document: copy.document, fault: copy.fault, version: copy.version })
+        Ok(Reading { document: copy.document, fault: fault.or(copy.fault), version: copy.version })
     }
 
     /// Replaces the document by the one that `decide` makes of it. `None` when `decide` makes none. `decide` is asked again when another

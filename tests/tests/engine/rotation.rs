@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Fault, Refusal, Rule, Script};
 use lifeboat_engine::{EngineError, HealthRequest, look_at_health, verify_due};
 use lifeboat_model::{
-    Alert, AlertKind, BackupId, ChunkEntry, ChunkId, Event, Manifest, Probe, READ_IN_ONE_DAY, StoredChunk,
+    Alert, AlertKind, AlertState, BackupId, ChunkEntry, ChunkId, Event, Manifest, Probe, READ_IN_ONE_DAY, StoredChunk,
     VerificationReport, VerificationScope,
 };
 use lifeboat_notify::{Outbox, SignalError};
@@ -163,4 +163,27 @@ async fn a_backup_that_is_too_large_for_one_day_is_read_in_shares_and_all_of_it_
     read.dedup();
     let stored = bench.stores.primary.keys("chunks/");
     assert_eq!(read.len(), stored.len(), "every chunk was read on one of the days");
+}
+
+/// No part of the new rotation is a part of the old one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_found_in_a_part_of_an_earlier_rotation_is_resolved_by_a_whole_round_of_the_new_one() {
+    let bench = Bench::with("other-days", TABLE);
+    bench.back_up().await;
+    let chunk = bench.stores.primary.keys("chunks/").into_iter().next().unwrap();
+    let sound = BOTH.map(|site| bench.stores.of(site).bytes(&chunk).unwrap());
+    BOTH.iter().for_each(|site| bench.stores.of(*site).replace(&chunk, "nothing"));
+    let round = async |days: u32| {
+        let mut told = Vec::new();
+        for day in 0..days {
+            let process = process(&bench, bench.stores.sites(), days);
+            process.verify(VerificationScope::Rotation { day, days }).await.unwrap();
+            let alerts = process.outbox.alerts().into_iter().filter(|alert| alert.incident.is_some());
+            told.push(alerts.map(|alert| alert.state).collect::<Vec<_>>());
+        }
+        told
+    };
+    assert_eq!(round(1).await, [[AlertState::Opened]]);
+    BOTH.iter().zip(sound).for_each(|(site, bytes)| bench.stores.of(*site).replace(&chunk, bytes));
+    assert_eq!(round(3).await, [vec![], vec![], vec![AlertState::Resolved]]);
 }

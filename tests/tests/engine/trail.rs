@@ -1,7 +1,7 @@
 //! The audit trail beside backups: each vouches for the other.
 
 use lifeboat_engine::{TrailRequest, restore_ledger, verify_ledger};
-use lifeboat_model::{AlertState, FindingKind, LedgerLink, Site, VerificationScope};
+use lifeboat_model::{AlertState, BackupId, FindingKind, LedgerLink, Site, VerificationScope};
 
 use crate::bench::{Bench, Process};
 use crate::stores::BOTH;
@@ -64,6 +64,26 @@ async fn a_trail_that_somebody_stopped_stops_neither_verifications_nor_backups()
     let process = bench.process();
     assert!(process.verify(VerificationScope::All).await.unwrap().is_sound());
     assert_eq!(told(&process), [("ledger-broken/clinic".to_owned(), AlertState::Resolved)]);
+}
+
+/// The verification of a backup walks the end of the trail, as each verification does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trail_that_was_repaired_is_resolved_by_the_verification_of_any_backup() {
+    const ENTRY: &str = "ledger/000000000001.json";
+    let bench = Bench::with("trail-repaired", TABLE);
+    let first = bench.back_up().await.backup_id;
+    let second = bench.back_up().await.backup_id;
+    let sound = bench.stores.primary.bytes(ENTRY).unwrap();
+    BOTH.iter().for_each(|site| bench.stores.of(*site).replace(ENTRY, "nothing"));
+    let verify = async |backup_id: &BackupId| {
+        let process = bench.process();
+        process.verify(VerificationScope::Backup { backup_id: backup_id.clone() }).await.unwrap();
+        told(&process)
+    };
+    assert_eq!(verify(&first).await, [("ledger-broken/clinic".to_owned(), AlertState::Opened)]);
+    assert_eq!(verify(&second).await, []);
+    BOTH.iter().for_each(|site| bench.stores.of(*site).replace(ENTRY, sound.clone()));
+    assert_eq!(verify(&second).await, [("ledger-broken/clinic".to_owned(), AlertState::Resolved)]);
 }
 
 fn told(process: &Process) -> Vec<(String, AlertState)> {

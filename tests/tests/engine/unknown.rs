@@ -36,11 +36,13 @@ async fn a_record_of_scratch_databases_that_cannot_be_read_is_a_problem() {
     let bench = Bench::with("unread-record", TABLE);
     bench.back_up().await;
     const RECORD: &str = "state/scratch.json";
-    BOTH.iter().for_each(|site| bench.stores.of(*site).replace(RECORD, "{"));
+    // A new bucket has none, and the other site's copy may hold names.
+    bench.stores.offsite.replace(RECORD, "{");
     let process = bench.process();
-    let report = check_health(&process.again(), &health(), None).await.unwrap();
-    assert!(!report.is_well());
+    assert!(!check_health(&process.again(), &health(), None).await.unwrap().is_well());
     assert_eq!(told(&process), [(AlertKind::DrillLeftover, AlertState::Opened)]);
+    BOTH.iter().for_each(|site| bench.stores.of(*site).replace(RECORD, "{"));
+    assert!(!check_health(&bench.process().again(), &health(), None).await.unwrap().is_well());
     assert!(BOTH.iter().all(|site| bench.stores.of(*site).remove(RECORD)));
     let process = bench.process();
     check_health(&process.again(), &health(), None).await.unwrap();

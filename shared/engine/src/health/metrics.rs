@@ -27,7 +27,7 @@ pub(super) fn metrics(report: &HealthReport, incidents: Option<&[Incident]>, end
 fn is_unanswered(incident: &Incident, now: Timestamp) -> bool {
     incident.state == IncidentState::Open
         && incident.severity == Severity::Critical
-        && now.duration_since(incident.since) >= ANSWERED_WITHIN
+        && now.duration_since(incident.opened_at.unwrap_or(incident.since)) >= ANSWERED_WITHIN
 }
 
 #[cfg(test)]

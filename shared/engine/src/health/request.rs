@@ -61,6 +61,7 @@ mod tests {
             state: IncidentState::Open,
             severity: Severity::Warning,
             since: at,
+            opened_at: None,
             seen_at: at,
             sightings: 1,
             resolved_at: None,

@@ -1,10 +1,12 @@
 //! How the end of a verification is announced.
 
+use jiff::Timestamp;
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, Finding, FindingKind, Part, Severity,
-    VerificationReport, VerificationScope,
+    Act, AlertKind, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, Finding, FindingKind, FindingSubject,
+    Part, Severity, VerificationReport, VerificationScope,
 };
 use lifeboat_notify::{MetricsLine, Unit};
+use lifeboat_vault::number_of_ledger_key;
 
 use super::request::VerifyRequest;
 use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
@@ -32,20 +34,27 @@ pub(crate) struct VerificationEnding<'a> {
     pub(crate) result: &'a Result<VerificationReport, EngineError>,
     /// What was healed before it failed.
     pub(crate) healed: &'a [Finding],
+    /// The entry from which on the audit trail was walked to its end.
+    pub(crate) entries_from: Option<u64>,
+    /// Since when everything was read.
+    pub(crate) all_since: Option<Timestamp>,
 }
 
 impl Ending for VerificationEnding<'_> {
     fn announcement(&self, _: &Run) -> Announcement {
         let request = self.request;
         match self.result {
-            Ok(report) if report.is_sound() => sound(request, report),
-            Ok(report) => damaged(request, report),
+            Ok(report) if report.is_sound() => {
+                let (entries_from, all_since) = (self.entries_from, self.all_since);
+                sound(request, report, Cleared::Verified { scope: request.scope.clone(), entries_from, all_since })
+            }
+            Ok(report) => damaged(request, report, self.entries_from),
             Err(error) => unfinished(request, error, self.healed),
         }
     }
 }
 
-fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
+fn sound(request: &VerifyRequest, report: &VerificationReport, cleared: Cleared) -> Announcement {
     let (healed, database) = (healed(report), &request.database);
     Announcement {
         act: Act::Verify,
@@ -72,10 +81,7 @@ fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
             // Whether a verification is overdue, the health check says: other parts may have been missed.
             clears: vec![AlertKind::VerificationFinding, AlertKind::LedgerBroken],
             // Other objects may still be damaged.
-            cleared: match &request.scope {
-                VerificationScope::All => Cleared::All,
-                scope => Cleared::Part(Part::Scope(scope.clone())),
-            },
+            cleared,
         },
         metrics: MetricsLine::new(database.as_str())
             .with("verification_completed", Unit::Count, 1.0)
@@ -86,7 +92,7 @@ fn sound(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
     }
 }
 
-fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement {
+fn damaged(request: &VerifyRequest, report: &VerificationReport, entries_from: Option<u64>) -> Announcement {
     let damaged = report.damage().count() as u64 + report.more_findings;
     let first = report.damage().next().map(ToString::to_string).unwrap_or_default();
     let of_kind = |kind| report.damage().filter(|finding| finding.kind == kind).count();
@@ -106,18 +112,30 @@ fn damaged(request: &VerifyRequest, report: &VerificationReport) -> Announcement
     let hints: Vec<&str> = hints.into_iter().filter(|(count, _)| *count > 0).map(|(_, hint)| hint).collect();
     let failure = Failure {
         kind: if is_only(of_ledger) { AlertKind::LedgerBroken } else { AlertKind::VerificationFinding },
-        part: match &request.scope {
+        part: match (&request.scope, entries_from.and_then(|from| first_entry(report, from))) {
             // This scope is read once. The rotation reads the objects again that did not answer; any verification that can run clears this.
-            VerificationScope::Backup { .. } if is_only(unanswered) => None,
-            scope => Some(Part::Scope(scope.clone())),
+            (VerificationScope::Backup { .. }, _) if is_only(unanswered) => None,
+            (_, Some(first)) => Some(Part::Entries(first)),
+            (scope, None) => Some(Part::Scope(scope.clone())),
         },
-        objects: DamagedObjects::new(report.damage().filter_map(Finding::object), report.more_findings > 0),
+        objects: DamagedObjects::new(report.damage().filter_map(Finding::object), report.more_findings > 0)
+            .with_unread(!report.is_complete()),
         error: format!("{damaged} object(s) {state}, first {first}"),
         hint: hints.join("; "),
         damaged,
         facts: facts(request, report),
     };
     failure.announcement(Some(&request.database), Some(&request.scope))
+}
+
+/// The first entry that is damaged, when only entries from `from` on are: the next verification walks them again, whatever its scope.
+fn first_entry(report: &VerificationReport, from: u64) -> Option<u64> {
+    let number = |finding: &Finding| match &finding.subject {
+        FindingSubject::Object(key) => number_of_ledger_key(key).filter(|number| *number >= from),
+        _ => None,
+    };
+    let numbers: Option<Vec<u64>> = report.damage().map(number).collect();
+    numbers.filter(|_| report.more_findings == 0)?.into_iter().min()
 }
 
 /// A verification that failed after it may have healed objects. They are whole, and one site had lost them.

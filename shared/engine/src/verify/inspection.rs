@@ -48,6 +48,8 @@ struct Seen {
     chunks: HashSet<ChunkAddress>,
     /// Backups that added more chunks than are read in one day, with their number.
     large: Vec<(BackupId, u64)>,
+    /// The entry from which on the audit trail was walked to its end.
+    entries_from: Option<u64>,
 }
 
 /// A backup by its database and id.
@@ -156,6 +158,15 @@ impl<'a> Inspection<'a> {
     /// The backups that added more chunks than are read in one day, with their number.
     pub(super) fn large(&self) -> Vec<(BackupId, u64)> {
         self.seen().large.clone()
+    }
+
+    /// The entry from which on the audit trail is walked to its end; `None` when it did not come to that.
+    pub(super) fn entries_from(&self) -> Option<u64> {
+        self.seen().entries_from
+    }
+
+    pub(super) fn walks_from(&self, first: u64) {
+        self.seen().entries_from = Some(first);
     }
 
     /// Adds objects that were read elsewhere to the totals.

@@ -32,6 +32,9 @@ impl Inspection<'_> {
             Err(error) => return self.not_walked(error),
         };
         for walk in walks(scope, last, anchor) {
+            if walk.end == WalkEnd::Newest {
+                self.walks_from(walk.from);
+            }
             match ledger.walk(&walk, |_, _| true).await {
                 Ok(report) => self.walked(report),
                 Err(error) => self.not_walked(error),

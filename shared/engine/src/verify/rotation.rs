@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use lifeboat_model::{BackupId, DatabaseName, Rotation, VerificationReport, VerificationScope};
 use lifeboat_vault::States;
 
@@ -46,6 +47,20 @@ pub(super) async fn large(run: &Run, scope: &VerificationScope, database: &Datab
             Large::default()
         }
     }
+}
+
+/// Since when everything was read, the parts of this report among it; `None` when a part was never read, or that is not known.
+pub(super) async fn all_since(run: &Run, report: &VerificationReport) -> Option<Timestamp> {
+    if !matches!(report.scope, VerificationScope::Rotation { .. }) || !report.is_complete() {
+        return None;
+    }
+    let (days, at) = (run.policy.rotation_days, report.started_at);
+    let known = rotation(run, &report.database).await.inspect_err(|error| {
+        tracing::warn!(error = error.story(), "since when everything was read is not known");
+    });
+    let mut rotation = known.ok()??.over(days, at);
+    rotation.read(&report.scope, at);
+    rotation.all_since()
 }
 
 /// Takes down what was read, and which backups `added` more chunks than are read in one day. When that fails, they are read once more.

@@ -35,6 +35,9 @@ pub struct Accepted {
     /// The highest number of its findings. It decides about a problem whose objects do not all have names.
     #[serde(default)]
     pub findings: u64,
+    /// Whether it had objects whose names are not kept. Their number decides then, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// Its causes: each sentence of a hint, without what it names.
     #[serde(default)]
     pub causes: BTreeSet<String>,
@@ -51,14 +54,23 @@ pub struct DamagedObjects {
     /// Whether there are more.
     #[serde(default)]
     pub more: bool,
+    /// Whether the check could not judge others: what it does not name may still be damaged.
+    #[serde(skip)]
+    pub has_unread: bool,
 }
 
 impl DamagedObjects {
     /// These, as far as there are not too many. `more` when others are not among them.
     pub fn new(names: impl IntoIterator<Item = String>, more: bool) -> Self {
-        let mut objects = Self { named: BTreeSet::new(), more };
+        let mut objects = Self { named: BTreeSet::new(), more, has_unread: false };
         names.into_iter().for_each(|name| objects.add(name));
         objects
+    }
+
+    /// The same, when the check could or could not judge all others.
+    #[must_use]
+    pub fn with_unread(self, has_unread: bool) -> Self {
+        Self { has_unread, ..self }
     }
 
     /// These and others.
@@ -146,10 +158,12 @@ impl Accepted {
     pub(super) fn with(mut self, problem: &Problem<'_>) -> Self {
         self.parts.extend(problem.parts.iter().map(|part| (*part).clone()));
         for name in &problem.objects.named {
-            if fits(&self.known, name).is_ok() {
-                self.known.insert(name.clone());
+            match fits(&self.known, name) {
+                Ok(()) => drop(self.known.insert(name.clone())),
+                Err(_) => self.more = true,
             }
         }
+        self.more |= problem.objects.more;
         self.findings = self.findings.max(findings(problem.facts).unwrap_or_default());
         self.with_causes(problem.hint)
     }
@@ -164,12 +178,6 @@ impl Accepted {
         self
     }
 
-    /// This without a part that was found in order, and without the objects that were `gone` with it.
-    pub(super) fn without(&mut self, part: &Part, gone: &BTreeSet<String>) {
-        self.parts.remove(part);
-        self.known.retain(|name| !gone.contains(name));
-    }
-
     /// Whether each object is accepted by name.
     pub(super) fn names_all(&self, objects: &DamagedObjects) -> bool {
         objects.are_all_named() && objects.named.is_subset(&self.objects)
@@ -181,12 +189,15 @@ impl Accepted {
         !known.is_empty() && causes(hint).any(|cause| !known.contains(cause.as_str()))
     }
 
-    /// Whether the problem goes beyond this. Where all its objects have names, these decide: the same damage may be seen from many parts.
+    /// Whether the problem goes beyond this. Where the names of all objects are known, they decide: the same damage may be seen from many
+    /// parts.
     pub(super) fn is_exceeded_by(&self, problem: &Problem<'_>) -> bool {
         let Problem { parts, objects, facts, hint } = problem;
+        let is_new = |name: &String| !self.known.contains(name) && !self.objects.contains(name);
         let has_more = match objects.are_all_named() {
-            true => objects.named.iter().any(|name| !self.known.contains(name) && !self.objects.contains(name)),
-            false => self.has_new_part(parts, facts) || findings(facts).unwrap_or_default() > self.findings,
+            true if !objects.named.iter().any(is_new) => false,
+            true if !self.more => true,
+            _ => self.has_new_part(parts, facts) || findings(facts).unwrap_or_default() > self.findings,
         };
         has_more || self.causes.is_empty() || self.lacks_a_cause_of(hint)
     }

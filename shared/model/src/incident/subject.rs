@@ -93,6 +93,8 @@ pub enum Part {
     Scope(VerificationScope),
     /// One backup on a site: a drill of another one says nothing of it.
     Backup(Site, BackupId),
+    /// The audit trail from this entry on.
+    Entries(u64),
     /// All parts.
     Everything,
 }
@@ -100,12 +102,16 @@ pub enum Part {
 /// The text of [`Part::Everything`]; a part that this version does not know counts as that.
 const EVERYTHING: &str = "everything";
 
+/// The text of [`Part::Entries`] before the number.
+const ENTRIES: &str = "entries from ";
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Site(site) => site.fmt(f),
             Self::Scope(scope) => scope.fmt(f),
             Self::Backup(site, backup_id) => write!(f, "{site} {backup_id}"),
+            Self::Entries(first) => write!(f, "{ENTRIES}{first}"),
             Self::Everything => f.write_str(EVERYTHING),
         }
     }
@@ -121,7 +127,8 @@ impl FromStr for Part {
             let (site, backup_id) = text.split_once(' ')?;
             Some(Self::Backup(site.parse().ok()?, backup_id.parse().ok()?))
         };
-        Ok(part.or_else(backup).unwrap_or(Self::Everything))
+        let entries = || text.strip_prefix(ENTRIES)?.parse().ok().map(Self::Entries);
+        Ok(part.or_else(backup).or_else(entries).unwrap_or(Self::Everything))
     }
 }
 
@@ -184,7 +191,7 @@ mod tests {
     fn a_part_reads_back_from_its_text_and_an_unknown_one_is_everything() {
         let scope = VerificationScope::Rotation { day: 3, days: 30 };
         let backup = Part::Backup(Site::Offsite, "2026-11-21T20-49-33Z-k3f9".parse().unwrap());
-        for part in [Part::Site(Site::Offsite), Part::Scope(scope), backup, Part::Everything] {
+        for part in [Part::Site(Site::Offsite), Part::Scope(scope), backup, Part::Entries(42), Part::Everything] {
             assert_eq!(Part::from(String::from(part.clone())), part);
         }
         assert_eq!(Part::from("a part of a newer version".to_owned()), Part::Everything);

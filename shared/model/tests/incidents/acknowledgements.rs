@@ -141,7 +141,7 @@ fn an_object_that_was_in_order_again_is_news_when_it_is_damaged_again() {
     let [first, second] = ["rotation 1 of 30", "rotation 2 of 30"];
     let open = see(Some(&see(None, in_part(first, &["chunks/a"]))), in_part(second, &["chunks/b"]));
     let known = open.acknowledged_by(by_ana(now)).unwrap();
-    let less = known.cleared(&Cleared::Part(part(first)), &policy, now).unwrap();
+    let less = known.cleared(&Cleared::Parts(vec![part(first)]), &policy, now).unwrap();
     assert_eq!((less.state, less.objects.named.len()), (IncidentState::Acknowledged, 1));
     let [again, still] = [in_part(first, &["chunks/a"]), in_part(second, &["chunks/b"])];
     assert_eq!(see(Some(&known), again.clone()).state, IncidentState::Acknowledged, "it was never in order");
@@ -150,7 +150,8 @@ fn an_object_that_was_in_order_again_is_news_when_it_is_damaged_again() {
     // The same without names: the part itself was in order.
     let unnamed = |part: &str| Sighting { objects: DamagedObjects::default(), ..in_part(part, &["chunks/a"]) };
     let open = see(Some(&see(None, unnamed(first))), unnamed(second));
-    let less = open.acknowledged_by(by_ana(now)).unwrap().cleared(&Cleared::Part(part(first)), &policy, now).unwrap();
+    let less =
+        open.acknowledged_by(by_ana(now)).unwrap().cleared(&Cleared::Parts(vec![part(first)]), &policy, now).unwrap();
     assert_eq!(see(Some(&less), unnamed(second)).state, IncidentState::Acknowledged);
     assert_eq!(see(Some(&less), unnamed(first)).state, IncidentState::Open);
 }
@@ -169,7 +170,8 @@ fn accepting_a_name_takes_no_acknowledgement_back_and_adds_no_other_objects_to_i
     assert_eq!(state_after(&named, &["a", "b", "c"]), IncidentState::Acknowledged);
     assert_eq!(state_after(&named, &["c", "d"]), IncidentState::Open);
     // What was known when it was acknowledged is no longer, once it was opened again and objects of it were accepted by name.
-    let worse = Incident::seen(Some(&named), &name, damaged(&["d"], false), &policy, now);
+    let elsewhere = Sighting { part: Some(Part::from("rotation 2 of 30".to_owned())), ..damaged(&["d"], false) };
+    let worse = Incident::seen(Some(&named), &name, elsewhere, &policy, now);
     let other = worse.accepted_by(by_ana(now), &["d".to_owned()]).unwrap().unwrap();
     assert_eq!(other.state, IncidentState::Open, "nobody accepted the third one by name");
 }

@@ -91,8 +91,9 @@ fn a_part_that_is_sound_clears_itself_and_what_could_not_be_looked_at_hides_no_d
     let two = see(Some(&one), "one chunk is damaged", Some("rotation 4 of 30"));
     let blind = see(Some(&two), "the store was away", None);
     assert_eq!((blind.what.as_str(), blind.parts.len(), blind.sightings), ("one chunk is damaged", 2, 3));
-    let cleared =
-        |incident: &Incident, part: &str| incident.cleared(&Cleared::Part(Part::from(part.to_owned())), &policy, now);
+    let cleared = |incident: &Incident, part: &str| {
+        incident.cleared(&Cleared::Parts(vec![Part::from(part.to_owned())]), &policy, now)
+    };
     assert!(cleared(&blind, "rotation 5 of 30").is_none(), "that says nothing of the damage");
     let less = cleared(&blind, "rotation 3 of 30").unwrap();
     assert_eq!(less.state, IncidentState::Open);

@@ -5,3 +5,4 @@
 mod acknowledgements;
 mod bench;
 mod life;
+mod parts;

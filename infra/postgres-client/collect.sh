@@ -15,12 +15,22 @@ dnf install -y -q "postgresql${major}" >&2 || {
 }
 
 mkdir -p "$target/bin" "$target/lib"
-# Lambda searches /opt/lib. The C library itself must be the runtime's own: a copy of another build would break everything.
+# A pipeline would hide that one of its first commands failed, so each step is a command of its own.
+linked=$(mktemp)
+trap 'rm -f "$linked"' EXIT
 for program in pg_dump pg_dumpall pg_restore; do
-  found=$(readlink -f "$(command -v "$program")")
+  found=$(command -v "$program") || {
+    echo "the package postgresql${major} brought no $program" >&2
+    exit 1
+  }
+  found=$(readlink -f "$found")
   cp -L "$found" "$target/bin/$program"
-  ldd "$found" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
-done | sort -u | while read -r library; do
+  ldd "$found" >>"$linked"
+done
+
+# Lambda searches /opt/lib. The C library itself must be the runtime's own: a copy of another build would break everything.
+libraries=$(awk '$2 == "=>" && $3 ~ /^\// && !seen[$3]++ { print $3 }' "$linked")
+for library in $libraries; do
   case $(basename "$library") in
     libc.so.* | libm.so.* | libdl.so.* | librt.so.* | libpthread.so.* | libresolv.so.* | ld-linux*) ;;
     *) cp -L "$library" "$target/lib/" ;;

@@ -82,6 +82,8 @@ pub struct Deployment {
     /// The parameter with the policy.
     pub policy: String,
     pub chat_topic_arn: String,
+    /// The topic of the CloudWatch alarms.
+    pub alarms_topic_arn: String,
     /// The differences from AWS in this deployment, one sentence each.
     pub gaps: Vec<String>,
 }
@@ -202,6 +204,7 @@ impl Cloud {
             status_url: stack.output("StatusUrl")?,
             policy: stack.output("PolicyName")?,
             chat_topic_arn: stack.output("ChatAlertsTopicArn")?,
+            alarms_topic_arn: stack.output("AlarmsTopicArn")?,
             gaps,
         })
     }

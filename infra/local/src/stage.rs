@@ -143,6 +143,7 @@ impl Stage {
             ("LIFEBOAT_BUS", deployment.bus.clone()),
             ("LIFEBOAT_TOPIC", deployment.topic_arn.clone()),
             ("LIFEBOAT_CHAT_TOPIC", deployment.chat_topic_arn.clone()),
+            ("LIFEBOAT_ALARMS_TOPIC", deployment.alarms_topic_arn.clone()),
             ("LIFEBOAT_POLICY", deployment.policy.clone()),
             ("LIFEBOAT_PG_BIN", self.scratch.bin_dir().display().to_string()),
             ("LIFEBOAT_SOURCE_URL", self.source_url.clone()),

@@ -2,7 +2,7 @@
 //!
 //! The format is that of <https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html>, without conditions on
 //! numbers, addresses and wildcards: none of our attributes is a number or an address. A condition that is not understood lets
-//! nothing through: whoever asks whether a person gets an alert must not take it for granted.
+//! nothing through, and neither does its opposite: whoever asks whether a person gets an alert must not take it for granted.
 
 use std::collections::BTreeMap;
 
@@ -45,35 +45,59 @@ impl Filter {
 fn all_hold(conditions: &Map<String, Value>, attributes: &Attributes) -> bool {
     conditions.iter().all(|(name, rules)| match (name.as_str(), rules.as_array()) {
         (_, None) => false,
-        ("$or", Some(branches)) => {
-            branches.iter().filter_map(Value::as_object).any(|branch| all_hold(branch, attributes))
+        ("$or", Some(branches)) if branches.len() > 1 => {
+            branches.iter().filter_map(branch).any(|branch| all_hold(branch, attributes))
         }
         (name, Some(rules)) => {
             let values = attributes.get(name).map(Vec::as_slice).unwrap_or_default();
-            rules.iter().any(|rule| holds(rule, values))
+            // One rule that holds is enough, whatever the others say.
+            rules.iter().any(|rule| holds(rule, values) == Some(true))
         }
     })
 }
 
-/// Whether a rule holds for an attribute. An attribute that is absent has no values.
-fn holds(rule: &Value, values: &[String]) -> bool {
-    let any = |test: &dyn Fn(&str) -> bool| values.iter().any(|value| test(value));
-    let Some((word, operand)) = rule.as_object().and_then(|rule| rule.iter().next()) else {
-        return rule.as_str().is_some_and(|wanted| any(&|value| value == wanted));
-    };
-    match (word.as_str(), operand) {
-        ("exists", Value::Bool(wanted)) => *wanted != values.is_empty(),
-        ("prefix", Value::String(wanted)) => any(&|value| value.starts_with(wanted.as_str())),
-        ("suffix", Value::String(wanted)) => any(&|value| value.ends_with(wanted.as_str())),
-        ("equals-ignore-case", Value::String(wanted)) => any(&|value| value.eq_ignore_ascii_case(wanted)),
-        ("anything-but", Value::Array(unwanted)) => {
-            any(&|value| !unwanted.iter().any(|unwanted| unwanted.as_str() == Some(value)))
-        }
-        ("anything-but", unwanted @ (Value::String(_) | Value::Object(_))) => {
-            any(&|value| !holds(unwanted, &[value.to_owned()]))
-        }
-        _ => false,
+/// The conditions of one branch of an `$or`. A branch without any is not understood.
+fn branch(branch: &Value) -> Option<&Map<String, Value>> {
+    branch.as_object().filter(|conditions| !conditions.is_empty())
+}
+
+/// Whether a rule holds for an attribute; `None` when the rule is not understood. An attribute that is absent has no values.
+fn holds(rule: &Value, values: &[String]) -> Option<bool> {
+    let any =
+        |test: &dyn Fn(&str) -> Option<bool>| values.iter().try_fold(false, |any, value| Some(any | test(value)?));
+    match only_entry(rule) {
+        Some(("exists", Value::Bool(wanted))) => Some(*wanted != values.is_empty()),
+        Some(("anything-but", unwanted)) => any(&|value| Some(!is_one_of(unwanted, value)?)),
+        _ => any(&|value| fits(rule, value)),
     }
+}
+
+/// Whether a value is what `anything-but` excludes: one of several texts, or what fits one rule.
+fn is_one_of(unwanted: &Value, value: &str) -> Option<bool> {
+    match unwanted {
+        Value::Array(texts) => texts.iter().try_fold(false, |any, text| Some(any | (text.as_str()? == value))),
+        rule => fits(rule, value),
+    }
+}
+
+/// Whether a value is a text, or like it.
+fn fits(rule: &Value, value: &str) -> Option<bool> {
+    if let Some(wanted) = rule.as_str() {
+        return Some(value == wanted);
+    }
+    let (word, wanted) = only_entry(rule)?;
+    let wanted = wanted.as_str()?;
+    match word {
+        "prefix" => Some(value.starts_with(wanted)),
+        "suffix" => Some(value.ends_with(wanted)),
+        "equals-ignore-case" => Some(value.eq_ignore_ascii_case(wanted)),
+        _ => None,
+    }
+}
+
+fn only_entry(rule: &Value) -> Option<(&str, &Value)> {
+    let rule = rule.as_object().filter(|rule| rule.len() == 1)?;
+    rule.iter().next().map(|(word, operand)| (word.as_str(), operand))
 }
 
 #[cfg(test)]
@@ -102,6 +126,8 @@ mod tests {
             r#"{"type":[{"anything-but":{"prefix":"verification-"}}]}"#,
             r#"{"database":[{"exists":false}],"severity":[{"exists":true}]}"#,
             r#"{"$or":[{"severity":["info"]},{"channel":["email"]}]}"#,
+            r#"{"severity":[{"anything-but":{"wildcard":"in*"}},"critical"]}"#,
+            r#"{"$or":[{"severity":[{"wildcard":"*"}]},{"channel":["email"]}]}"#,
         ] {
             assert!(passes(policy), "{policy}");
         }
@@ -120,6 +146,15 @@ mod tests {
             r#"{"severity":[{"exists":false}]}"#,
             r#"{"$or":[{"severity":["info"]},{"channel":["sms"]}]}"#,
             r#"{"severity":[{"wildcard":"crit*"}]}"#,
+            r#"{"type":[{"anything-but":{"wildcard":"*-failed"}}]}"#,
+            r#"{"type":[{"anything-but":{"prefix":["backup-","drill-"]}}]}"#,
+            r#"{"type":[{"anything-but":{"prefix":"drill-","suffix":"-failed"}}]}"#,
+            r#"{"type":[{"anything-but":[{"prefix":"backup-"}]}]}"#,
+            r#"{"severity":[{"anything-but":[1]}]}"#,
+            r#"{"severity":[{"anything-but":{"anything-but":"info"}}]}"#,
+            r#"{"$or":[{"type":[{"anything-but":{"wildcard":"*"}}]},{"channel":["sms"]}]}"#,
+            r#"{"$or":[{"severity":["info"]},{}]}"#,
+            r#"{"$or":[{"severity":["critical"]}]}"#,
             r#"{"severity":"critical"}"#,
             "[",
         ] {

@@ -12,7 +12,7 @@ use lifeboat_notify::{Message, Outbox, SignalError};
 use serde_json::json;
 
 use crate::filter::Attributes;
-use crate::subscriptions::Subscriptions;
+use crate::subscriptions;
 
 /// Events to one bus, alerts to one topic, and those for chat to another one: AWS chat subscribes like any HTTPS endpoint, and wants
 /// its own form. Without a bus or topic, nothing is sent there.
@@ -22,6 +22,7 @@ pub struct AwsOutbox {
     notifications: aws_sdk_sns::Client,
     topic: Option<String>,
     chat_topic: Option<String>,
+    alarms_topic: Option<String>,
 }
 
 impl AwsOutbox {
@@ -33,7 +34,14 @@ impl AwsOutbox {
             notifications: aws_sdk_sns::Client::new(config),
             topic,
             chat_topic,
+            alarms_topic: None,
         }
+    }
+
+    /// The same, which knows where CloudWatch sends its alarms. It only looks at that topic's subscriptions.
+    #[must_use]
+    pub fn with_alarms_topic(self, alarms_topic: Option<String>) -> Self {
+        Self { alarms_topic, ..self }
     }
 }
 
@@ -94,16 +102,25 @@ impl Outbox for AwsOutbox {
     }
 
     async fn unheard(&self, alerts: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
-        let mut topics = Vec::new();
-        for (topic, wants) in [(&self.topic, is_for_all as fn(&Alert) -> bool), (&self.chat_topic, is_for_chat)] {
-            if let Some(topic) = topic {
-                topics.push((Subscriptions::of(&self.notifications, topic).await?, wants));
-            }
-        }
-        let is_heard = |alert: &Alert| {
-            topics.iter().any(|(listeners, wants)| wants(alert) && listeners.receive(&attributes(alert)))
+        let with_attributes = |alert: Alert| {
+            let attributes = attributes(&alert);
+            (alert, attributes)
         };
-        Ok(alerts.into_iter().filter(|alert| !is_heard(alert)).collect())
+        let mut unheard: Vec<(Alert, Attributes)> = alerts.into_iter().map(with_attributes).collect();
+        for (topic, wants) in [(&self.topic, is_for_all as fn(&Alert) -> bool), (&self.chat_topic, is_for_chat)] {
+            let Some(topic) = topic else { continue };
+            let (wanted, others) = unheard.into_iter().partition(|(alert, _)| wants(alert));
+            unheard = others;
+            unheard.extend(subscriptions::unheard(&self.notifications, topic, wanted).await?);
+        }
+        Ok(unheard.into_iter().map(|(alert, _)| alert).collect())
+    }
+
+    async fn alarms_are_unheard(&self) -> Result<bool, SignalError> {
+        let Some(topic) = &self.alarms_topic else { return Ok(false) };
+        // CloudWatch gives its messages no attributes.
+        let alarm = vec![((), Attributes::new())];
+        Ok(!subscriptions::unheard(&self.notifications, topic, alarm).await?.is_empty())
     }
 
     /// A process that knows one of the topics alone leaves incidents to those that know both.

@@ -319,6 +319,16 @@ async fn only_a_confirmed_subscription_whose_filter_lets_an_alert_through_counts
     assert_eq!(unheard(Channel::Chat).await, Vec::<String>::new());
     sns.unsubscribe().subscription_arn(mail).send().await.unwrap();
     assert_eq!(unheard(Channel::Email).await, all, "it was removed");
+
+    assert!(!outbox.alarms_are_unheard().await.unwrap(), "this process does not know their topic");
+    let alarms = sns.create_topic().name("alarms").send().await.unwrap().topic_arn().unwrap().to_owned();
+    let outbox = AwsOutbox::new(&shared, None, Some(topic.clone()), None).with_alarms_topic(Some(alarms.clone()));
+    assert!(outbox.alarms_are_unheard().await.unwrap(), "there is no subscription");
+    subscribe(&alarms, "https", "https://127.0.0.1:9/", "{}").await;
+    subscribe(&alarms, "email", "c@clinic.example", r#"{"severity":["critical"]}"#).await;
+    assert!(outbox.alarms_are_unheard().await.unwrap(), "nobody confirmed the one, and alarms have no severity");
+    subscribe(&alarms, "email", "d@clinic.example", "{}").await;
+    assert!(!outbox.alarms_are_unheard().await.unwrap());
     let gone = AwsOutbox::new(&shared, None, Some(format!("{topic}-gone")), None);
     let refused = gone.unheard(alerts(Channel::Email)).await.unwrap_err();
     assert_eq!(refused.advice().response, Response::Fail, "{refused:?}");

@@ -1,5 +1,6 @@
 //! An outbox that records everything that is sent.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -11,12 +12,18 @@ use lifeboat_notify::{Outbox, SignalError};
 pub struct RecordingOutbox {
     taken: Mutex<(Vec<Event>, Vec<Alert>)>,
     deaf_to: Mutex<Vec<Severity>>,
+    deaf_to_alarms: AtomicBool,
 }
 
 impl RecordingOutbox {
     /// From now on, alerts of these severities have no subscriber.
     pub fn deafen(&self, severities: &[Severity]) {
         *self.deaf_to.lock().unwrap_or_else(PoisonError::into_inner) = severities.to_vec();
+    }
+
+    /// From now on, whether CloudWatch's alarms have no subscriber.
+    pub fn deafen_to_alarms(&self, is_deaf: bool) {
+        self.deaf_to_alarms.store(is_deaf, Ordering::Relaxed);
     }
 
     /// The events so far.
@@ -41,9 +48,14 @@ impl Outbox for RecordingOutbox {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).1.push(alert.clone());
         Ok(())
     }
+
     async fn unheard(&self, mut alerts: Vec<Alert>) -> Result<Vec<Alert>, SignalError> {
         let deaf_to = self.deaf_to.lock().unwrap_or_else(PoisonError::into_inner);
         alerts.retain(|alert| deaf_to.contains(&alert.severity));
         Ok(alerts)
+    }
+
+    async fn alarms_are_unheard(&self) -> Result<bool, SignalError> {
+        Ok(self.deaf_to_alarms.load(Ordering::Relaxed))
     }
 }

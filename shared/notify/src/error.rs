@@ -25,7 +25,7 @@ pub enum SignalError {
         code: String,
     },
     /// It is unknown who receives alerts.
-    #[error("could not read the subscriptions of the alert topics")]
+    #[error("could not read the subscriptions of the topics")]
     SubscriptionsUnread {
         /// Whether the service refused. Otherwise it did not answer.
         is_refused: bool,

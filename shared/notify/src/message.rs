@@ -51,6 +51,12 @@ impl From<&Alert> for Message {
     }
 }
 
+/// The command to run first. An incident of requests that name no known database may repeat the name that a request had.
+fn command(alert: &Alert) -> String {
+    let is_unknown = alert.incident.as_ref().is_some_and(|incident| incident.subject == IncidentSubject::Unnamed);
+    alert.kind.command(alert.database.as_ref().filter(|_| !is_unknown).map(DatabaseName::as_str))
+}
+
 fn title(alert: &Alert) -> String {
     // The name of a database as people know it, also where its incidents have an escaped one.
     let incident = alert.incident.as_ref().map(|incident| &incident.subject);
@@ -84,7 +90,7 @@ fn email(alert: &Alert, title: &str) -> String {
         line("What to do", &sentence(hint));
     }
     if asks_for_a_look(alert) {
-        line("Command", &alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str)));
+        line("Command", &command(alert));
         line("Runbook", &runbook(alert));
         alert.incident.iter().for_each(|incident| line("Acknowledge", &acknowledge(incident)));
     }
@@ -120,7 +126,7 @@ fn for_machines(alert: &Alert) -> Value {
         "what": alert.what,
         "meaning": alert.kind.meaning(),
         "hint": alert.hint,
-        "command": alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str)),
+        "command": command(alert),
         "runbook": alert.kind.has_rule().then(|| runbook(alert)),
         "facts": facts,
     })
@@ -129,7 +135,7 @@ fn for_machines(alert: &Alert) -> Value {
 fn for_chat(alert: &Alert, title: &str) -> Value {
     let mut steps: Vec<String> = alert.hint.iter().map(|hint| one_chat_line(&sentence(hint))).collect();
     if asks_for_a_look(alert) {
-        steps.push(format!("`{}`", alert.kind.command(alert.database.as_ref().map(DatabaseName::as_str))));
+        steps.push(format!("`{}`", command(alert)));
         steps.extend(alert.incident.iter().map(|incident| format!("`{}`", acknowledge(incident))));
     }
     let facts: Map<String, Value> = alert.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -256,6 +262,16 @@ mod tests {
         assert_eq!(opened["content"]["nextSteps"].as_array().unwrap().len(), 3);
         assert_eq!(opened["metadata"]["threadId"], resolved["metadata"]["threadId"]);
         assert_eq!(opened["metadata"]["additionalContext"], json!({"run_id": "7"}));
+    }
+
+    #[test]
+    fn no_command_names_a_database_that_is_not_configured() {
+        let unnamed = Alert {
+            incident: Some("backup-failed/unnamed".parse().unwrap()),
+            database: Some("nowhere".parse().unwrap()),
+            ..alert(AlertState::Opened)
+        };
+        assert_eq!(Message::from(&unnamed).json["command"], "lifeboat ledger list --action backup");
     }
 
     #[test]

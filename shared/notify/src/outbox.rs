@@ -17,6 +17,11 @@ pub trait Outbox: Send + Sync {
     /// Those of `alerts` that would reach nobody: no confirmed subscription lets them through. Sends nothing.
     async fn unheard(&self, alerts: Vec<Alert>) -> Result<Vec<Alert>, SignalError>;
 
+    /// Whether CloudWatch's alarms about Lifeboat itself would reach nobody. No, where this process does not know their topic. Sends nothing.
+    async fn alarms_are_unheard(&self) -> Result<bool, SignalError> {
+        Ok(false)
+    }
+
     /// Whether alerts reach anybody. If not, an alert stays owed until a process with subscribers sends it.
     fn reaches_people(&self) -> bool {
         true

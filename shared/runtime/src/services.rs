@@ -47,12 +47,13 @@ impl Services {
             Arc::new(S3Store::new(s3_client(&config, &site.region, None, &meter), &site.bucket))
         };
         let sites = Sites::new(settings.primary.as_ref().map(store), settings.offsite.as_ref().map(store));
-        let Settings { bus, topic, chat_topic, .. } = settings.clone();
+        let Settings { bus, topic, chat_topic, alarms_topic, .. } = settings.clone();
+        let outbox = AwsOutbox::new(&config, bus, topic, chat_topic).with_alarms_topic(alarms_topic);
         let ports = Ports {
             sites,
             keys: keys(&settings, &config, &meter),
             macs: mac_keys(&settings, &config, &meter),
-            outbox: Arc::new(AwsOutbox::new(&config, bus, topic, chat_topic)),
+            outbox: Arc::new(outbox),
             tools_dir: settings.tools_dir.clone(),
             sessions: settings.sessions,
             scratch_is_a_clone: settings.scratch_is_a_clone,

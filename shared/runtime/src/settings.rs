@@ -55,6 +55,8 @@ pub struct Settings {
     pub topic: Option<String>,
     /// `LIFEBOAT_CHAT_TOPIC`: where alerts for AWS chat go.
     pub chat_topic: Option<String>,
+    /// `LIFEBOAT_ALARMS_TOPIC`: where CloudWatch sends its alarms. A health check looks for somebody who gets them.
+    pub alarms_topic: Option<String>,
     /// `LIFEBOAT_POLICY`: the parameter that holds the policy; absent: the default one is in force.
     pub policy: Option<String>,
     /// `LIFEBOAT_DRILLS`, `true` when there is a server for drills; only then can a drill be overdue.
@@ -96,6 +98,7 @@ impl Settings {
             bus: reading.optional("LIFEBOAT_BUS"),
             topic: reading.optional("LIFEBOAT_TOPIC"),
             chat_topic: reading.optional("LIFEBOAT_CHAT_TOPIC"),
+            alarms_topic: reading.optional("LIFEBOAT_ALARMS_TOPIC"),
             policy: reading.optional("LIFEBOAT_POLICY"),
             scratch_is_a_clone: reading.is_true("LIFEBOAT_SCRATCH_IS_A_CLONE"),
             drills: reading.is_true("LIFEBOAT_DRILLS"),

@@ -59,6 +59,15 @@ impl DataKeyError {
         }
     }
 
+    /// Whether the key service answered that it did not make the encrypted data key, or not for this context.
+    pub fn is_rejected(&self) -> bool {
+        match self {
+            Self::Rejected { .. } => true,
+            Self::NoUsableKey { cause, .. } => cause.as_ref().is_some_and(|cause| cause.is_rejected()),
+            _ => false,
+        }
+    }
+
     /// What a person can do: one sentence without its full stop.
     pub fn hint(&self) -> &'static str {
         match self {

@@ -209,7 +209,8 @@ impl VaultError {
                 "run `lifeboat verify`, which heals it from the other site, or read from the other site"
             }
             Self::Unreadable { .. } => {
-                "the document is damaged, or somebody with access to the bucket changed it: restore its older version, which the bucket keeps"
+                "the document is damaged, or somebody with access to the bucket changed it: restore its older version, which the bucket keeps \
+                 for 30 days; docs/runbooks/drill-leftover.md has the commands"
             }
             Self::ManifestForged { .. } => MANIFEST_FORGED,
             Self::Disputed { .. } => DISPUTED,

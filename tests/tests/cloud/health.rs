@@ -78,7 +78,10 @@ async fn a_function_that_crashes_at_its_start_is_told_by_what_it_did_not_do() {
         probes["probes"].as_array().unwrap().iter().find(|probe| probe["name"] == "alerts-unheard/repository");
     let what = unheard.unwrap()["wrong"]["what"].as_str().unwrap_or_default();
     assert!(what.contains("severity critical, warning: `backup-failed`"), "{probes}");
+    assert!(what.ends_with("; or the CloudWatch alarms about Lifeboat itself"), "{probes}");
     let inbox = inbox(&stage).await;
+    let _alarms =
+        AlertInbox::open(&stage.cloud().sns().await, &stage.deployment().alarms_topic_arn, &[]).await.unwrap();
     let probes = health().await;
     assert!(probes["probes"].as_array().unwrap().iter().all(|probe| probe["wrong"].is_null()), "{probes}");
     let crashed = stage.cloud().invoke(&stage.deployment().backup, &json!({"database": DATABASE})).await.unwrap();

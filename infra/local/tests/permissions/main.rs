@@ -165,6 +165,8 @@ async fn own(record: &mut Record, caller: &Caller, function: &Function, at: &Dep
     match *role {
         "health" => {
             record.statement(&named("ListSubscribers"), subscribers[0], caller.subscriptions(&elsewhere).await);
+            assert_eq!(caller.subscriptions(&at.alarms_topic_arn).await, Answer::Allowed, "who gets the alarms");
+            assert_eq!(caller.publish(&at.alarms_topic_arn).await, Answer::Denied, "only CloudWatch sends alarms");
             // It may read any filter, so what it may not is read another topic's list.
             record.statement(&named("ReadFilters"), subscribers[1], caller.subscriptions(&elsewhere).await);
         }

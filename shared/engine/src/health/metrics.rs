@@ -2,21 +2,20 @@
 //! acknowledges them.
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{AlertKind, HealthReport, Incident, IncidentState, Probe, Severity};
+use lifeboat_model::{AlertKind, HealthReport, Incident, IncidentState, Severity};
 use lifeboat_notify::{MetricsLine, Unit};
 
 /// How long a critical incident may be open until somebody acknowledges it. By the default policy, an alert and a reminder were sent then.
 const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
-/// The line of a health check. Without `incidents`, which could not be read, nothing is said about them.
+/// The line of a health check. Nothing is said about `incidents` that could not be read, and about alerts whose subscriptions could not be
+/// read: a value would tell the alarm that all is well.
 pub(super) fn metrics(report: &HealthReport, incidents: Option<&[Incident]>, ended_well: bool) -> MetricsLine {
-    let is_unheard = |probe: &Probe| probe.name.kind == AlertKind::AlertsUnheard && probe.wrong.is_some();
-    let is_unheard = report.probes.iter().any(is_unheard);
-    let line = MetricsLine::new("-").with("health_looked", Unit::Count, f64::from(u8::from(ended_well))).with(
-        "alerts_unheard",
-        Unit::Count,
-        f64::from(u8::from(is_unheard)),
-    );
+    let count = |is_so: bool| f64::from(u8::from(is_so));
+    let mut line = MetricsLine::new("-").with("health_looked", Unit::Count, count(ended_well));
+    if let Some(probe) = report.probes.iter().find(|probe| probe.name.kind == AlertKind::AlertsUnheard) {
+        line = line.with("alerts_unheard", Unit::Count, count(probe.wrong.is_some()));
+    }
     let Some(incidents) = incidents else { return line };
     let open = incidents.iter().filter(|incident| incident.is_open()).count();
     let unanswered = incidents.iter().filter(|incident| is_unanswered(incident, report.at)).count();
@@ -35,6 +34,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn whether_alerts_are_heard_has_a_value_only_when_it_is_known() {
+        let probe = |wrong| json!({"name": "alerts-unheard/repository", "wrong": wrong});
+        let value = |probes: serde_json::Value| {
+            let report = json!({"at": "2026-01-01T12:00:00Z", "probes": probes, "sent": 0});
+            let report: HealthReport = serde_json::from_value(report).unwrap();
+            let line = metrics(&report, None, true).to_json("lifeboat-health", report.at);
+            assert_eq!(line["health_looked"], 1.0);
+            line["alerts_unheard"].as_f64()
+        };
+        assert_eq!(value(json!([])), None);
+        assert_eq!(value(json!([probe(json!(null))])), Some(0.0));
+        assert_eq!(value(json!([probe(json!({"what": "nobody", "hint": ""}))])), Some(1.0));
+    }
 
     #[test]
     fn only_an_old_critical_incident_that_nobody_acknowledged_is_unanswered() {

@@ -223,24 +223,28 @@ impl AlertKind {
 }
 
 impl AlertKind {
-    /// The command to run first.
+    /// The command to run first. It runs with any number of configured databases: a command that works on one database names it, and where
+    /// the alert is about none, another one shows what happened.
     pub fn command(self, database: Option<&str>) -> String {
-        let database = |option: &str| database.map(|name| format!(" {option}{name}")).unwrap_or_default();
+        let listed = database.map(|name| format!(" --database {name}")).unwrap_or_default();
+        let of_one = |command: &str, otherwise: &str| match database {
+            Some(name) => format!("lifeboat {command}{name}"),
+            None => format!("lifeboat {otherwise}"),
+        };
         match self {
             Self::BackupCompleted | Self::BackupOverdue | Self::BackupMisdated | Self::OffsiteLag => {
-                format!("lifeboat backups{}", database("--database "))
+                format!("lifeboat backups{listed}")
             }
-            Self::BackupFailed | Self::BucketUnprotected | Self::ServiceOutage | Self::DatabaseLatency => {
-                format!("lifeboat doctor{}", database(""))
-            }
+            Self::BackupFailed => of_one("doctor ", "ledger list --action backup"),
+            Self::ServiceOutage | Self::DatabaseLatency => of_one("doctor ", "incidents list"),
             Self::VerificationCompleted | Self::VerificationFinding | Self::VerificationOverdue => {
-                format!("lifeboat verify{}", database("--database "))
+                format!("lifeboat verify{listed}")
             }
             Self::DrillCompleted | Self::DrillFailed | Self::DrillOverdue => {
-                format!("lifeboat drill{}", database("--database "))
+                of_one("drill --database ", "ledger list --action test-restore")
             }
             Self::DrillLeftover => "lifeboat drill --clean".to_owned(),
-            Self::KeyUnusable | Self::AlertsUnheard => "lifeboat health".to_owned(),
+            Self::KeyUnusable | Self::BucketUnprotected | Self::AlertsUnheard => "lifeboat health".to_owned(),
             Self::LedgerBroken => "lifeboat ledger verify".to_owned(),
             Self::PolicyRefused => "lifeboat policy diff".to_owned(),
             Self::PolicyChanged => "lifeboat ledger list --action policy".to_owned(),
@@ -322,5 +326,24 @@ impl AlertRule {
             AlertKind::HighErrorRate => Some("percent"),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `doctor`, `drill` and `backup` refuse to choose among several databases.
+    #[test]
+    fn a_command_that_works_on_one_database_is_given_only_where_the_alert_names_one() {
+        for kind in AlertKind::ALL {
+            let command = kind.command(None);
+            let needs_one = ["lifeboat doctor", "lifeboat backup", "lifeboat drill"].contains(&command.as_str());
+            assert!(!needs_one, "{kind}: {command}");
+            assert!(!command.ends_with(' '), "{kind}: `{command}`");
+        }
+        assert_eq!(AlertKind::BackupFailed.command(Some("clinic")), "lifeboat doctor clinic");
+        assert_eq!(AlertKind::DrillFailed.command(Some("clinic")), "lifeboat drill --database clinic");
+        assert_eq!(AlertKind::BucketUnprotected.command(None), "lifeboat health");
     }
 }

@@ -84,8 +84,9 @@ impl Repository {
     ///
     /// # Errors
     /// As [`Repository::databases`].
-    pub async fn oldest_manifest(&self, site: Site) -> Result<Option<BackupId>, VaultError> {
-        Ok(self.folders(site).await?.into_iter().filter_map(|(_, oldest)| oldest).min())
+    pub async fn oldest_manifest(&self, site: Site) -> Result<Option<(DatabaseName, BackupId)>, VaultError> {
+        let backups = self.folders(site).await?.into_iter().filter_map(|(database, oldest)| Some((database, oldest?)));
+        Ok(backups.min_by(|(_, one), (_, other)| one.cmp(other)))
     }
 
     /// The databases, each with its oldest backup among the first page of its objects.

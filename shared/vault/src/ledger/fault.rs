@@ -3,7 +3,8 @@
 /// What a person can do about a document that says that it has a newer format. Most documents can be written by anybody who may write
 /// to the bucket.
 pub(crate) const NEWER_FORMAT: &str = "a newer version of Lifeboat wrote it: update this one; if no newer version is in use, somebody with access to the bucket put it \
-     there: look in CloudTrail (output `TrailLogsName` of the site's stack) who wrote it, and restore the object's older version";
+     there: look in CloudTrail (output `TrailLogsName` of the site's stack) who wrote it, and restore the object's older version, or hide an object \
+     that has none behind a delete marker: docs/runbooks/ledger-broken.md has the commands";
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,16 +64,18 @@ impl LedgerFault {
             Self::StrayKey | Self::NoEntry | Self::NotGiven | Self::NoMac | Self::Number => {
                 "somebody with access to the bucket put it there: copy it and its older versions as evidence, look in CloudTrail \
                  (output `TrailLogsName` of the site's stack) who wrote it, and restore the older version that is an entry, which Object \
-                 Lock keeps"
+                 Lock keeps, or hide an object that has none behind a delete marker: docs/runbooks/ledger-broken.md has the commands"
             }
             Self::NewerFormat(_) => NEWER_FORMAT,
             Self::NotVouched => {
                 "set the HMAC key that made its MAC; if there is no such key, somebody with access to the bucket made it: copy it as \
-                 evidence, and look in CloudTrail (output `TrailLogsName` of the site's stack) who wrote it"
+                 evidence, look in CloudTrail (output `TrailLogsName` of the site's stack) who wrote it, and hide it behind a delete marker: \
+                 docs/runbooks/ledger-broken.md has the commands"
             }
             Self::Lost | Self::AnchorLost | Self::Previous | Self::Mac | Self::AnchorDiffers => {
                 "somebody with access to the buckets deleted or changed it on every site: look in CloudTrail (output \
-                 `TrailLogsName` of each site's stack) who did, and restore the object's older version, which Object Lock keeps"
+                 `TrailLogsName` of each site's stack) who did, and restore the object's older version, which Object Lock keeps, or hide an object that \
+                 has none behind a delete marker: docs/runbooks/ledger-broken.md has the commands"
             }
             Self::SitesDiffer | Self::OffsiteDiffers => {
                 "two writers continued without each other, or somebody with access to a bucket changed it: copy both as evidence, and \

@@ -5,7 +5,7 @@
 //! sealed under the same keys.
 
 use jiff::SignedDuration;
-use lifeboat_model::{Diagnosis, Epoch, Site, Verdict, story};
+use lifeboat_model::{BackupId, DatabaseName, Diagnosis, Epoch, Site, Verdict, story};
 use lifeboat_seal::{DataKeys as _, EncryptedDataKey, Header, OpenStream, SealError};
 
 use crate::chunks::message::{Binding, Purpose};
@@ -40,7 +40,8 @@ pub async fn check_stored_keys(
     let document = repository.document();
     let newest = document.epochs.last();
     let backup = repository.oldest_manifest(site).await;
-    let began = backup.as_ref().ok().and_then(Option::as_ref).and_then(|backup| backup.began_at());
+    let listed = backup.as_ref().ok().and_then(Option::as_ref);
+    let began = listed.and_then(|(_, id)| id.began_at());
     let late = began.and_then(|began| began.checked_add(LONGEST_RUN).ok());
     // It was stored in one of the two. Most often they are the same.
     let oldest = [began, late].map(|at| at.and_then(|at| document.epoch_at(at)));
@@ -48,7 +49,9 @@ pub async fn check_stored_keys(
     epochs.dedup_by_key(|epoch| epoch.number);
     let mut checks = Vec::new();
     for epoch in epochs {
-        let stored = StoredKey { repository, site, epoch, probe: document.probes.get(&epoch.number), position };
+        let probe = document.probes.get(&epoch.number);
+        let backup = listed.filter(|_| oldest.into_iter().flatten().any(|old| old.number == epoch.number));
+        let stored = StoredKey { repository, site, epoch, probe, backup, position };
         checks.push(stored.check().await.on(site));
     }
     match backup {
@@ -63,6 +66,8 @@ struct StoredKey<'a> {
     site: Site,
     epoch: &'a Epoch,
     probe: Option<&'a String>,
+    /// A backup that may be of this epoch.
+    backup: Option<&'a (DatabaseName, BackupId)>,
     /// The position of the key among the configured ones.
     position: usize,
 }
@@ -93,9 +98,9 @@ impl StoredKey<'_> {
             Some(probe) => probe,
             None if !gets_probe => {
                 return Diagnosis::warn(
-                    check,
+                    check.clone(),
                     "is named by what is stored, and cannot be tried: the epoch has no probe, and other keys than the configured ones seal it",
-                    "prove it by a drill of the oldest backup of that epoch: `lifeboat drill --site <site> --backup <id>`",
+                    self.untried_hint(&check),
                 );
             }
             None if self.probe.is_some() => return damaged("probe", "run a backup, which stores a new one"),
@@ -103,11 +108,43 @@ impl StoredKey<'_> {
         };
         match self.open(&header, &message).await {
             Ok(()) => Diagnosis::ok(check, "opens what it sealed in that epoch"),
+            Err(VaultError::Open { source, .. }) if is_about_the_probe(&source) => {
+                let seen = format!("the probe in `repository.json` does not open: {}", story(&source));
+                Diagnosis::failed(check, seen, self.probe_hint())
+            }
             Err(VaultError::Open { source, .. }) => {
                 Diagnosis::failed(check, story(&source), advice_on_seal(&source).hint)
             }
             Err(error) => Diagnosis::failed(check, story(&error), error.advice().hint),
         }
+    }
+
+    /// The command of a drill of this epoch, as far as a backup is known. Without one it is of the newest backup.
+    fn drill(&self) -> String {
+        let site = self.site;
+        match self.backup {
+            Some((database, id)) => format!("lifeboat drill --database {database} --site {site} --backup {id}"),
+            None => format!("lifeboat drill --site {site}"),
+        }
+    }
+
+    /// A drill needs the key. Nothing stores a probe in such an epoch later, so a person accepts that it cannot be tried.
+    fn untried_hint(&self, check: &str) -> String {
+        let (site, drill) = (self.site, self.drill());
+        format!(
+            "prove it by a drill, `{drill}`; then accept it by name: `lifeboat incidents ack key-unusable/{site} --object \"{check}\" \
+             --reason REASON`"
+        )
+    }
+
+    /// The probe may be wrong instead of the key. A run with the settings of one site has no other key to open anything with.
+    fn probe_hint(&self) -> String {
+        let drill = self.drill();
+        format!(
+            "the key is another one, or somebody with access to a bucket changed the probe alone: run `{drill}` with the \
+             settings of that site only; if the drill succeeds, the key works, and the older version of `repository.json` is to be \
+             restored on each site: docs/runbooks/key-unusable.md has the commands"
+        )
     }
 
     fn entry<'a>(&self, header: &'a Header) -> Option<&'a EncryptedDataKey> {
@@ -127,6 +164,14 @@ impl StoredKey<'_> {
             body.finish()
         };
         opened.await.map_err(|source: SealError| VaultError::Open { site, key, source })
+    }
+}
+
+/// Whether an error is about the bytes of the probe, and not about the use of the key.
+fn is_about_the_probe(error: &SealError) -> bool {
+    match error {
+        SealError::DataKey(error) => error.is_rejected(),
+        error => error.is_bad_message(),
     }
 }
 

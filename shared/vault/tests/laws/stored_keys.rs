@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Bench, MemoryStore, RoleKeys, database, manifest, now, raw_keys};
 use lifeboat_model::{BackupId, Diagnosis, Site, Verdict};
-use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey};
+use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, EncryptionContext, GeneratedDataKey, Header};
 use lifeboat_vault::{
     DefaultLock, LEAST_LOCK_DAYS, Protection, Repository, Sites, check_stored_keys, judge_protection,
 };
@@ -150,7 +152,42 @@ async fn no_probe_is_promised_to_an_epoch_that_never_gets_one() {
     let checks = checked(&new, Site::Offsite, raw_keys(&["nearer", "far-away"])).await;
     assert_eq!(checks[0].verdict, Verdict::Warn);
     assert!(checks[0].seen.contains("the epoch has no probe"), "{checks:?}");
-    assert!(checks[0].hint.as_ref().unwrap().contains("lifeboat drill --site"), "{checks:?}");
+    let hint = checks[0].hint.as_ref().unwrap();
+    let drill = format!("`lifeboat drill --database clinic --site offsite --backup {}`", BackupId::new(now(), 1));
+    assert!(hint.contains(&drill), "{hint}");
+    let accept = "`lifeboat incidents ack key-unusable/offsite --object \"offsite key of epoch 0001\" --reason REASON`";
+    assert!(hint.contains(accept), "{hint}");
+}
+
+/// Whoever may write to `repository.json` may change a probe, and a backup brings it to both sites. The key is not to blame.
+#[tokio::test]
+async fn a_probe_that_was_changed_is_suspected_as_well_as_the_key() {
+    let bench = Bench::new();
+    back_up_at(&bench, now()).await;
+    let sound = document(&bench.primary);
+    let number = sound.epochs[0].number;
+    let message = BASE64.decode(&sound.probes[&number]).unwrap();
+    let sealed = Header::parse(&message).unwrap().unwrap().data_keys()[0].ciphertext.clone();
+    let at = message.windows(sealed.len()).position(|window| window == sealed).unwrap();
+    // A byte of the encrypted data key, and one of the sealed body.
+    for place in [at, message.len() - 20] {
+        let mut forged = message.clone();
+        forged[place] ^= 1;
+        let mut changed = sound.clone();
+        changed.probes.insert(number, BASE64.encode(forged));
+        set_document(&bench.primary, &changed);
+        back_up_at(&bench, now() + SignedDuration::from_hours(1)).await;
+        assert_eq!(document(&bench.offsite).probes, changed.probes, "a backup spreads it");
+        let checks = checked(&bench, Site::Primary, bench.keys.clone()).await;
+        assert_eq!(checks[0].verdict, Verdict::Failed);
+        assert!(checks[0].seen.contains("the probe in `repository.json` does not open"), "{checks:?}");
+        let hint = checks[0].hint.as_ref().unwrap();
+        for said in ["somebody with access to a bucket changed the probe", "--site primary --backup", "key-unusable.md"]
+        {
+            assert!(hint.contains(said), "{hint}");
+        }
+        BOTH.iter().for_each(|site| set_document(bench.memory(*site), &sound));
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub enum IncidentCommand {
     Ack {
         /// The incident's name, such as backup-failed/clinic.
         name: IncidentName,
-        /// Accept only this damaged object, by its name in the findings. It stays accepted, and any other one opens the incident again. May
+        /// Accept only this damaged object, by its name in the list. It stays accepted, and any other one opens the incident again. May
         /// be repeated.
         #[arg(long = "object", value_name = "NAME")]
         objects: Vec<String>,

@@ -29,11 +29,12 @@ pub enum Asked {
 /// A backup without a turn is requested again for at least this time: for five waits for a turn.
 const LEAST_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
-/// And for at most this time. A function is billed while it waits, and people should learn within a day that there are too many databases.
+/// A backup without a turn is requested again for at most this time. A function is billed while it waits, and people should learn within a day
+/// that there are too many databases.
 const MOST_PATIENCE: SignedDuration = SignedDuration::from_hours(6);
 
-/// How long after its tick a backup is requested again that had no turn on its server. The policy says how old a backup may become, however
-/// the schedule is set: half of that is left for the backup itself, and for a person before it is overdue.
+/// How long after its tick a backup is requested again that had no turn on its server. It is half of the age that policy allows, however the
+/// schedule is set: the other half is left for the backup itself, and for a person before it is overdue.
 fn patience(policy: &Policy) -> SignedDuration {
     (policy.freshness.backup / 2).clamp(LEAST_PATIENCE, MOST_PATIENCE)
 }

@@ -13,7 +13,7 @@ pub(crate) struct Chosen {
     pub(crate) backup_id: BackupId,
     /// Whether it was the newest one of its site when it was chosen, however it was asked for: a verification asks for it by its id.
     pub(crate) is_newest: bool,
-    /// Whether the database to restore into was ready. From then on, a failure is the backup's.
+    /// Whether the database to restore into was ready. A failure after that is the backup's.
     pub(crate) is_restoring: bool,
 }
 

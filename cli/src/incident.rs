@@ -23,7 +23,7 @@ pub enum IncidentCommand {
     Ack {
         /// The incident's name, such as backup-failed/clinic.
         name: IncidentName,
-        /// Accept only this damaged object, by its name in the findings. It stays accepted, and any other one opens the incident again. May
+        /// Accept only this damaged object, by its name in the list. It stays accepted, and any other one opens the incident again. May
         /// be repeated.
         #[arg(long = "object", value_name = "NAME")]
         objects: Vec<String>,
@@ -49,6 +49,11 @@ pub async fn execute(command: IncidentCommand, run: &Run, json: bool) -> Result<
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The parts that are still wrong: a check of each must succeed before the incident is resolved.
+fn of_parts(Incident { parts, .. }: &Incident) -> String {
+    parts.iter().map(|part| format!("  part: {part}\n")).collect()
 }
 
 /// The damaged objects, which can be accepted by name.
@@ -80,10 +85,37 @@ fn of_incidents(incidents: &[Incident]) -> String {
             text,
             "{name}  {severity}, {state}, since {since}, seen {sightings} times\n  {what}\n  hint: {hint}"
         );
+        text.push_str(&of_parts(incident));
         text.push_str(&of_objects(incident));
         if let Some(taken) = acknowledged {
             let _ = writeln!(text, "  acknowledged by {} at {}: {}", taken.by, taken.at, taken.reason);
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use lifeboat_model::{DamagedObjects, Part, Policy, Sighting, Site};
+
+    use super::*;
+
+    #[test]
+    fn the_list_names_each_part_that_is_still_wrong() {
+        let name: IncidentName = "drill-failed/clinic".parse().unwrap();
+        let part = Part::Backup(Site::Offsite, "2026-11-21T20-49-33Z-k3f9".parse().unwrap());
+        let sighting = Sighting {
+            what: "a drill failed".to_owned(),
+            hint: "drill it again".to_owned(),
+            database: None,
+            part: Some(part),
+            objects: DamagedObjects::new(["public.visits on offsite".to_owned()], false),
+            facts: Vec::new(),
+        };
+        let incident = Incident::seen(None, &name, sighting, &Policy::default(), Timestamp::UNIX_EPOCH);
+        let text = of_incidents(&[incident]);
+        let lines: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(lines, ["  part: offsite 2026-11-21T20-49-33Z-k3f9", "  object: public.visits on offsite"]);
+    }
 }

@@ -25,7 +25,7 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
                 // A request that was delivered twice is not a failure, so Lambda must not retry it.
                 Err(error) if request.is_underway(&error) => Ok(json!({"underway": error.story()})),
                 // Other databases of its server had their turns. A new invocation waits for the next one.
-                Err(error) if request.is_postponed(&error) => {
+                Err(error) if request.is_postponed(&error, &run.policy) => {
                     let Asked::Since(requested_at) = asked else { return Err(error.into()) };
                     request_again(&run, &request.database, requested_at).await?;
                     Ok(json!({"busy": error.story(), "requested": true}))

@@ -47,7 +47,7 @@ const SNAPSHOT_ATTEMPTS: u32 = 5;
 pub async fn backup(run: &Run, request: &BackupRequest) -> Result<Manifest, EngineError> {
     let result = run.deadline.bound(Box::pin(take_backup(run, request))).await;
     if let Err(error) = &result
-        && (request.is_underway(error) || request.is_postponed(error))
+        && (request.is_underway(error) || request.is_postponed(error, &run.policy))
     {
         // The run that holds the lease answers this request and announces the result. A backup that had no turn is requested again, or a
         // person repeats it.

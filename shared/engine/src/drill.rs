@@ -11,7 +11,7 @@ mod turn;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DrillReport, Manifest, Phases, ScratchEntry};
+use lifeboat_model::{DrillReport, Manifest, Phases, ScratchEntry};
 use lifeboat_postgres::RestoreTarget;
 use lifeboat_vault::Repository;
 
@@ -22,7 +22,8 @@ use crate::run::Run;
 use crate::scratch::report_leftovers;
 use crate::stopwatch::Stopwatch;
 
-use ending::{DrillEnding, gone_backups};
+use choice::Chosen;
+use ending::{DrillEnding, gone_parts};
 use place::DrillPlace;
 use proof::Proofs;
 
@@ -40,7 +41,11 @@ const CLEANING: Duration = Duration::from_secs(60);
 pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, EngineError> {
     let mut chosen = None;
     let (result, left) = Box::pin(restore_prove_and_clean(run, request, &mut chosen)).await;
-    let gone = gone_backups(run, &request.database).await;
+    // Only a drill that proved something resolves an incident.
+    let gone = match &result {
+        Ok(report) if report.equal => gone_parts(run, &request.database).await,
+        _ => Vec::new(),
+    };
     let ending = DrillEnding { request, result: &result, left: left.as_ref(), chosen: chosen.as_ref(), gone };
     let announced = announce(run, &ending).await;
     let reported = match &left {
@@ -54,7 +59,7 @@ pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, Eng
 async fn restore_prove_and_clean(
     run: &Run,
     request: &DrillRequest,
-    chosen: &mut Option<BackupId>,
+    chosen: &mut Option<Chosen>,
 ) -> (Result<DrillReport, EngineError>, Option<ScratchEntry>) {
     let started_at = Timestamp::now();
     let mut stopwatch = Stopwatch::new(&*run.progress);
@@ -77,19 +82,19 @@ async fn restore_prove_and_clean(
 async fn restore_and_prove(
     run: &Run,
     request: &DrillRequest,
-    chosen: &mut Option<BackupId>,
+    chosen: &mut Option<Chosen>,
     place: &mut DrillPlace,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<(Manifest, Proofs), EngineError> {
     stopwatch.begin("choose", None);
     let tools = run.ports.tools().await?;
     let repository = run.repository_on(request.site).await?;
-    let backup = choice::choose(&repository, request).await?;
-    *chosen = Some(backup.clone());
-    let manifest = repository.authenticated_manifest(&request.database, &backup, request.site).await?;
+    let chosen = chosen.insert(choice::choose(&repository, request).await?);
+    let manifest = repository.authenticated_manifest(&request.database, &chosen.backup_id, request.site).await?;
 
     stopwatch.begin("create", None);
     let target = place.prepare(run, request, &repository, &manifest).await?;
+    chosen.is_restoring = true;
     let restore = Restore {
         run,
         repository: &repository,

@@ -133,6 +133,16 @@ pub enum EngineError {
         /// Whether it also started when that server did, which a clone made from the same image did not.
         is_certain: bool,
     },
+    /// The server for drills may be the server of a database that is backed up, restarted since its newest backup.
+    #[error(
+        "the scratch server `{server}` has the system identifier of the server of `{database}`, and no backup proves that it is a clone of it"
+    )]
+    ScratchMayBeSource {
+        /// Its `host:port`.
+        server: String,
+        /// The database.
+        database: DatabaseName,
+    },
     /// No scratch database of this name is on record.
     #[error("no scratch database `{name}` is on record")]
     NoScratch {
@@ -269,8 +279,8 @@ impl EngineError {
                 "find out who wrote its manifest, and with which clock; new backups are taken beside it"
             }
             Self::ServerBusy { .. } => {
-                "raise `backup.per_server` in the policy if the server has enough connections, or spread its backups by a longer \
-                 `BackupSchedule`; one that a person asked for may have its turn later"
+                "raise `backup.per_server` in the policy if the server has enough connections, keep fewer databases on one server, or raise \
+                 `freshness.backup_minutes`: a backup waits for half of it; one that a person asked for may have its turn later"
             }
             Self::ScratchIsSource { is_certain: true, .. } => {
                 "put the connection of another server in the secret of the stack parameter `ScratchSecretArn`"
@@ -278,6 +288,10 @@ impl EngineError {
             Self::ScratchIsSource { .. } => {
                 "put the connection of another server in the secret of the stack parameter `ScratchSecretArn`; clones made \
                  from one image share the identifier: if it is one, set `ScratchIsAClone` (`LIFEBOAT_SCRATCH_IS_A_CLONE=true`)"
+            }
+            Self::ScratchMayBeSource { .. } => {
+                "check that the secret of the stack parameter `ScratchSecretArn` is not the source's, and take a new backup of that \
+                 database first: a clone that runs while a backup is taken is known by its start"
             }
             Self::NoScratch { .. } => "run `lifeboat health` to see which scratch databases are left",
             Self::ScratchInUse { .. } => "wait until the drill ends, or ten minutes after it was killed",

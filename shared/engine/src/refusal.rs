@@ -37,7 +37,7 @@ pub(crate) fn failure(act: Act, database: Option<&DatabaseName>, error: &EngineE
     match act {
         Act::Backup => Some(backup::failed(database, error)),
         Act::Verify => Some(verify::failed(database, None, error)),
-        Act::TestRestore => Some(drill::failed(database, None, error)),
+        Act::TestRestore => Some(drill::failed(database, error)),
         // A cleanup updates the incident of what is left. A health check that fails is counted by Lambda, and a CloudWatch alarm fires when
         // none has succeeded.
         Act::Clean | Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy => None,

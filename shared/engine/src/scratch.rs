@@ -64,7 +64,7 @@ async fn clean(run: &Run, server: Result<ConnectionSettings, EngineError>) -> Cl
         Err(error) => {
             let (story, hint) = (error.story(), error.hint());
             tracing::error!(error = story, hint, "the scratch server could not be cleaned");
-            (Ok(()), note_fault(run, address.as_deref(), &story).await)
+            (Ok(()), note_fault(run, &story).await)
         }
     };
     let reported = report_leftovers(run, None).await;
@@ -73,31 +73,29 @@ async fn clean(run: &Run, server: Result<ConnectionSettings, EngineError>) -> Cl
     Cleaning { result, is_fault_on_record }
 }
 
-/// Takes a scratch database off the record because a person states that it is gone, with its server.
+/// Takes a scratch database off the record because a person states that it is gone, with its server. The ledger says so first: when it cannot
+/// be written, the database stays on record.
 ///
 /// # Errors
 /// [`EngineError::NoScratch`]; [`EngineError::ScratchInUse`] while its drill runs; why the record or the ledger cannot be written.
 pub async fn forget_scratch(run: &Run, name: &str) -> Result<CleanupReport, EngineError> {
     let records = ScratchRecords::new(&run.ports.sites)?;
-    let listed = records.list().await?;
-    match listed.iter().find(|entry| entry.name == name) {
+    let (forgotten, left): (Vec<_>, Vec<_>) = records.list().await?.into_iter().partition(|entry| entry.name == name);
+    let server = match forgotten.first() {
         None => return Err(EngineError::NoScratch { name: name.to_owned() }),
         Some(entry) if !entry.is_left(Timestamp::now()) => {
             return Err(EngineError::ScratchInUse { name: name.to_owned() });
         }
-        Some(_) => {}
-    }
-    let removed = records.remove(&[name.to_owned()]).await?;
-    let gone = removed.iter().map(|entry| entry.name.clone()).collect();
-    let left = listed.into_iter().filter(|entry| entry.name != name).collect();
-    let report = CleanupReport { dropped: Vec::new(), gone, left };
-    let server = removed.first().map(|entry| entry.server.clone()).unwrap_or_default();
-    let recorded = record(run, &server, &report).await;
-    recorded.and(report_leftovers(run, None).await)?;
+        Some(entry) => &entry.server,
+    };
+    let report = CleanupReport { dropped: Vec::new(), gone: vec![name.to_owned()], left };
+    record(run, server, &report).await?;
+    records.remove(&report.gone).await?;
+    report_leftovers(run, None).await?;
     Ok(report)
 }
 
-/// Records what a cleanup removed. One that found nothing has no entry: health checks may ask for many.
+/// Records what a cleanup removes. One that found nothing has no entry: health checks may ask for many.
 async fn record(run: &Run, server: &str, report: &CleanupReport) -> Result<(), EngineError> {
     if report.dropped.is_empty() && report.gone.is_empty() {
         return Ok(());

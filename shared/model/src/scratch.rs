@@ -66,6 +66,13 @@ impl ScratchEntry {
         let is_same_place = self.server == server || self.server_started_at == Some(started_at);
         is_same_place && self.system_identifier.as_deref() == system_identifier
     }
+
+    /// Whether it may still exist although this server had a database of its name and dropped it. The server may have been restored from a
+    /// snapshot of the recorded one, with all its databases. It has the recorded identifier then, but another address and another start.
+    pub fn may_have_a_copy_on(&self, server: &str, system_identifier: Option<&str>, started_at: Timestamp) -> bool {
+        let is_same_place = self.server == server || self.server_started_at == Some(started_at);
+        system_identifier.is_some() && self.system_identifier.as_deref() == system_identifier && !is_same_place
+    }
 }
 
 impl fmt::Display for ScratchEntry {
@@ -125,5 +132,16 @@ mod tests {
         );
         assert!(entry.is_surely_on("elsewhere:1", Some("7"), Timestamp::UNIX_EPOCH), "it runs since then");
         assert!(!entry.is_surely_on("elsewhere:1", Some("8"), Timestamp::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn a_server_with_the_same_identifier_another_address_and_another_start_may_have_dropped_a_copy() {
+        let entry = entry(Timestamp::UNIX_EPOCH);
+        assert!(entry.may_have_a_copy_on("elsewhere:1", Some("7"), Timestamp::MAX));
+        assert!(!entry.may_have_a_copy_on("db:5432", Some("7"), Timestamp::MAX), "it has restarted");
+        assert!(!entry.may_have_a_copy_on("elsewhere:1", Some("7"), Timestamp::UNIX_EPOCH), "it has another address");
+        let unknown = ScratchEntry { system_identifier: None, ..entry.clone() };
+        assert!(!unknown.may_have_a_copy_on("elsewhere:1", None, Timestamp::MAX));
+        assert!(!unknown.may_have_a_copy_on("elsewhere:1", Some("7"), Timestamp::MAX));
     }
 }

@@ -127,9 +127,9 @@ impl Snapshot {
     /// when it wins.
     ///
     /// It checks the server on a separate connection, `lifeboat watcher`. Ends with [`PostgresError::GaveWay`] when another
-    /// session has been waiting longer than [`lock_wait_limit`](SnapshotOptions::lock_wait_limit) for a table that the snapshot
-    /// or one of its readers holds, with [`PostgresError::SnapshotTooOld`] after [`age_limit`](SnapshotOptions::age_limit), or
-    /// with the error that keeps it from asking.
+    /// session has been waiting longer than [`lock_wait_limit`](SnapshotOptions::lock_wait_limit) for a table that the snapshot,
+    /// one of its readers or its `pg_dump` holds, with [`PostgresError::SnapshotTooOld`] after
+    /// [`age_limit`](SnapshotOptions::age_limit), or with the error that keeps it from asking.
     pub fn guard(&self) -> impl Future<Output = PostgresError> + Send + use<> {
         self.watch.clone().until_it_must_end()
     }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use lifeboat_model::{Advice, BackupId, EpochNumber, Response, Site};
 use lifeboat_seal::{DataKeyError, SealError};
 
+use crate::layout::SCRATCH_KEY;
 use crate::ledger::fault::{LedgerFault, NEWER_FORMAT};
 use crate::store::error::StoreError;
 
@@ -164,6 +165,38 @@ impl VaultError {
         matches!(self, Self::Store { site, source } if *site == wanted && source.is_outage())
     }
 
+    /// Whether it says something about stored bytes: they are missing, altered or forged, or this version cannot read them. All others are
+    /// about a site, a key or this process, and the bytes may be as they were written.
+    pub fn is_about_stored_bytes(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.is_about_the_object(),
+            Self::Open { source, .. } => source.is_bad_message(),
+            Self::NewerFormat { .. }
+            | Self::Damaged { .. }
+            | Self::Document { .. }
+            | Self::ManifestForged { .. }
+            | Self::UnknownEpoch { .. }
+            | Self::Foreign { .. }
+            | Self::WrongContent { .. }
+            | Self::ChunkTooLong { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is about the record of scratch databases, which is no part of any backup.
+    pub fn is_about_the_scratch_record(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.key() == SCRATCH_KEY,
+            Self::TooMany { what, .. } => *what == SCRATCH_LEFT,
+            Self::Unreadable { key, .. }
+            | Self::Contended { key, .. }
+            | Self::TooLong { key, .. }
+            | Self::Encode { key, .. }
+            | Self::NewerFormat { key, .. } => key == SCRATCH_KEY,
+            _ => false,
+        }
+    }
+
     /// The fault of the document `key`, which is on no site without one.
     pub(crate) fn unreadable(self, key: &str) -> Self {
         Self::Unreadable { key: key.to_owned(), source: Box::new(self) }
@@ -285,4 +318,33 @@ pub(crate) fn advice_on_data_key(error: &DataKeyError) -> Advice {
 fn plain(sentence: &str) -> String {
     let mut rest = sentence.trim_end_matches('.').chars();
     rest.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(rest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_about_an_object_say_something_of_stored_bytes() {
+        let (site, key) = (Site::Primary, "chunks/0001/ab/abcd".to_owned());
+        let store = |source| VaultError::Store { site, source };
+        let about_bytes = [
+            store(StoreError::NotFound { key: key.clone() }),
+            VaultError::WrongContent { site, key: key.clone(), reason: "another length" },
+            VaultError::Open { site, key: key.clone(), source: SealError::HeaderTag },
+            VaultError::UnknownEpoch { epoch: EpochNumber(2) },
+        ];
+        assert!(about_bytes.iter().all(VaultError::is_about_stored_bytes));
+        let others = [
+            store(StoreError::Denied { key: key.clone(), source: "no".into() }),
+            VaultError::Open { site, key: key.clone(), source: SealError::Cipher { step: "decrypt" } },
+            VaultError::NoMemory,
+            VaultError::TooMany { what: "pages", limit: 1 },
+            VaultError::Damaged { site, key: SCRATCH_KEY.to_owned(), reason: "x" }.unreadable(SCRATCH_KEY),
+        ];
+        assert!(!others.iter().any(VaultError::is_about_stored_bytes));
+        let is_of_record: Vec<bool> = others.iter().map(VaultError::is_about_the_scratch_record).collect();
+        assert_eq!(is_of_record, [false, false, false, false, true]);
+        assert!(store(StoreError::NoBucket { key: SCRATCH_KEY.to_owned() }).is_about_the_scratch_record());
+    }
 }

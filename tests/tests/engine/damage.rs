@@ -1,13 +1,18 @@
 //! Damage on either site, on both, and by somebody who knows what he does.
 
+use std::sync::Arc;
+
 use lifeboat_engine::{BackupChoice, DrillRequest};
 use lifeboat_model::{
-    AlertKind, AlertState, Event, FindingKind, IncidentState, Severity, Site, VerificationReport, VerificationScope,
+    AlertKind, AlertState, Event, FindingKind, IncidentState, Part, Severity, Site, VerificationReport,
+    VerificationScope,
 };
+use lifeboat_vault::{Incidents, Sites};
 
 use crate::bench::Bench;
 use crate::sample::CLINIC;
 use crate::stores::{BOTH, Stores};
+use crate::wrapped_tools::{Moment, tools_with};
 
 /// Harms the object of this key on this site.
 type Harm = fn(&Stores, Site, &str);
@@ -298,6 +303,33 @@ async fn a_failed_drill_of_an_old_backup_is_resolved_by_a_drill_of_that_backup_a
     assert_eq!(drill(&of_old).await, (false, vec![AlertState::Opened]));
     assert!(bench.stores.primary.remove(&lifeboat_vault::manifest_key(&newest.database, &old)));
     assert_eq!(drill(&bench.drill_request(Site::Primary)).await, (true, vec![AlertState::Resolved]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_backup_that_the_server_refuses_stays_an_incident_and_a_site_that_is_given_up_does_not() {
+    let bench = Bench::with("refused-drill", "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i");
+    let old = bench.back_up().await.backup_id;
+    let newest = bench.back_up().await.backup_id;
+    let broken = tools_with(&bench, Moment::Whole, "SELECT 1 / 0");
+    let name = "drill-failed/clinic".parse().unwrap();
+    let incidents = Incidents::new(&bench.stores.sites());
+    let parts = async || incidents.get(&name).await.unwrap().unwrap().parts.into_iter().collect::<Vec<Part>>();
+    for site in BOTH {
+        let mut process = bench.process();
+        process.run.ports.tools_dir = Some(broken.path().to_owned());
+        let request = DrillRequest { backup: BackupChoice::Id(old.clone()), ..bench.drill_request(site) };
+        process.drill(&request).await.unwrap_err();
+    }
+    let of_old = BOTH.map(|site| Part::Backup(site, old.clone()));
+    assert_eq!(parts().await, [of_old[1].clone(), of_old[0].clone()]);
+    // The newest backup by its id is the newest one, and says nothing of another.
+    let request = DrillRequest { backup: BackupChoice::Id(newest), ..bench.drill_request(Site::Primary) };
+    assert!(bench.process().drill(&request).await.unwrap().equal);
+    assert_eq!(parts().await.len(), 2);
+    let primary = || Sites::new(Some(Arc::new(bench.stores.primary.clone())), None);
+    let process = bench.process_on(primary());
+    assert!(process.drill(&bench.drill_request(Site::Primary)).await.unwrap().equal);
+    assert_eq!(Incidents::new(&primary()).get(&name).await.unwrap().unwrap().parts, [of_old[0].clone()].into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

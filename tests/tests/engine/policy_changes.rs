@@ -129,11 +129,14 @@ async fn many_differences_are_counted_and_what_weakens_is_named() {
     look(&bench, &versions(&["version = 1\n"])).await;
     let relation = |number: u32| format!("{{ relation = \"public.{}{number}\", reason = \"x\" }}", "t".repeat(30));
     let left_out: Vec<String> = (0..99).map(relation).collect();
+    let muted = "[alerts.backup-failed]\nseverity = \"info\"\nchannels = [\"dashboard\"]\n";
     let noise = "[freshness]\nbackup_minutes = 1\nverification_hours = 1\ndrill_days = 1\noffsite_minutes = 1\n";
-    let text = format!("version = 1\n{noise}[backup]\nleave_out = [{}]\n", left_out.join(", "));
+    let text = format!("version = 1\n{noise}{muted}[backup]\nleave_out = [{}]\n", left_out.join(", "));
     let [change] = look(&bench, &versions(&["version = 1\n", &text])).await.try_into().unwrap();
     assert!(change.what.ends_with("; and 4 more") && !change.what.contains("freshness"), "{}", change.what);
     assert_eq!(change.what.matches("from copied to left out").count(), 99, "each one is named");
+    let muted = ["`alerts.backup-failed.severity` from critical to info", "`alerts.backup-failed.channels` from "];
+    assert!(muted.iter().all(|muted| change.what.contains(muted)), "{}", change.what);
     assert!(change.what.len() < 16_000, "{} bytes", change.what.len());
 }
 

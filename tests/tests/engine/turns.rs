@@ -60,7 +60,7 @@ async fn a_backup_that_has_no_turn_on_its_server_says_so_to_nobody_and_is_reques
     // A delivery that only waits for its turn keeps no other from answering the request.
     let (one, other) = tokio::join!(process.back_up(&second), process.back_up(&second));
     for error in [one.unwrap_err(), other.unwrap_err()] {
-        assert!(second.is_postponed(&error) && !second.is_underway(&error), "{error:?}");
+        assert!(second.is_postponed(&error, &process.run.policy) && !second.is_underway(&error), "{error:?}");
     }
     let first = BackupRequest { asked: Asked::Since(now), ..request(&bench, "first") };
     let error = bench.process().back_up(&first).await.unwrap_err();
@@ -79,7 +79,7 @@ async fn a_backup_that_has_no_turn_on_its_server_says_so_to_nobody_and_is_reques
     let mut impatient = bench.process();
     impatient.run.deadline = Deadline::after(Duration::from_secs(10));
     let error = impatient.back_up(&late).await.unwrap_err();
-    assert!(error.is_server_busy() && !late.is_postponed(&error), "{error:?}");
+    assert!(error.is_server_busy() && !late.is_postponed(&error, &impatient.run.policy), "{error:?}");
     assert_eq!((impatient.said(), impatient.alerted().len()), (vec!["Backup Failed"], 1));
     let entry = bench.stores.ledger().await.pop().unwrap();
     assert_eq!((entry.act(), entry.outcome), (Some(Act::Backup), Outcome::Failed));
@@ -180,6 +180,12 @@ async fn a_role_with_few_connections_is_read_with_fewer_sessions_and_with_too_fe
     };
     let fewer = "a backup reads with 1 session(s) instead of 2, because the role allows 4 connections";
     assert_eq!(connections(bench.request_as("few", "few")).await, fewer);
+    // A role belongs to the server: backups that run at the same time share what it allows.
+    bench.sql("ALTER ROLE few CONNECTION LIMIT 8");
+    let (two_turns, few) = (with_turns(bench.process(), 2).again(), bench.request_as("few", "few").source);
+    let checks = lifeboat_engine::doctor(&two_turns, &few).await;
+    let seen = checks.into_iter().find(|check| check.check == "connections").unwrap().seen;
+    assert_eq!(seen, fewer.replace('4', "8"));
     let seen = connections(bench.request()).await;
     assert!(seen.starts_with("a backup opens 5 at a time; the server has "), "{seen}");
 }

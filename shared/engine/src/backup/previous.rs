@@ -1,7 +1,7 @@
 //! The previous backup: whether it already answers the request, and which chunks the writer can reuse from it.
 
 use jiff::Timestamp;
-use lifeboat_model::{BackupId, DatabaseName, LedgerLink, Manifest, Site};
+use lifeboat_model::{BackupId, DatabaseName, EpochCause, LedgerLink, Manifest, Site};
 use lifeboat_vault::{Repository, VaultError, Writer};
 
 use super::request::{Asked, BackupRequest};
@@ -32,12 +32,35 @@ pub(super) async fn already_answered(
         Ok(manifest) if is_before(manifest.started_at, requested_at) => Ok(None),
         Ok(manifest) => {
             tracing::info!(backup_id = %newest, "the request is already answered");
+            find_epoch_before(repository, &manifest).await;
             Ok(Some(manifest))
         }
         Err(error) => {
             warn_unreadable(&newest, error);
             Ok(None)
         }
+    }
+}
+
+/// Finds the epoch of the backup before one that is announced again, as the run that took it did: it may have died before it could say that a
+/// new epoch began because of the keys.
+async fn find_epoch_before(repository: &Repository, answered: &Manifest) {
+    let cause = repository.document().epoch(answered.epoch).and_then(|epoch| epoch.cause);
+    if cause != Some(EpochCause::Keys) {
+        return;
+    }
+    let Manifest { database, backup_id, epoch, .. } = answered;
+    let finding = async {
+        let now = Timestamp::now();
+        let before = repository.newest_manifests(database, Site::Primary, Some(backup_id), 1, now).await?;
+        if let Some(previous) = before.last() {
+            repository.previous_manifest(database, previous, Site::Primary, *epoch).await?;
+        }
+        Ok::<_, VaultError>(())
+    };
+    if let Err(error) = finding.await {
+        let error = EngineError::from(error).story();
+        tracing::warn!(%backup_id, error, "whether this backup is the first one in its epoch is not known");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests for backups.
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::DatabaseName;
+use lifeboat_model::{DatabaseName, Policy};
 use lifeboat_postgres::ConnectionSettings;
 
 use crate::error::EngineError;
@@ -26,8 +26,18 @@ pub enum Asked {
     Since(Timestamp),
 }
 
-/// How long after its tick a backup is requested again that had no turn on its server. By then the next tick of an hourly schedule is due.
-const ASKED_AGAIN_WITHIN: SignedDuration = SignedDuration::from_mins(50);
+/// A backup without a turn is requested again for at least this time: for five waits for a turn.
+const LEAST_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A backup without a turn is requested again for at most this time. A function is billed while it waits, and people should learn within a day
+/// that there are too many databases.
+const MOST_PATIENCE: SignedDuration = SignedDuration::from_hours(6);
+
+/// How long after its tick a backup is requested again that had no turn on its server. It is half of the age that policy allows, however the
+/// schedule is set: the other half is left for the backup itself, and for a person before it is overdue.
+fn patience(policy: &Policy) -> SignedDuration {
+    (policy.freshness.backup / 2).clamp(LEAST_PATIENCE, MOST_PATIENCE)
+}
 
 impl BackupRequest {
     /// Whether a run failed only because another run is answering the same request. A person's request is delivered only once.
@@ -36,12 +46,29 @@ impl BackupRequest {
     }
 
     /// Whether a run failed only because other backups of the server had their turns, and the request will come again: from its event, or
-    /// from the person. An event that has come for so long is a failure, because the next tick brings no better luck.
-    pub fn is_postponed(&self, error: &EngineError) -> bool {
+    /// from the person. An event that has come for too long is a failure.
+    pub fn is_postponed(&self, error: &EngineError, policy: &Policy) -> bool {
         let is_recent = match self.asked {
             Asked::Now => true,
-            Asked::Since(requested_at) => Timestamp::now().duration_since(requested_at) < ASKED_AGAIN_WITHIN,
+            Asked::Since(requested_at) => Timestamp::now().duration_since(requested_at) < patience(policy),
         };
         error.is_server_busy() && is_recent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_waits_for_half_of_the_time_within_which_policy_wants_one() {
+        let patience_of = |minutes| {
+            let mut policy = Policy::default();
+            policy.freshness.backup = SignedDuration::from_mins(minutes);
+            patience(&policy)
+        };
+        assert_eq!(patience(&Policy::default()), SignedDuration::from_mins(45));
+        assert_eq!(patience_of(8 * 60), SignedDuration::from_hours(4), "so are twenty databases of a daily schedule");
+        assert_eq!((patience_of(1), patience_of(60 * 24 * 60)), (LEAST_PATIENCE, MOST_PATIENCE));
     }
 }

@@ -46,7 +46,8 @@ async fn store_json(
     store_bytes(new, stream, &json, entries).await
 }
 
-/// Stores the sequences' values. A sequence that was dropped since the schema was stored has its value of `earlier`.
+/// Stores the sequences' values. A sequence has its value of `earlier` when it was dropped since, when another session holds it, or when it
+/// may no longer be read.
 pub(super) async fn store_sequences(
     new: &NewBackup<'_>,
     snapshot: &Snapshot,

@@ -6,8 +6,8 @@ use lifeboat_model::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Differences that an alert names, those that weaken first; the others are counted. Relations that are left out are all named: a policy has
-/// at most 100. Together some 15 kB.
+/// Differences that an alert names; the others are counted. Those that weaken are all named: a policy has some 120 keys, and leaves out at most
+/// 100 relations. Together they have some 25 kB.
 const NAMED_DIFFERENCES: usize = 10;
 
 const WEAKER: &str =
@@ -60,11 +60,10 @@ impl Notice {
             true => (Severity::Critical, weaker, now),
             false => (Severity::Info, otherwise, rules.first_moment(AlertKind::PolicyChanged, now)),
         };
-        // Nobody hides a table behind many other changes.
-        let (left_out, others): (Vec<_>, Vec<_>) =
-            differences.iter().partition(|difference| difference.weakens && difference.is_of_left_out());
-        let room = NAMED_DIFFERENCES.saturating_sub(left_out.len());
-        let named: Vec<String> = left_out.iter().chain(others.iter().take(room)).map(ToString::to_string).collect();
+        // Nobody hides a muted alert or a table that is left out behind many other changes.
+        let (weakening, others): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| difference.weakens);
+        let room = NAMED_DIFFERENCES.saturating_sub(weakening.len());
+        let named: Vec<String> = weakening.iter().chain(others.iter().take(room)).map(ToString::to_string).collect();
         let more = others.len().saturating_sub(room);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let version = document.version;

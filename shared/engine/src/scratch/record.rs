@@ -107,29 +107,31 @@ pub(crate) async fn sweep(
     // Another server with the same identifier or address may still have it.
     let is_surely_here = |entry: &ScratchEntry| entry.is_surely_on(&address, identifier, identity.started_at);
     gone.retain(|name| listed.iter().any(|entry| entry.name == *name && is_surely_here(entry)));
-    // A database that was found and dropped needs no other proof of where it was.
-    let confirmed = [dropped.as_slice(), gone.as_slice()].concat();
+    // What was found and dropped needs no other proof of where it was, unless it may have been a copy.
+    let is_copy = |name: &String| {
+        let may_be_copied = |entry: &ScratchEntry| entry.may_have_a_copy_on(&address, identifier, identity.started_at);
+        listed.iter().any(|entry| entry.name == *name && may_be_copied(entry))
+    };
+    let (copies, mut confirmed): (Vec<String>, Vec<String>) = dropped.iter().cloned().partition(is_copy);
+    confirmed.extend(gone.iter().cloned());
     if listed.iter().any(|entry| confirmed.contains(&entry.name)) {
         records.remove(&confirmed).await?;
     }
-    let now = Timestamp::now();
     let is_listed = |name: &String| listed.iter().any(|entry| entry.name == *name);
-    let unrecorded = refused.iter().filter(|(name, _)| !is_listed(name)).map(|(name, _)| ScratchEntry {
-        name: name.clone(),
-        server: address.clone(),
-        system_identifier: identifier.map(str::to_owned),
-        database: None,
-        server_started_at: Some(identity.started_at),
-        run_id: run.id.clone(),
-        created_at: now,
-        expires_at: now,
-        fault: None,
-    });
+    let unrecorded = refused.iter().filter(|(name, _)| !is_listed(name));
+    let unrecorded = unrecorded.map(|(name, _)| found(run, server, identity, name));
     let is_unconfirmed = |entry: &&ScratchEntry| !confirmed.contains(&entry.name);
     let still: Vec<ScratchEntry> = listed.iter().filter(is_unconfirmed).cloned().chain(unrecorded).collect();
+    let now = Timestamp::now();
     let mut left = Vec::new();
     for mut entry in still {
-        let reason = refused.iter().find(|(name, _)| *name == entry.name).map(|(_, reason)| reason.clone());
+        let is_meant = |(name, _): &&(String, String)| *name == entry.name;
+        let reason = match copies.contains(&entry.name) {
+            true => {
+                Some(format!("a database of this name was dropped on `{address}`, which may be a copy of its server"))
+            }
+            false => refused.iter().find(is_meant).map(|(_, reason)| reason.clone()),
+        };
         // The entry of a running drill is its own.
         if entry.is_left(now) && reason.is_some() && entry.fault != reason {
             entry.fault = reason;
@@ -143,19 +145,34 @@ pub(crate) async fn sweep(
     Ok(CleanupReport { dropped, gone, left })
 }
 
-/// Notes on the record why no cleanup of a server was possible, or of any server where none is known. Returns whether something that is left
-/// has this fault on record.
-pub(super) async fn note_fault(run: &Run, address: Option<&str>, fault: &str) -> bool {
+/// The entry of a database that a cleanup found on a server without its being on record.
+fn found(run: &Run, server: &ScratchServer, identity: &ServerIdentity, name: &str) -> ScratchEntry {
+    let now = Timestamp::now();
+    ScratchEntry {
+        name: name.to_owned(),
+        server: server.address(),
+        system_identifier: identity.system_identifier.clone(),
+        database: None,
+        server_started_at: Some(identity.started_at),
+        run_id: run.id.clone(),
+        created_at: now,
+        expires_at: now,
+        fault: None,
+    }
+}
+
+/// Notes on the record why no server could be cleaned, at each database that is left: the server of the settings may be that of any of them,
+/// under another address. Returns whether something that is left has this fault on record.
+pub(super) async fn note_fault(run: &Run, fault: &str) -> bool {
     let now = Timestamp::now();
     let noting = async {
         let records = ScratchRecords::new(&run.ports.sites)?;
         let mut is_noted = false;
-        for entry in records.list().await? {
-            let is_meant = entry.is_left(now) && address.is_none_or(|address| entry.server == address);
-            if is_meant && entry.fault.as_deref() != Some(fault) {
+        for entry in records.list().await?.into_iter().filter(|entry| entry.is_left(now)) {
+            if entry.fault.as_deref() != Some(fault) {
                 records.update(&ScratchEntry { fault: Some(fault.to_owned()), ..entry }).await?;
             }
-            is_noted |= is_meant;
+            is_noted = true;
         }
         Ok::<_, EngineError>(is_noted)
     };

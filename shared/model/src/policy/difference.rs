@@ -26,13 +26,6 @@ pub struct PolicyDifference {
     pub weakens: bool,
 }
 
-impl PolicyDifference {
-    /// Whether it is about a relation whose rows are left out.
-    pub fn is_of_left_out(&self) -> bool {
-        self.key.starts_with(LEAVE_OUT)
-    }
-}
-
 impl Display for PolicyDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` from {} to {}", self.key, self.before, self.after)

@@ -56,11 +56,13 @@ pub(super) async fn find_room(session: &Session, load: BackupLoad) -> Result<Roo
         used: row.get::<_, Option<i64>>(at + 1).unwrap_or(0),
         backups,
     };
-    let mut limits = vec![limit("the server", 0, i64::from(load.per_server.max(1)))];
-    // These two do not apply to a superuser, and -1 is no limit. A database has one backup at a time.
+    let per_server = i64::from(load.per_server.max(1));
+    let mut limits = vec![limit("the server", 0, per_server)];
+    // These two do not apply to a superuser, and -1 is no limit. A database has one backup at a time. A role belongs to the server, and the
+    // backups of several databases may connect as the same one.
     if !row.get::<_, bool>(6) {
-        limits
-            .extend([limit("the database", 2, 1), limit("the role", 4, 1)].into_iter().filter(|limit| limit.most >= 0));
+        let others = [limit("the database", 2, 1), limit("the role", 4, per_server)];
+        limits.extend(others.into_iter().filter(|limit| limit.most >= 0));
     }
     if let Some(Limit { of, most, backups, .. }) = limits.iter().find(|limit| limit.sessions() < 1) {
         let needed = backups * count(backup_connections(1));

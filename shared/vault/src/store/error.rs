@@ -109,6 +109,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the store served, and what it holds under the key is not what was written.
+    pub(crate) fn is_about_the_object(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Corrupt { .. } | Self::TooLarge { .. })
+    }
+
     /// Whether another writer of the same key was faster.
     pub(crate) fn is_lost_race(&self) -> bool {
         matches!(self, Self::AlreadyExists { .. } | Self::VersionChanged { .. })

@@ -172,7 +172,7 @@ async fn is_gone(run: &Run, database: &DatabaseName, part: &Part) -> bool {
     let (site, backup_id) = match part {
         Part::Site(site) => (*site, None),
         Part::Backup(site, backup_id) => (*site, Some(backup_id)),
-        Part::Scope(_) | Part::Everything => return false,
+        Part::Scope(_) | Part::Entries(_) | Part::Everything => return false,
     };
     if !run.ports.sites.names().contains(&site) {
         return true;

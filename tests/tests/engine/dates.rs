@@ -3,7 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_engine::{
-    Asked, BackupRequest, HealthRequest, ListRequest, acknowledge, backups, check_health, look_at_health,
+    Asked, BackupChoice, BackupRequest, DrillRequest, HealthRequest, ListRequest, acknowledge, backups, check_health,
+    look_at_health,
 };
 use lifeboat_model::{
     AlertKind, AlertState, BackupId, ChunkList, FindingKind, IncidentName, ListedBackup, Manifest, Presence, Probe,
@@ -139,6 +140,41 @@ async fn a_list_has_pages_and_names_what_it_cannot_read() {
     let page = backups(&run, &request).await.unwrap();
     assert_eq!(page.backups.iter().filter_map(unusable).count(), 1, "the forged one");
     assert_eq!(page.backups.len(), 6);
+}
+
+/// The newest backup names the newest entry of the audit trail. A forged one must not take its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_dated_in_the_future_does_not_hide_that_the_trail_was_cut() {
+    let bench = Bench::with("misdated-trail", TABLE);
+    for _ in 0..2 {
+        bench.back_up().await;
+    }
+    let real = bench.back_up().await;
+    assert_eq!(real.ledger.unwrap().number, 2);
+    for site in BOTH {
+        for key in bench.stores.of(site).keys("ledger/").iter().skip(1) {
+            assert!(bench.stores.of(site).remove(key));
+        }
+    }
+    forge(&bench, &Manifest { ledger: None, ..real }, SignedDuration::from_hours(24)).await;
+    let report = bench.verify_all().await;
+    let broken: Vec<_> = report.findings.iter().filter(|finding| finding.kind == FindingKind::LedgerBroken).collect();
+    let [finding] = broken.as_slice() else { panic!("{:?}", report.findings) };
+    assert_eq!(finding.subject.to_string(), "ledger/000000000002.json");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_of_a_random_backup_takes_none_that_is_dated_in_the_future() {
+    let bench = Bench::with("misdated-random", TABLE);
+    let real = bench.back_up().await;
+    for hours in 1..=9 {
+        forge(&bench, &real, SignedDuration::from_hours(hours)).await;
+    }
+    // Each of these drills would take a forged one in nine of ten cases.
+    for site in [Site::Primary, Site::Offsite, Site::Primary] {
+        let request = DrillRequest { backup: BackupChoice::Random, ..bench.drill_request(site) };
+        assert_eq!(bench.process().drill(&request).await.unwrap().backup_id, real.backup_id);
+    }
 }
 
 fn unusable(listed: &ListedBackup) -> Option<&UnusableBackup> {

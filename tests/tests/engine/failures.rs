@@ -208,6 +208,29 @@ async fn a_tick_whose_requests_do_not_get_onto_the_bus_is_told_to_the_subscriber
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_asks_for_each_database_by_an_event_of_its_own() {
+    let bench = Bench::with("ticks", "CREATE TABLE t (a int)");
+    let databases: Vec<DatabaseName> = ["billing", "clinic", "labor"].map(|name| name.parse().unwrap()).into();
+    for (what, kind) in [
+        (Requestable::Backup, "Backup Requested"),
+        (Requestable::Verification, "Verification Requested"),
+        (Requestable::Drill, "Restore Test Requested"),
+    ] {
+        let (process, at) = (bench.process(), jiff::Timestamp::now());
+        request_each(&process.again(), what, &databases, at).await.unwrap();
+        assert_eq!(process.said(), [kind; 3]);
+        let asked = process.outbox.events().into_iter().map(|event| match event {
+            Event::BackupRequested { database, requested_at, .. }
+            | Event::VerificationRequested { database, requested_at, .. }
+            | Event::RestoreTestRequested { database, requested_at, .. } => (database, requested_at),
+            other => panic!("{other:?}"),
+        });
+        let wanted: Vec<_> = databases.iter().map(|database| (database.clone(), at)).collect();
+        assert_eq!(asked.collect::<Vec<_>>(), wanted);
+    }
+}
+
 /// What a doctor says of everything, as `name: verdict`.
 async fn diagnoses(process: &Process, bench: &Bench) -> Vec<(String, Verdict)> {
     let checks = lifeboat_engine::doctor(&process.again(), &bench.request().source).await;

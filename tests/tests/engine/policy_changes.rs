@@ -211,3 +211,19 @@ async fn a_change_that_was_claimed_and_not_told_is_told_by_the_next_health_check
     assert_eq!(change.severity, Severity::Critical);
     assert_eq!(look(&bench, &all).await, []);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_weakens_is_not_forgotten_behind_more_changes_than_can_wait() {
+    let bench = Bench::with("policy-flood", TABLE);
+    let plain = "version = 1\n".to_owned();
+    look(&bench, &versions(&[&plain])).await;
+    let minutes = |number: i64| format!("version = 1\n[freshness]\nbackup_minutes = {number}\n");
+    let stronger = (10..119).rev().map(minutes);
+    let texts: Vec<String> = [plain, minutes(120)].into_iter().chain(stronger).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let told = look(&bench, &versions(&texts)).await;
+    assert_eq!(told.len(), 100, "as many as can wait");
+    let critical: Vec<&Alert> = told.iter().filter(|alert| alert.severity == Severity::Critical).collect();
+    let [weaker] = critical.as_slice() else { panic!("{critical:?}") };
+    assert!(weaker.what.contains("`freshness.backup_minutes` from 90 to 120"), "{}", weaker.what);
+}

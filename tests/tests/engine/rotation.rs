@@ -112,13 +112,13 @@ async fn parts_that_were_missed_are_made_up_for_and_the_alarm_is_over_only_then(
     assert_eq!(days(&verify_due(&well.again(), &database(), false).await.unwrap()), days(&first));
 }
 
-/// Publishes a backup that added so many chunks.
+/// Publishes a backup that added so many chunks, after a small one.
 async fn large_backup(bench: &Bench, chunks: u64) -> BackupId {
     let real = bench.back_up().await;
     let repository = bench.stores.repository().await;
     let entries = bench.stores.chunk_entries(&real, BOTH[0]).await;
     let template = entries.into_iter().find(|entry| entry.chunk.is_some()).unwrap();
-    let started_at = real.started_at - SignedDuration::from_hours(1);
+    let started_at = real.started_at + SignedDuration::from_secs(1);
     let backup_id = BackupId::new(started_at, 7);
     let mut list = repository.chunk_list(&database(), &backup_id).unwrap();
     for number in 0..chunks {
@@ -143,6 +143,8 @@ async fn a_backup_that_is_too_large_for_one_day_is_read_in_shares_and_all_of_it_
     let chunks = READ_IN_ONE_DAY + 900;
     let bench = Bench::with("large", TABLE);
     let backup_id = large_backup(&bench, chunks).await;
+    // All lists of the oldest and the newest backup are followed, whether they are large or not.
+    assert!(bench.back_up().await.backup_id > backup_id);
 
     // The verification after a backup reads all that it added, and remembers that it is large.
     let whole = process(&bench, bench.stores.sites(), DAYS);
@@ -186,4 +188,20 @@ async fn damage_found_in_a_part_of_an_earlier_rotation_is_resolved_by_a_whole_ro
     assert_eq!(round(1).await, [[AlertState::Opened]]);
     BOTH.iter().zip(sound).for_each(|(site, bytes)| bench.stores.of(*site).replace(&chunk, bytes));
     assert_eq!(round(3).await, [vec![], vec![], vec![AlertState::Resolved]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_which_an_object_did_not_answer_stays_due() {
+    away_from_midnight().await;
+    let bench = Bench::with("unanswered-part", TABLE);
+    bench.back_up().await;
+    let script = Script::new();
+    script.add(Rule::always(Fault::Reject(Refusal::Unavailable)).under("chunks/"));
+    let silent = process(&bench, bench.stores.behind(&Script::new(), &script), 1);
+    let [report] = verify_due(&silent.again(), &database(), false).await.unwrap().try_into().unwrap();
+    assert!(!report.is_complete() && !report.is_sound(), "{report:?}");
+    let well = process(&bench, bench.stores.sites(), 1);
+    let read = verify_due(&well.again(), &database(), false).await.unwrap();
+    assert!(read.len() == 1 && read[0].is_sound(), "{read:?}");
+    assert_eq!(verify_due(&well.again(), &database(), false).await.unwrap(), []);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_bench::{Fault, FaultyStore, Gate, Refusal, Rule, Script};
 use lifeboat_engine::{HealthRequest, check_health, look_at_health, status};
 use lifeboat_model::{Act, AlertKind, AlertState, Outcome, Site, Standing, VerificationScope};
@@ -118,4 +119,32 @@ async fn a_site_that_hangs_keeps_nobody_from_being_told() {
     let told: Vec<_> = alerts.iter().map(|alert| (alert.kind, alert.state)).collect();
     assert_eq!(told, [(AlertKind::BackupOverdue, AlertState::Opened)], "{alerts:?}");
     assert!(alerts[0].what.contains("it is unknown whether there is a new one"), "{}", alerts[0].what);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drills_from_one_site_do_not_make_up_for_those_that_the_other_one_misses() {
+    let bench = Bench::with("one-site", TABLE);
+    bench.back_up().await;
+    assert!(bench.drill(Site::Primary).await.equal);
+    check_health(&bench.process().again(), &asked(), None).await.unwrap();
+    let process = bench.process();
+    let limit = process.run.policy.freshness.drill;
+    let overdue_after = async |waited: SignedDuration| {
+        let key = "state/history.json";
+        let mut history: serde_json::Value = serde_json::from_slice(&bench.stores.primary.bytes(key).unwrap()).unwrap();
+        let since = &mut history["databases"]["clinic"]["sites_since"]["offsite"];
+        assert!(since.is_string());
+        *since = serde_json::json!(Timestamp::now() - waited);
+        for store in [&bench.stores.primary, &bench.stores.offsite] {
+            store.replace(key, history.to_string());
+        }
+        let report = look_at_health(&process.again(), &asked()).await;
+        report.probes.into_iter().find(|probe| probe.name.kind == AlertKind::DrillOverdue).unwrap().wrong
+    };
+    // With two sites, each has every other drill.
+    let an_hour = SignedDuration::from_hours(1);
+    assert_eq!(overdue_after(limit * 2 - an_hour).await, None);
+    let wrong = overdue_after(limit * 2 + an_hour).await.unwrap();
+    assert!(wrong.what.starts_with("no drill has proved a backup of clinic from offsite in time"), "{}", wrong.what);
+    assert!(wrong.hint.contains("--site offsite"), "{}", wrong.hint);
 }

@@ -16,4 +16,5 @@ mod sdk;
 mod sentences;
 mod sizes;
 mod stubs;
+mod templates;
 mod tree;

@@ -47,8 +47,9 @@ const TRAIL_DESTRUCTION: [&str; 13] = [
     "s3:ReplicateObject",
 ];
 
-/// The same for its keys.
-const KEY_DESTRUCTION: [&str; 5] = [
+/// The same for its keys. The key of the audit trail has no rotation that anybody could disable.
+const KEY_DESTRUCTION: [&str; 6] = [
+    "kms:DisableKeyRotation",
     "kms:CreateGrant",
     "kms:DeleteImportedKeyMaterial",
     "kms:DisableKey",
@@ -73,7 +74,7 @@ pub async fn each_destruction(record: &mut Record, cloud: &Cloud, at: &Deploymen
         ("Bucket", of_bucket(&far.bucket).await, &BUCKET_DESTRUCTION[..]),
         ("TrailBucket", of_bucket(&trail).await, &TRAIL_DESTRUCTION),
         ("Key", of_key(&far.key_arn).await, &KEY_DESTRUCTION),
-        ("MacKey", of_key(&far.mac_key_arn).await, &KEY_DESTRUCTION),
+        ("MacKey", of_key(&far.mac_key_arn).await, &KEY_DESTRUCTION[1..]),
     ];
     for (owner, (policy, resource), actions) in policies {
         let open = beside_everything(&policy);
@@ -101,4 +102,26 @@ pub async fn each_destruction(record: &mut Record, cloud: &Cloud, at: &Deploymen
     let person = format!("arn:aws:iam::{ACCOUNT}:role/break-glass");
     let answers = decide(&[write("cloudtrail.amazonaws.com", "true"), write(&person, "false")]).await;
     record.statement("TrailBucket/OnlyCloudTrailWrites", answers[0], answers[1]);
+}
+
+/// What is sealed opens for nobody but Lifeboat's roles and the break-glass role, also not under another key. Beside the deployed policy,
+/// everything is allowed.
+pub async fn each_opening(cloud: &Cloud, at: &Deployment) {
+    let key = at.offsite.clone().unwrap().key_arn;
+    let answer = cloud.kms(OFFSITE_REGION).await.get_key_policy().key_id(&key).send().await.unwrap();
+    let open = beside_everything(answer.policy().unwrap());
+    let opening = ["kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"];
+    let people = ["break-glass", "administrator"];
+    let asked: Vec<_> = opening
+        .iter()
+        .flat_map(|action| people.map(|person| (*action, person)))
+        .map(|(action, person)| {
+            let principal = format!("arn:aws:iam::{ACCOUNT}:role/{person}");
+            let keys = json!({ "kms:EncryptionContext:lifeboat-purpose": "chunk" });
+            json!({ "policy": open, "principal": principal, "action": action, "resource": key, "keys": keys })
+        })
+        .collect();
+    for (action, answers) in opening.iter().zip(decide(&asked).await.chunks(2)) {
+        assert_eq!(answers, [Answer::Allowed, Answer::Denied], "{action}");
+    }
 }

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test file: a panic is a failed test")]
 
+mod breadth;
 mod caller;
 mod destruction;
+mod grants;
 mod record;
 mod statements;
 
@@ -15,7 +17,8 @@ use lifeboat_local::{ACCOUNT, Cloud, CloudOptions, Deployment, Functions, OFFSIT
 use serde_json::json;
 
 use crate::caller::{Answer, At, Caller, Write};
-use crate::destruction::each_destruction;
+use crate::destruction::{each_destruction, each_opening};
+use crate::grants::{each_grant, each_lock};
 use crate::record::Record;
 use crate::statements::{decide, hire, of_templates, parameters, people, store_something, trail_bucket, without};
 
@@ -134,6 +137,9 @@ async fn each_statement_of_the_templates_lets_through_what_it_should_and_nothing
     bus(&mut record, administrator, break_glass).await;
     elsewhere(&mut record, &cloud, &at).await;
     each_destruction(&mut record, &cloud, &at).await;
+    each_opening(&cloud, &at).await;
+    each_grant(&cloud, &at).await;
+    each_lock(&cloud, &at).await;
     Box::pin(keys_alone(&mut record, &cloud, &at, &people)).await;
 
     assert!(record.wrong.is_empty(), "{:#?}", record.wrong);

@@ -14,9 +14,14 @@ use tokio::time::{Duration, sleep};
 
 use crate::caller::{Answer, Caller};
 
-/// `Resource/Sid` of each statement of each policy. A bucket's policy goes by the bucket's name.
+/// `Resource/Sid` of each statement of each policy.
 pub fn of_templates() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+    each_statement_of_templates().into_iter().map(|(name, _, _)| name).collect()
+}
+
+/// Each statement of each policy: `Resource/Sid`, the type of its resource, and the statement. A bucket's policy goes by the bucket's name.
+pub fn each_statement_of_templates() -> Vec<(String, String, Value)> {
+    let mut named = Vec::new();
     for file in TEMPLATES {
         let template = Template::read(&root().join(file)).unwrap();
         for resource in template.resources() {
@@ -24,25 +29,26 @@ pub fn of_templates() -> BTreeSet<String> {
                 "AWS::S3::BucketPolicy" => resource.logical_id.trim_end_matches("Policy"),
                 _ => resource.logical_id,
             };
-            let mut sids = Vec::new();
-            collect(resource.properties, &mut sids);
-            for sid in sids {
+            let mut statements = Vec::new();
+            collect(resource.properties, &mut statements);
+            for statement in statements {
+                let sid = statement["Sid"].as_str().unwrap();
                 // The same delegation to IAM in both keys.
                 let owner = if sid == "AccountAdministers" { "Key" } else { owner };
-                names.insert(format!("{owner}/{sid}"));
+                named.push((format!("{owner}/{sid}"), resource.kind.to_owned(), statement.clone()));
             }
         }
     }
-    names
+    named
 }
 
-fn collect(value: &Value, sids: &mut Vec<String>) {
+fn collect<'a>(value: &'a Value, statements: &mut Vec<&'a Value>) {
     match value {
         Value::Object(fields) => {
-            sids.extend(fields.get("Sid").and_then(Value::as_str).map(str::to_owned));
-            fields.values().for_each(|field| collect(field, sids));
+            statements.extend(fields.get("Sid").and_then(Value::as_str).map(|_| value));
+            fields.values().for_each(|field| collect(field, statements));
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, sids)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, statements)),
         _ => {}
     }
 }

@@ -31,9 +31,47 @@ fn is_unanswered(incident: &Incident, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_model::{IncidentName, IncidentSubject, Wrong};
     use serde_json::json;
 
     use super::*;
+
+    fn noon() -> Timestamp {
+        "2026-01-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn incident(state: &str, severity: &str, since: &str) -> Incident {
+        let at = format!("2026-01-01T{since}:00Z");
+        serde_json::from_value(json!({
+            "name": "backup-failed/clinic", "state": state, "severity": severity, "since": at, "seen_at": noon(),
+            "sightings": 1, "what": "", "hint": "", "facts": [], "channels": [], "sent": 1,
+        }))
+        .unwrap()
+    }
+
+    /// The alarms `alerts-unheard` and `critical-unanswered` of the template watch these values.
+    #[test]
+    fn a_line_counts_what_nobody_hears_and_what_nobody_answers() {
+        let report = |wrong: Option<Wrong>| {
+            let name = IncidentName::new(AlertKind::AlertsUnheard, IncidentSubject::Repository);
+            HealthReport { at: noon(), probes: vec![Probe { name, database: None, elapsed_ms: None, wrong }], sent: 0 }
+        };
+        let incidents = [
+            incident("open", "critical", "10:00"),
+            incident("open", "warning", "10:00"),
+            incident("acknowledged", "critical", "10:00"),
+            incident("resolved", "critical", "10:00"),
+        ];
+        let line =
+            |report: &HealthReport, ended_well| metrics(report, Some(&incidents), ended_well).to_json("f", noon());
+        let heard = line(&report(None), true);
+        assert_eq!([&heard["alerts_unheard"], &heard["health_looked"]], [0.0, 1.0]);
+        assert_eq!([&heard["incidents_open"], &heard["incidents_unanswered"]], [3.0, 1.0]);
+        let unheard = line(&report(Some(Wrong::new("nobody", "subscribe"))), false);
+        assert_eq!([&unheard["alerts_unheard"], &unheard["health_looked"]], [1.0, 0.0]);
+        let unread = metrics(&report(None), None, true).to_json("f", noon());
+        assert_eq!(unread.get("incidents_unanswered"), None, "nothing is said of what could not be read");
+    }
 
     #[test]
     fn whether_alerts_are_heard_has_a_value_only_when_it_is_known() {
@@ -52,15 +90,7 @@ mod tests {
 
     #[test]
     fn only_an_old_critical_incident_that_nobody_acknowledged_is_unanswered() {
-        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
-        let incident = |state: &str, severity: &str, since: &str| -> Incident {
-            let at = format!("2026-01-01T{since}:00Z");
-            serde_json::from_value(json!({
-                "name": "backup-failed/clinic", "state": state, "severity": severity, "since": at, "seen_at": now,
-                "sightings": 1, "what": "", "hint": "", "facts": [], "channels": [], "sent": 1,
-            }))
-            .unwrap()
-        };
+        let now = noon();
         assert!(is_unanswered(&incident("open", "critical", "10:00"), now));
         for (state, severity, since) in [
             ("open", "critical", "10:01"),

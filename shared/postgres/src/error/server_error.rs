@@ -162,6 +162,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_users_code_is_known_by_its_language_or_by_its_context() {
+        let context = Some("SQL function \"checked\" statement 1");
+        for (file, context) in [(Some("pl_exec.c"), None), (Some("plperl.c"), None), (Some("tablecmds.c"), context)] {
+            assert!(is_raised_by_user_code(file, context), "{file:?} {context:?}");
+        }
+        let own = Some("COPY t, line 1, column a");
+        for (file, context) in [(Some("execMain.c"), own), (Some("tablecmds.c"), None), (None, None)] {
+            assert!(!is_raised_by_user_code(file, context), "{file:?} {context:?}");
+        }
+    }
+
+    #[test]
     fn a_message_that_can_quote_a_row_is_left_out() {
         let quoted = ServerError::new("22P02", Some("invalid input syntax for type integer: \"Jane Doe\""));
         assert_eq!(quoted.to_string(), "SQLSTATE 22P02");

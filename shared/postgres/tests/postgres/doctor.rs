@@ -2,6 +2,7 @@
 
 use lifeboat_local::{PoolMode, Pooler};
 use lifeboat_postgres::{BackupLoad, Check, Checked, ConnectionSettings, PostgresError, doctor};
+use tokio_postgres::NoTls;
 
 use crate::fixture::Fixture;
 
@@ -82,4 +83,52 @@ async fn a_pooler_in_transaction_mode_is_recognised_and_one_in_session_mode_is_n
     let pooler = Pooler::start(&fixture.server, PoolMode::Session).unwrap();
     let checks = doctor(&through(&pooler), &tools, &[], LOAD).await.checks;
     assert!(checks.iter().all(Check::is_ok), "{checks:?}");
+}
+
+fn connections(checks: &[Check]) -> &Checked {
+    &checks.iter().find(|check| check.name == "connections").unwrap().outcome
+}
+
+fn is_warning(checked: &Checked) -> bool {
+    matches!(checked, Checked::Warn { .. })
+}
+
+#[tokio::test]
+async fn backups_of_one_server_share_its_connections() {
+    // Of the 100 connections, three are reserved for superusers.
+    let fixture = Fixture::with_server_of_its_own("CREATE TABLE t (a int)");
+    let (settings, tools) = (fixture.settings(), fixture.tools().await);
+    for (per_server, sessions) in [(1, 32), (4, 21), (8, 9)] {
+        let examined = doctor(&settings, &tools, &[], BackupLoad { sessions: 32, per_server }).await;
+        assert_eq!(examined.sessions, sessions, "{per_server} at a time");
+        assert_eq!(is_warning(connections(&examined.checks)), sessions < 32, "{:?}", examined.checks);
+    }
+    let examined = doctor(&settings, &tools, &[], BackupLoad { sessions: 32, per_server: 25 }).await;
+    let error = failure(&examined.checks, "connections");
+    let needed =
+        |error: &PostgresError| matches!(error, PostgresError::TooFewConnections { needed: 100, most: 97, .. });
+    assert!(needed(error), "{error:?}");
+}
+
+#[tokio::test]
+async fn connections_that_others_have_are_warned_of_and_stop_no_backup() {
+    let role = "lifeboat_crowded";
+    let fixture = Fixture::new(&format!(
+        "CREATE TABLE t (a int); CREATE ROLE {role} LOGIN CONNECTION LIMIT 10 PASSWORD '{role}'"
+    ));
+    fixture.sql(&format!("GRANT SELECT ON t TO {role}"));
+    let (settings, tools) = (fixture.settings_as(role), fixture.tools().await);
+    let mut others = Vec::new();
+    for others_count in 0..=4 {
+        let examined = doctor(&settings, &tools, &[], LOAD).await;
+        assert_eq!(examined.sessions, LOAD.sessions);
+        let seen = connections(&examined.checks);
+        let free = format!("a backup opens 7 at a time; the role has {} free", 10 - others_count);
+        assert!(matches!(seen, Checked::Ok(seen) | Checked::Warn { seen, .. } if *seen == free), "{seen:?}");
+        assert_eq!(is_warning(seen), others_count > 3, "{seen:?}");
+        let url = fixture.server.url_as(role, role, &fixture.database);
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        others.push(client);
+    }
 }

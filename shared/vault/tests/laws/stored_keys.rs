@@ -139,6 +139,23 @@ async fn the_epoch_of_the_only_old_backup_is_tried_also_when_the_next_one_began_
 }
 
 #[tokio::test]
+async fn an_epoch_that_began_while_the_oldest_backup_ran_is_tried_too() {
+    let bench = Bench::new();
+    back_up_at(&bench, now()).await;
+    // It began in the first epoch, and may have been stored in the second one.
+    back_up_at(&bench, in_days(90) - SignedDuration::from_mins(5)).await;
+    for days in [90, 180] {
+        back_up_at(&bench, in_days(days)).await;
+    }
+    for key in bench.primary.keys("backups/clinic/2026-11-21") {
+        bench.primary.remove(&key);
+    }
+    let checks = checked(&bench, Site::Primary, bench.keys.clone()).await;
+    let names = [1, 2, 3].map(|epoch| format!("primary key of epoch {epoch:04}"));
+    assert_eq!(verdicts(&checks), names.each_ref().map(|name| (name.as_str(), Verdict::Ok)));
+}
+
+#[tokio::test]
 async fn no_probe_is_promised_to_an_epoch_that_never_gets_one() {
     let old = Bench { keys: role("near", "far-away"), ..Bench::new() };
     back_up_at(&old, now()).await;

@@ -17,12 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FUTURE: &str = "2126-11-21T20-49-33Z-k3f9";
 
 /// The role of a function in the hands of an intruder.
-struct Intruder {
+pub struct Intruder {
     clients: [(Client, String); 2],
 }
 
 impl Intruder {
-    async fn take_over(stage: &Stage, function: &str) -> Self {
+    pub async fn take_over(stage: &Stage, function: &str) -> Self {
         let (role, at) = (format!("lifeboat-{PRIMARY_REGION}-{function}"), stage.deployment());
         let client = async |region| Client::new(&stage.cloud().config_as(&role, region).await.unwrap());
         let offsite = at.offsite.clone().unwrap().bucket;
@@ -48,13 +48,13 @@ impl Intruder {
         is_taken(put.send().await.map_err(|error| error.code().unwrap_or_default().to_owned()))
     }
 
-    async fn create(&self, site: Site, key: &str, body: Vec<u8>) -> bool {
+    pub async fn create(&self, site: Site, key: &str, body: Vec<u8>) -> bool {
         let (s3, bucket) = self.bucket(site);
         let put = s3.put_object().bucket(bucket).key(key).if_none_match("*").body(body.into());
         is_taken(put.send().await.map_err(|error| error.code().unwrap_or_default().to_owned()))
     }
 
-    async fn delete(&self, site: Site, key: &str) -> bool {
+    pub async fn delete(&self, site: Site, key: &str) -> bool {
         let (s3, bucket) = self.bucket(site);
         let delete = s3.delete_object().bucket(bucket).key(key);
         is_taken(delete.send().await.map_err(|error| error.code().unwrap_or_default().to_owned()))

@@ -12,6 +12,7 @@ mod faulty_s3;
 mod health;
 mod http;
 mod intruder;
+mod intruder_in_the_ledger;
 mod killed;
 mod killed_at_postgres;
 mod killed_readers;

@@ -22,10 +22,22 @@ pub struct Stored {
 impl Stored {
     /// Looks into the buckets of a stage on which a first backup has at least begun.
     pub async fn on(stage: &Stage) -> Self {
+        Self::seen_by(stage, None).await
+    }
+
+    /// The same, with no more rights than a role has.
+    pub async fn as_role(stage: &Stage, role: &str) -> Self {
+        Self::seen_by(stage, Some(role)).await
+    }
+
+    async fn seen_by(stage: &Stage, role: Option<&str>) -> Self {
         let (cloud, deployment) = (stage.cloud(), stage.deployment());
         let offsite = deployment.offsite.clone().unwrap();
-        let near = cloud.config(PRIMARY_REGION).await;
-        let far = cloud.config(OFFSITE_REGION).await;
+        let config = async |region| match role {
+            Some(role) => cloud.config_as(role, region).await.unwrap(),
+            None => cloud.config(region).await,
+        };
+        let (near, far) = (config(PRIMARY_REGION).await, config(OFFSITE_REGION).await);
         let endpoint = Some(cloud.endpoint());
         let buckets = [
             (s3_client(&near, PRIMARY_REGION, endpoint, &Meter::default()), deployment.primary_bucket.clone()),
@@ -108,6 +120,13 @@ impl Stored {
     pub async fn delete(&self, site: Site, key: &str) {
         let (s3, bucket) = self.bucket(site);
         s3.delete_object().bucket(bucket).key(key).send().await.unwrap();
+    }
+
+    /// The length of each version of an object, also of one that a delete marker hides.
+    pub async fn versions(&self, site: Site, key: &str) -> Vec<i64> {
+        let (s3, bucket) = self.bucket(site);
+        let versions = s3.list_object_versions().bucket(bucket).prefix(key).send().await.unwrap();
+        versions.versions().iter().filter_map(|version| version.size()).collect()
     }
 
     /// Ends the turn of a dead run on its server, which would end by itself within a minute.

@@ -176,7 +176,7 @@ async fn no_probe_is_promised_to_an_epoch_that_never_gets_one() {
     assert!(hint.contains(accept), "{hint}");
 }
 
-/// Whoever may write to `repository.json` may change a probe, and a backup brings it to both sites. The key is not to blame.
+/// Anybody who may write to `repository.json` may change a probe, and a backup brings it to both sites. The key is not to blame.
 #[tokio::test]
 async fn a_probe_that_was_changed_is_suspected_as_well_as_the_key() {
     let bench = Bench::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lifeboat_engine::{BackupChoice, DrillRequest};
 use lifeboat_model::{
-    AlertKind, AlertState, Event, FindingKind, IncidentState, Part, Severity, Site, VerificationReport,
+    AlertKind, AlertState, BackupId, Event, FindingKind, IncidentState, Part, Severity, Site, VerificationReport,
     VerificationScope,
 };
 use lifeboat_vault::{Incidents, Sites};
@@ -314,17 +314,24 @@ async fn an_old_backup_that_the_server_refuses_stays_an_incident_and_a_site_that
     let name = "drill-failed/clinic".parse().unwrap();
     let incidents = Incidents::new(&bench.stores.sites());
     let parts = async || incidents.get(&name).await.unwrap().unwrap().parts.into_iter().collect::<Vec<Part>>();
-    for site in BOTH {
+    let by_id =
+        |id: &BackupId, site| DrillRequest { backup: BackupChoice::Id(id.clone()), ..bench.drill_request(site) };
+    let fail = async |request: DrillRequest| {
         let mut process = bench.process();
         process.run.ports.tools_dir = Some(broken.path().to_owned());
-        let request = DrillRequest { backup: BackupChoice::Id(old.clone()), ..bench.drill_request(site) };
         process.drill(&request).await.unwrap_err();
+    };
+    // The newest backup by its id stands for its site, as a verification asks for it.
+    fail(by_id(&newest, Site::Primary)).await;
+    assert_eq!(parts().await, [Part::Site(Site::Primary)]);
+    assert!(bench.drill(Site::Primary).await.equal);
+    assert_eq!(parts().await, []);
+    for site in BOTH {
+        fail(by_id(&old, site)).await;
     }
     let of_old = BOTH.map(|site| Part::Backup(site, old.clone()));
     assert_eq!(parts().await, [of_old[1].clone(), of_old[0].clone()]);
-    // The newest backup by its id is the newest one, and says nothing of another.
-    let request = DrillRequest { backup: BackupChoice::Id(newest), ..bench.drill_request(Site::Primary) };
-    assert!(bench.process().drill(&request).await.unwrap().equal);
+    assert!(bench.process().drill(&by_id(&newest, Site::Primary)).await.unwrap().equal);
     assert_eq!(parts().await.len(), 2);
     let primary = || Sites::new(Some(Arc::new(bench.stores.primary.clone())), None);
     let process = bench.process_on(primary());

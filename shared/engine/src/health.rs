@@ -9,6 +9,7 @@ mod proofs;
 mod protection;
 mod request;
 mod schedules;
+mod sites;
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -32,11 +33,10 @@ use metrics::metrics;
 use protection::probe_protection;
 use schedules::{dates, lag, unknown};
 
-pub(crate) use freshness::{
-    Age, Observed, SITE_WITHIN, SiteBackups, SiteView, ages, lacks, observe, readable, site_views, too_old,
-};
+pub(crate) use freshness::{Age, Observed, SiteBackups, ages, lacks, observe, too_old};
 pub(crate) use history::look_at_history;
 pub use request::HealthRequest;
+pub(crate) use sites::{SITE_WITHIN, SiteView, readable, site_views};
 
 /// How many databases' backups are listed at the same time. A database with many backups must not hold up the others.
 const LISTED_AT_ONCE: usize = 8;

@@ -2,59 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Act, AlertKind, BackupId, DatabaseName, History, Outcome, Rotation, Site};
-use lifeboat_vault::{Repository, VaultError};
 
 use super::proofs::{Proofs, proofs};
 use super::request::HealthRequest;
+use super::sites::{SITE_WITHIN, SiteView};
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;
 use crate::verify::rotation;
 
-/// The time limit for each site alone. A site that hangs must not hide the other one.
-pub(crate) const SITE_WITHIN: Duration = Duration::from_secs(8);
-
 /// Older backups are not listed. A site that lacks one was reported long ago.
 const LATEST: SignedDuration = SignedDuration::from_hours(31 * 24);
-
-/// The repository on one site alone; `None` before the first backup.
-pub(crate) struct SiteView {
-    pub(crate) site: Site,
-    pub(crate) repository: Result<Option<Repository>, Arc<EngineError>>,
-}
-
-/// The repository on each site alone.
-pub(crate) async fn site_views(run: &Run) -> Vec<SiteView> {
-    let opened = run.ports.sites.names().into_iter().map(|site| async move {
-        let opening = async {
-            match run.repository_on(site).await {
-                Ok(repository) => Ok(Some(repository)),
-                Err(EngineError::Vault(VaultError::NoRepository)) => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        SiteView { site, repository: within(SITE_WITHIN, Box::pin(opening)).await.map_err(Arc::new) }
-    });
-    join_all(opened).await
-}
-
-/// The repository on the first readable site; `None` before the first backup.
-///
-/// # Errors
-/// Why the first site cannot be read, when no site can.
-pub(crate) fn readable(views: &[SiteView]) -> Result<Option<&Repository>, Arc<EngineError>> {
-    let found = views.iter().find_map(|view| view.repository.as_ref().ok().and_then(Option::as_ref));
-    match (found, views.iter().find_map(|view| view.repository.as_ref().err().cloned())) {
-        (Some(repository), _) => Ok(Some(repository)),
-        (None, Some(error)) => Err(error),
-        (None, None) => Ok(None),
-    }
-}
 
 /// The newest backups of a database on one site, oldest first.
 pub(crate) struct SiteBackups {

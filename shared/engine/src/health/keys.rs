@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use lifeboat_model::{AlertKind, Diagnosis, IncidentName, IncidentSubject, Probe, Site, Verdict, Wrong};
 use lifeboat_vault::{check_keys, check_mac_keys, check_stored_keys};
 
-use super::freshness::{SITE_WITHIN, SiteView, site_views};
+use super::sites::{SITE_WITHIN, SiteView, site_views};
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;

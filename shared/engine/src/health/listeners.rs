@@ -8,8 +8,8 @@ use lifeboat_model::{
     Response, Severity, Wrong,
 };
 
-use super::freshness::SITE_WITHIN;
 use super::request::HealthRequest;
+use super::sites::SITE_WITHIN;
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use lifeboat_model::{DatabaseName, Site};
 use lifeboat_vault::Repository;
 
-use super::freshness::{SITE_WITHIN, SiteView};
+use super::sites::{SITE_WITHIN, SiteView};
 use crate::deadline::within;
 use crate::error::EngineError;
 

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use lifeboat_model::{AlertKind, IncidentName, IncidentSubject, Probe, Response, Verdict, Wrong};
 use lifeboat_vault::{answers, judge_protection};
 
-use super::freshness::SITE_WITHIN;
+use super::sites::SITE_WITHIN;
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::run::Run;

@@ -10,10 +10,10 @@ mod turn;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use lifeboat_model::{DrillReport, Manifest, Phases, ScratchEntry};
 use lifeboat_postgres::RestoreTarget;
-use lifeboat_vault::Repository;
 
 use crate::announcement::announce;
 use crate::error::EngineError;
@@ -40,13 +40,13 @@ const CLEANING: Duration = Duration::from_secs(60);
 /// at all. A scratch database that cannot be dropped is named in the announcement, and has an incident of its own.
 pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, EngineError> {
     let mut chosen = None;
-    let (result, left) = Box::pin(restore_prove_and_clean(run, request, &mut chosen)).await;
+    let Ended { result, left, is_kept } = Box::pin(restore_prove_and_clean(run, request, &mut chosen)).await;
     // Only a drill that proved something resolves an incident.
     let gone = match &result {
         Ok(report) if report.equal => gone_parts(run, &request.database).await,
         _ => Vec::new(),
     };
-    let ending = DrillEnding { request, result: &result, left: left.as_ref(), chosen: chosen.as_ref(), gone };
+    let ending = DrillEnding { request, result: &result, left: left.as_ref(), is_kept, chosen: chosen.as_ref(), gone };
     let announced = announce(run, &ending).await;
     let reported = match &left {
         Some(left) => report_leftovers(run, Some(left)).await,
@@ -55,12 +55,17 @@ pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, Eng
     result.and_then(|report| announced.and(reported).map(|()| report))
 }
 
+/// What a drill came to.
+struct Ended {
+    result: Result<DrillReport, EngineError>,
+    /// The scratch database that could not be dropped.
+    left: Option<ScratchEntry>,
+    /// Whether its report is stored.
+    is_kept: bool,
+}
+
 /// The scratch database is dropped whether the proofs hold or not, and also when the work has used up its time.
-async fn restore_prove_and_clean(
-    run: &Run,
-    request: &DrillRequest,
-    chosen: &mut Option<Chosen>,
-) -> (Result<DrillReport, EngineError>, Option<ScratchEntry>) {
+async fn restore_prove_and_clean(run: &Run, request: &DrillRequest, chosen: &mut Option<Chosen>) -> Ended {
     let started_at = Timestamp::now();
     let mut stopwatch = Stopwatch::new(&*run.progress);
     let mut place = DrillPlace::default();
@@ -71,12 +76,13 @@ async fn restore_prove_and_clean(
     let mut notes = place.notes();
     let left = place.clean(run).await;
     notes.extend(left.as_ref().map(|left| format!("scratch database {left} could not be dropped, and holds the rows")));
-    let report =
+    let result =
         proven.map(|(manifest, proofs)| proofs.report(request, &manifest, started_at, notes, stopwatch.phases()));
-    if let Ok(report) = &report {
-        keep_report(run, report).await;
-    }
-    (report, left)
+    let is_kept = match &result {
+        Ok(report) => keep_report(run, report).await,
+        Err(_) => false,
+    };
+    Ended { result, left, is_kept }
 }
 
 async fn restore_and_prove(
@@ -117,16 +123,20 @@ async fn restore_then_prove(
     proof::prove(restore, target, restored).await
 }
 
-/// Stores the report as `drills/<database>/<time>.json`, which outlives the log. It goes to every site, not only to the one that was read.
-///
-/// A report that cannot be stored is logged as an error, but does not fail the drill. A drill from the off-site still counts while the
-/// primary is unavailable, and its event and alert carry the same facts.
-async fn keep_report(run: &Run, report: &DrillReport) {
-    let key = Repository::drill_key(&report.database, report.started_at);
-    let keeping = async { Ok(run.repository().await?.put_document(&key, report).await?) };
-    if let Err(error) = run.deadline.bound(Box::pin(keeping)).await {
-        tracing::error!(key, error = %error, hint = error.hint(), "the report of the drill could not be stored");
-    }
+/// Stores the report as `drills/<database>/<time>.json` on each site by itself: it is the proof of the drill, and one site may be away. Says
+/// whether any site has it.
+async fn keep_report(run: &Run, report: &DrillReport) -> bool {
+    let sites = run.ports.sites.names();
+    let kept = join_all(sites.iter().map(|site| async move {
+        let keeping = async { Ok(run.repository_on(*site).await?.put_drill(report).await?) };
+        let kept = run.deadline.bound(Box::pin(keeping)).await;
+        if let Err(error) = &kept {
+            let (error, hint) = (error.story(), error.hint());
+            tracing::error!(%site, error, hint, "the report of the drill could not be stored");
+        }
+        kept.is_ok()
+    }));
+    kept.await.contains(&true)
 }
 
 impl Proofs {

@@ -31,7 +31,7 @@ use keys::{LOOK_WITHIN, probe_keys};
 use listeners::probe_listeners;
 use metrics::metrics;
 use protection::probe_protection;
-use schedules::{dates, lag, unknown};
+use schedules::{dates, lag, unknown, unread_drills};
 
 pub(crate) use freshness::{Age, Observed, SiteBackups, ages, lacks, observe, too_old};
 pub(crate) use history::look_at_history;
@@ -202,6 +202,7 @@ async fn probe_database(
         Ok(ages) => ages.iter().map(|age| schedules::freshness(database, age)).collect(),
         Err(error) => vec![unknown(database, &error)],
     };
+    probes.extend(observed.unread_drills().map(|error| unread_drills(database, error)));
     let listed = &observed.listed;
     probes.extend(dates(listed, database));
     if let Some(offsite) = listed.iter().find(|one| one.site == Site::Offsite) {

@@ -5,6 +5,7 @@
 //! the next one sends it.
 
 mod accepted;
+mod acknowledgement;
 mod cleared;
 mod name;
 mod subject;
@@ -21,6 +22,7 @@ use crate::policy::Policy;
 use accepted::Problem;
 
 pub use accepted::{Accepted, DamagedObjects, ObjectRefusal};
+pub use acknowledgement::Acknowledgement;
 pub use cleared::Cleared;
 pub use name::IncidentName;
 pub use subject::{IncidentSubject, Part};
@@ -60,17 +62,6 @@ pub struct Sighting {
     pub objects: DamagedObjects,
     /// Facts by name.
     pub facts: Vec<(String, String)>,
-}
-
-/// Who acknowledged an incident, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acknowledgement {
-    /// Who.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Their reason.
-    pub reason: String,
 }
 
 /// A message that must still be sent.
@@ -180,6 +171,15 @@ impl Incident {
         let is_open = was_open.is_some() || sightings >= u64::from(rule.after);
         let reopened = was_open.is_some_and(|incident| incident.is_exceeded_by(&sighting, policy, now));
         let acknowledged = before.filter(|_| !reopened).and_then(|incident| incident.acknowledged.clone());
+        let settled = if reopened || acknowledged.is_some() {
+            None
+        } else {
+            was_open.and_then(|incident| incident.settled_by(&sighting))
+        };
+        let (acknowledged, accepted) = match settled {
+            Some((acknowledgement, accepted)) => (Some(acknowledgement), Some(accepted)),
+            None => (acknowledged, before.and_then(|incident| incident.accepted.clone())),
+        };
         let Sighting { what, hint, database, part, objects, facts } = sighting;
         // A failed check does not hide earlier findings, unless it is the news.
         let found = was_open.filter(|incident| !reopened && part.is_none() && !incident.parts.is_empty());
@@ -215,7 +215,7 @@ impl Incident {
             resolved_at: None,
             acknowledged,
             // What was accepted once is accepted again when the incident as it is now is acknowledged.
-            accepted: before.and_then(|incident| incident.accepted.clone()),
+            accepted,
             what,
             hint,
             database,
@@ -273,6 +273,14 @@ impl Incident {
         self.objects.named.iter().filter(was_there).filter(|name| !objects.named.contains(*name)).cloned().collect()
     }
 
+    /// What a person accepted by name, when that is all that is left of an open incident: what else was damaged is in order again.
+    fn settled_by(&self, Sighting { objects, hint, .. }: &Sighting) -> Option<(Acknowledgement, Accepted)> {
+        let accepted = self.accepted.as_ref()?;
+        let is_all = accepted.names_all(objects) && accepted.names_all(&self.objects) && !objects.has_unread;
+        let by_name = accepted.by_name.clone().filter(|_| is_all && !accepted.lacks_a_cause_of(hint))?;
+        Some((by_name, accepted.clone().with_causes(hint)))
+    }
+
     /// The incident without these objects.
     fn less(&self, gone: &BTreeSet<String>) -> Self {
         let mut left = self.clone();
@@ -310,7 +318,8 @@ impl Incident {
             (None, Some(accepted)) => accepted.names_only(),
             (None, None) => Accepted::default(),
         };
-        let mut accepted = before.by_name(objects, &self.objects)?;
+        let mut accepted = before.with_names(objects, &self.objects)?;
+        accepted.by_name = Some(acknowledgement.clone());
         let mut acknowledged = self.acknowledged.clone();
         if acknowledged.is_none() && accepted.names_all(&self.objects) {
             (acknowledged, accepted) = (Some(acknowledgement), accepted.with_causes(&self.hint));
@@ -369,10 +378,6 @@ impl Incident {
     /// The incident with a reminder owed, when one is due.
     pub fn reminded(&self, policy: &Policy, now: Timestamp) -> Option<Self> {
         let (IncidentState::Open, None, Some(sent_at)) = (self.state, &self.owed, self.sent_at) else { return None };
-        // What else was damaged is in order again.
-        if self.accepted.as_ref().is_some_and(|accepted| accepted.names_all(&self.objects)) {
-            return None;
-        }
         let rule = policy.rule(self.name.kind);
         let pause = match rule.escalation {
             Escalation::Immediate => policy.alerts.repeat,

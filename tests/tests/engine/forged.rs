@@ -102,6 +102,10 @@ async fn the_report_of_a_drill_counts_when_either_site_gives_it_and_only_when_it
     assert!(!drill_overdue(None, None).await);
     assert!(!drill_overdue(hidden(), None).await);
     assert!(!drill_overdue(None, hidden()).await);
+    assert!(!drill_overdue(hidden(), hidden()).await, "an outage passes by itself");
+    let denied = || Some(Rule::always(Fault::Reject(Refusal::Denied)).under("drills/"));
+    assert!(!drill_overdue(None, denied()).await);
+    assert!(drill_overdue(denied(), denied()).await, "nobody knows whether a drill is due");
 
     let key = bench.stores.primary.keys("drills/").pop().unwrap();
     let report = String::from_utf8(bench.stores.primary.bytes(&key).unwrap().to_vec()).unwrap();

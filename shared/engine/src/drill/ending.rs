@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use lifeboat_model::{
     Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Finding,
-    Incident, IncidentName, Part, ScratchEntry, Severity,
+    Incident, IncidentName, Part, Response, ScratchEntry, Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
@@ -22,12 +22,16 @@ const NOT_EQUAL: &str = "read the report under drills/ in the bucket, and rely o
 
 const CLEAN: &str = "run `lifeboat drill --clean` where the scratch server can be reached";
 
+const UNKEPT: &str = "read in the function's log why drills/ could not be written, and drill again";
+
 /// The end of a drill that proved a backup equal, found a difference, or failed.
 pub(crate) struct DrillEnding<'a> {
     pub(crate) request: &'a DrillRequest,
     pub(crate) result: &'a Result<DrillReport, EngineError>,
     /// The scratch database that could not be dropped.
     pub(crate) left: Option<&'a ScratchEntry>,
+    /// Whether its report is stored, by which alone it counts as a proof.
+    pub(crate) is_kept: bool,
     /// The backup that was chosen, as far as it came to that.
     pub(crate) chosen: Option<&'a Chosen>,
     /// The parts of the open incident that nothing can prove any longer.
@@ -58,6 +62,8 @@ impl DrillEnding<'_> {
             // The bytes may be in order, but they came too slowly.
             EngineError::OutOfTime { .. } if is_restoring => Some(Part::Site(self.request.site)),
             EngineError::OutOfTime { .. } | EngineError::NoAnswer { .. } | EngineError::WorkFolder { .. } => None,
+            // The scratch server went away, or is full.
+            error if error.advice().response == Response::Retry => None,
             // The server took the connection and refused what the backup holds.
             _ => is_restoring.then(|| self.part()),
         }
@@ -78,10 +84,11 @@ impl DrillEnding<'_> {
             Ok(report) => self.not_equal(report).announcement(Some(&self.request.database)),
             Err(error) => self.failure(error).announcement(Some(&self.request.database)),
         };
-        match self.left {
+        let announcement = match self.left {
             Some(left) => naming(announcement, left),
             None => announcement,
-        }
+        };
+        if self.is_kept { announcement } else { unkept(announcement) }
     }
 
     fn failure(&self, error: &EngineError) -> Failure {
@@ -209,6 +216,16 @@ fn naming(mut announcement: Announcement, left: &ScratchEntry) -> Announcement {
     announcement
 }
 
+/// The announcement of a good drill that also says that its report is lost.
+fn unkept(mut announcement: Announcement) -> Announcement {
+    if let RunResult::Good { severity, what, hint, .. } = &mut announcement.result {
+        *severity = Severity::Warning;
+        what.push_str("; no site stored its report, so it does not count as a proof");
+        *hint = Some(hint.take().map_or_else(|| UNKEPT.to_owned(), |hint| format!("{hint}; {UNKEPT}")));
+    }
+    announcement
+}
+
 /// The name under which a person may accept an object of a restored database. Each backup and each site has an object of that name, and the
 /// acceptance of one must not hide another.
 fn name_in(part: &Part, object: &str) -> String {
@@ -314,7 +331,7 @@ mod tests {
 
     fn announced(result: Result<DrillReport, EngineError>, chosen: Option<&Chosen>, gone: &[Part]) -> Announcement {
         let (request, gone) = (request(), gone.to_vec());
-        DrillEnding { request: &request, result: &result, left: None, chosen, gone }.announced()
+        DrillEnding { request: &request, result: &result, left: None, is_kept: true, chosen, gone }.announced()
     }
 
     fn part_of(error: EngineError, chosen: Option<&Chosen>) -> Option<Part> {
@@ -365,6 +382,8 @@ mod tests {
         assert_eq!(part_of(EngineError::OutOfTime { seconds: 700 }, Some(&reached)), site);
         let none = EngineError::NoBackup { database: "clinic".parse().unwrap(), site: Site::Offsite };
         assert_eq!(part_of(none, None), site);
+        let gone_away = PostgresError::ServerClosed { step: "loading `public.t`".to_owned(), source: None };
+        assert_eq!(part_of(gone_away.into(), Some(&reached)), None, "the scratch server restarted");
         let not_reached = chosen(false, false);
         assert_eq!(
             part_of(denied("state/scratch.json"), Some(&not_reached)),
@@ -390,6 +409,23 @@ mod tests {
         let announcement = announced(Err(refused()), Some(&newest), &[]);
         let RunResult::Bad { hint, .. } = announcement.result else { panic!("it failed") };
         assert!(!hint.contains("lifeboat drill"), "{hint}");
+    }
+
+    #[test]
+    fn a_good_drill_whose_report_is_lost_says_that_it_does_not_count() {
+        let (request, result) = (request(), Ok(report(Vec::new())));
+        let chosen = chosen(true, true);
+        let ending = DrillEnding {
+            request: &request,
+            result: &result,
+            left: None,
+            is_kept: false,
+            chosen: Some(&chosen),
+            gone: Vec::new(),
+        };
+        let RunResult::Good { severity, what, hint, .. } = ending.announced().result else { panic!("equal") };
+        assert!(severity == Severity::Warning && what.ends_with("it does not count as a proof"), "{what}");
+        assert_eq!(hint.as_deref(), Some(UNKEPT));
     }
 
     #[test]

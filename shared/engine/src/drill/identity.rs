@@ -60,8 +60,12 @@ pub(super) async fn require_another_server(
         return Ok(vec![UNKNOWN.to_owned()]);
     }
     let mut found = Vec::new();
+    // An older backup of the database cannot prove more than its newest one, but it may know another server of it.
     if is_recent(manifest.started_at) {
-        found.push((request.database.clone(), likeness(scratch.identity, &manifest.source)));
+        match likeness(scratch.identity, &manifest.source) {
+            Likeness::Alike => {}
+            likeness => found.push((request.database.clone(), likeness)),
+        }
     }
     // The backup may be old, or another database may be on that server.
     let databases = repository.databases(request.site).await?;
@@ -74,7 +78,7 @@ pub(super) async fn require_another_server(
         .try_collect::<Vec<_>>();
     found.extend(newest.await?);
     for (database, likeness) in &found {
-        scratch.require_no_source(database, likeness)?;
+        scratch.require_no_source(database, likeness, *database == request.database)?;
     }
     let unknown = named(&found, |likeness| matches!(likeness, Likeness::Unknown)).map(|names| {
         format!(
@@ -82,7 +86,7 @@ pub(super) async fn require_another_server(
              `pg_control_system()` there, or the newest backup cannot be read"
         )
     });
-    let alike = named(&found, |likeness| matches!(likeness, Likeness::Image)).map(|names| {
+    let alike = named(&found, |likeness| matches!(likeness, Likeness::Image | Likeness::Alike)).map(|names| {
         format!(
             "the scratch server has the system identifier of the server of {names}, and was used because \
              `LIFEBOAT_SCRATCH_IS_A_CLONE` states that it was made from the same image"
@@ -92,12 +96,18 @@ pub(super) async fn require_another_server(
 }
 
 impl Scratch<'_> {
-    fn require_no_source(&self, database: &DatabaseName, likeness: &Likeness) -> Result<(), EngineError> {
+    fn require_no_source(
+        &self,
+        database: &DatabaseName,
+        likeness: &Likeness,
+        is_drilled: bool,
+    ) -> Result<(), EngineError> {
         let (server, database) = (self.address.to_owned(), database.clone());
         match likeness {
             Likeness::Another | Likeness::Unknown => Ok(()),
             Likeness::Image if self.is_a_clone => Ok(()),
-            // A restart takes the source's start from it, too.
+            // A restart takes the source's start from it, too. Another database may be retired: no new backup of it would ever prove more.
+            Likeness::Alike if self.is_a_clone && !is_drilled => Ok(()),
             Likeness::Alike if self.is_a_clone => Err(EngineError::ScratchMayBeSource { server, database }),
             Likeness::Image | Likeness::Alike => {
                 Err(EngineError::ScratchIsSource { server, database, is_certain: false })
@@ -183,7 +193,7 @@ mod tests {
         let identity = ServerIdentity { system_identifier: Some("7".to_owned()), started_at: at(started_at) };
         let scratch = Scratch { address: "scratch:5432", identity: &identity, is_a_clone };
         let found = likeness(&identity, &source(source_started_at));
-        scratch.require_no_source(&"clinic".parse().unwrap(), &found).err()
+        scratch.require_no_source(&"clinic".parse().unwrap(), &found, true).err()
     }
 
     #[test]

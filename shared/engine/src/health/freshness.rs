@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{Act, AlertKind, BackupId, DatabaseName, History, Outcome, Rotation, Site};
+use lifeboat_model::{Act, AlertKind, BackupId, DatabaseName, History, Outcome, Response, Rotation, Site};
 
 use super::proofs::{Proofs, proofs};
 use super::request::HealthRequest;
@@ -34,6 +34,14 @@ pub(crate) struct Observed {
     rotation: Result<Option<Rotation>, EngineError>,
     /// Its drills that proved a backup, of those that are not far too old.
     proofs: Result<Proofs, Arc<EngineError>>,
+}
+
+impl Observed {
+    /// Why the reports of its drills cannot be read, where that will not pass by itself.
+    pub(super) fn unread_drills(&self) -> Option<&EngineError> {
+        let error = self.proofs.as_ref().err().map(Arc::as_ref)?;
+        (error.advice().response != Response::Retry).then_some(error)
+    }
 }
 
 /// Looks at the backups of a database on each site, at the progress of its verifications, and at its drills, all at the same time.

@@ -31,7 +31,7 @@ fn is_unanswered(incident: &Incident, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use lifeboat_model::{IncidentName, IncidentSubject, Wrong};
+    use lifeboat_model::{IncidentName, IncidentSubject, Probe, Wrong};
     use serde_json::json;
 
     use super::*;

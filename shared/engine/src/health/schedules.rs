@@ -105,6 +105,13 @@ pub(super) fn unknown(database: &DatabaseName, error: &EngineError) -> Probe {
     of_database(AlertKind::BackupOverdue, database, Some(Wrong::new(what, error.hint())))
 }
 
+/// When no site gives the reports of drills, `drill-overdue` opens: nobody knows whether a restore is proved.
+pub(super) fn unread_drills(database: &DatabaseName, error: &EngineError) -> Probe {
+    let what =
+        format!("the reports under drills/ cannot be read, so it is unknown whether a drill is due: {}", error.story());
+    of_database(AlertKind::DrillOverdue, database, Some(Wrong::new(what, error.hint())))
+}
+
 /// The duration in the unit that reads best.
 fn words(duration: SignedDuration) -> String {
     match duration.as_mins() {

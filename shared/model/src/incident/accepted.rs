@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::acknowledgement::Acknowledgement;
 use super::subject::Part;
 use crate::fact::Fact;
 
@@ -44,6 +45,9 @@ pub struct Accepted {
     /// Objects that were accepted by name. They stay accepted until the incident is resolved.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub objects: BTreeSet<String>,
+    /// Who last accepted objects by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_name: Option<Acknowledgement>,
 }
 
 /// The damaged objects of a problem, by the names that findings have.
@@ -134,7 +138,7 @@ impl Accepted {
     ///
     /// # Errors
     /// The first name that is none of `objects`, or that cannot be kept.
-    pub(super) fn by_name(
+    pub(super) fn with_names(
         mut self,
         names: &[String],
         objects: &DamagedObjects,
@@ -150,7 +154,7 @@ impl Accepted {
 
     /// Only what was accepted by name.
     pub(super) fn names_only(&self) -> Self {
-        Self { objects: self.objects.clone(), ..Self::default() }
+        Self { objects: self.objects.clone(), by_name: self.by_name.clone(), ..Self::default() }
     }
 
     /// This, and the problem as it is now.

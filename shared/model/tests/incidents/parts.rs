@@ -49,7 +49,7 @@ fn an_object_that_its_part_no_longer_names_is_in_order_and_news_when_it_is_damag
     let some = Incident::seen(Some(&known), &known.name, some, &policy, now);
     assert_eq!(seen(Some(&some), "primary", &["a", "b"], now).state, IncidentState::Acknowledged);
 
-    // Somebody accepted the one that is left: nobody is reminded of it.
+    // Somebody accepted the one that is left: it is acknowledged, until something else is wrong.
     let later = now + SignedDuration::from_hours(2);
     let told = |incident: Incident| {
         let (claimed, alert) = incident.claimed(&policy, "run", now).unwrap();
@@ -58,7 +58,22 @@ fn an_object_that_its_part_no_longer_names_is_in_order_and_news_when_it_is_damag
     let named = told(seen(None, "primary", &["a", "b"], now)).accepted_by(by_ana(now), &["a".to_owned()]);
     let named = named.unwrap().unwrap();
     assert!(named.reminded(&policy, later).is_some());
-    assert!(seen(Some(&named), "primary", &["a"], now).reminded(&policy, later).is_none());
+    let settled = seen(Some(&named), "primary", &["a"], now);
+    assert_eq!(
+        (settled.state, settled.acknowledged.as_ref().unwrap().by.as_str()),
+        (IncidentState::Acknowledged, "ana")
+    );
+    assert!(settled.reminded(&policy, later).is_none());
+    let blind = Sighting { hint: "do that".to_owned(), ..sighting("the server refused it", None) };
+    let other =
+        Sighting { hint: "do that".to_owned(), objects: settled.objects.clone(), ..sighting("worse", Some("primary")) };
+    for news in [blind, other] {
+        let again = told(Incident::seen(Some(&settled), &settled.name, news.clone(), &policy, now));
+        assert_eq!(again.state, IncidentState::Open, "{news:?}");
+        let still = Incident::seen(Some(&again), &settled.name, news.clone(), &policy, now);
+        assert_eq!(still.state, IncidentState::Open, "{news:?}");
+        assert!(still.reminded(&policy, later).is_some(), "{news:?}");
+    }
 }
 
 #[test]

@@ -39,6 +39,18 @@ impl Repository {
         self.sites.create_everywhere(key, NewObject::new(encode(key, document)?)).await
     }
 
+    /// Writes the report of a drill create-only on these sites.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
+    pub async fn put_drill(&self, report: &DrillReport) -> Result<(), VaultError> {
+        let key = Self::drill_key(&report.database, report.started_at);
+        for store in self.sites.iter() {
+            store.create(&key, NewObject::new(encode(&key, report)?)).await?;
+        }
+        Ok(())
+    }
+
     /// The keys of the reports on a site of drills that began at `since` or later, newest first.
     ///
     /// # Errors

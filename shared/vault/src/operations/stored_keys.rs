@@ -51,7 +51,8 @@ pub async fn check_stored_keys(
     for epoch in epochs {
         let probe = document.probes.get(&epoch.number);
         let backup = listed.filter(|_| oldest.into_iter().flatten().any(|old| old.number == epoch.number));
-        let stored = StoredKey { repository, site, epoch, probe, backup, position };
+        let database = listed.map(|(database, _)| database);
+        let stored = StoredKey { repository, site, epoch, probe, database, backup, position };
         checks.push(stored.check().await.on(site));
     }
     match backup {
@@ -66,6 +67,8 @@ struct StoredKey<'a> {
     site: Site,
     epoch: &'a Epoch,
     probe: Option<&'a String>,
+    /// A database that has a backup.
+    database: Option<&'a DatabaseName>,
     /// A backup that may be of this epoch.
     backup: Option<&'a (DatabaseName, BackupId)>,
     /// The position of the key among the configured ones.
@@ -122,9 +125,10 @@ impl StoredKey<'_> {
     /// The command of a drill of this epoch, as far as a backup is known. Without one it is of the newest backup.
     fn drill(&self) -> String {
         let site = self.site;
-        match self.backup {
-            Some((database, id)) => format!("lifeboat drill --database {database} --site {site} --backup {id}"),
-            None => format!("lifeboat drill --site {site}"),
+        match (self.backup, self.database) {
+            (Some((database, id)), _) => format!("lifeboat drill --database {database} --site {site} --backup {id}"),
+            (None, Some(database)) => format!("lifeboat drill --database {database} --site {site}"),
+            (None, None) => format!("lifeboat drill --site {site}"),
         }
     }
 

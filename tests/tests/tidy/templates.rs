@@ -86,9 +86,8 @@ fn a_bucket_locks_what_backups_reuse_and_lets_go_of_what_proves_nothing() {
         .filter(|rule| rule.get("AbortIncompleteMultipartUpload").is_none())
         .map(|rule| (&rule["Prefix"], &rule["NoncurrentVersionExpiration"]["NoncurrentDays"]))
         .collect();
-    let one = json!(1);
-    let folders = [json!("leases/"), json!("state/"), json!("incidents/")];
-    assert_eq!(expiring, folders.iter().map(|folder| (folder, &one)).collect::<Vec<_>>());
+    let kept = [(json!("leases/"), json!(1)), (json!("state/"), json!(30)), (json!("incidents/"), json!(30))];
+    assert_eq!(expiring, kept.iter().map(|(folder, days)| (folder, days)).collect::<Vec<_>>());
     assert!(
         rules.iter().all(|rule| rule["Status"] == "Enabled" && rule.get("ExpirationInDays").is_none()),
         "{rules:?}"

@@ -171,11 +171,8 @@ impl Incident {
         let is_open = was_open.is_some() || sightings >= u64::from(rule.after);
         let reopened = was_open.is_some_and(|incident| incident.is_exceeded_by(&sighting, policy, now));
         let acknowledged = before.filter(|_| !reopened).and_then(|incident| incident.acknowledged.clone());
-        let settled = if reopened || acknowledged.is_some() {
-            None
-        } else {
-            was_open.and_then(|incident| incident.settled_by(&sighting))
-        };
+        let unanswered = was_open.filter(|_| !reopened && acknowledged.is_none());
+        let settled = unanswered.and_then(|incident| incident.settled_by(&sighting));
         let (acknowledged, accepted) = match settled {
             Some((acknowledgement, accepted)) => (Some(acknowledgement), Some(accepted)),
             None => (acknowledged, before.and_then(|incident| incident.accepted.clone())),
@@ -197,10 +194,11 @@ impl Incident {
             // With too many parts to keep, only a check of everything clears it.
             parts = [Part::Everything].into();
         }
+        let is_acknowledged = acknowledged.is_some();
         Self {
             name: name.clone(),
             state: match was_open {
-                Some(_) if acknowledged.is_some() => IncidentState::Acknowledged,
+                Some(_) if is_acknowledged => IncidentState::Acknowledged,
                 _ if is_open => IncidentState::Open,
                 _ => IncidentState::Watched,
             },
@@ -224,7 +222,7 @@ impl Incident {
             found_in,
             facts,
             owed: match was_open.filter(|_| !reopened) {
-                Some(incident) => incident.owed.clone().filter(|owed| owed.state != AlertState::Resolved),
+                Some(incident) => incident.owed.clone().filter(|owed| owed.is_still_due(is_acknowledged)),
                 None => is_open.then(|| Owed::new(AlertState::Opened, policy.first_moment(name.kind, now))),
             },
             channels: rule.channels,
@@ -438,5 +436,14 @@ impl Incident {
 impl Owed {
     fn new(state: AlertState, due: Timestamp) -> Self {
         Self { state, due, claim: None }
+    }
+
+    /// Whether it is still to be sent after the problem was seen again: it is not over, and nobody is reminded of what was acknowledged.
+    fn is_still_due(&self, is_acknowledged: bool) -> bool {
+        match self.state {
+            AlertState::Resolved => false,
+            AlertState::Reminder => !is_acknowledged,
+            _ => true,
+        }
     }
 }

@@ -64,6 +64,8 @@ fn an_object_that_its_part_no_longer_names_is_in_order_and_news_when_it_is_damag
         (IncidentState::Acknowledged, "ana")
     );
     assert!(settled.reminded(&policy, later).is_none());
+    let owing = named.reminded(&policy, later).unwrap();
+    assert!(owing.owed.is_some() && seen(Some(&owing), "primary", &["a"], later).owed.is_none());
     let blind = Sighting { hint: "do that".to_owned(), ..sighting("the server refused it", None) };
     let other =
         Sighting { hint: "do that".to_owned(), objects: settled.objects.clone(), ..sighting("worse", Some("primary")) };

@@ -3,11 +3,21 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use lifeboat_model::RestoreOutcome;
 use lifeboat_runtime::RuntimeError;
 
 /// The exit status for the shell.
 pub fn exit(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The exit status of a restore, by its end: 0 whole, 3 all rows back and some objects not what they were, 1 rows missing.
+pub fn exit_of_restore(outcome: RestoreOutcome) -> ExitCode {
+    match outcome {
+        RestoreOutcome::Whole => ExitCode::SUCCESS,
+        RestoreOutcome::RowsWhole => ExitCode::from(3),
+        RestoreOutcome::Failed => ExitCode::FAILURE,
+    }
 }
 
 /// One document on standard output: as JSON, or as text for a person.

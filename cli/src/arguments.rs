@@ -4,8 +4,8 @@ use clap::Parser;
 
 use crate::command::Command;
 
-const EXIT_STATUSES: &str =
-    "Exit status: 0 success; 1 failure, remaining damage or a restore that differs; 2 wrong usage.";
+const EXIT_STATUSES: &str = "Exit status: 0 success; 1 failure, remaining damage or a restore that lacks rows; 2 wrong usage; 3 a restore with all rows, in which some \
+     objects are missing or not what they were.";
 
 /// Backup and disaster recovery for PostgreSQL.
 ///

@@ -20,7 +20,7 @@ use lifeboat_model::{
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_runtime::{Call, ConnectionOrigin, RuntimeError, Services, by_order};
 
-use crate::answer::{exit, print};
+use crate::answer::{exit, exit_of_restore, print};
 use crate::incident::{self, IncidentCommand};
 use crate::ledger::{self, LedgerCommand};
 use crate::policy::{self, PolicyCommand};
@@ -311,7 +311,10 @@ impl Terminal<'_> {
         let request = DrillRequest { database: self.services.one_database(database)?, backup, site, into };
         let report = drill(self.run, &request).await?;
         print(self.json, &report, || table::of_drill(&report, is_kept))?;
-        Ok(exit(report.equal))
+        Ok(match report.outcome {
+            Some(outcome) => exit_of_restore(outcome),
+            None => exit(report.equal),
+        })
     }
 
     async fn clean(&self, scratch: Option<String>) -> Result<ExitCode, RuntimeError> {

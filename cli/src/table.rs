@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use lifeboat_model::{
     BackupPage, CleanupReport, Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup,
-    Manifest, Presence, Probe, RelationKind, RelationStatus, ScheduleStatus, ShownBackup, Site, SiteStatus, Status,
-    UnusableBackup, VerificationReport, Wrong,
+    Manifest, Presence, Probe, RelationKind, RelationStatus, RestoreOutcome, ScheduleStatus, ShownBackup, Site,
+    SiteStatus, Status, UnusableBackup, VerificationReport, Wrong,
 };
 
 /// Backups, newest last, one a line; then those that are unusable, and how to see older ones.
@@ -220,7 +220,13 @@ pub fn of_verifications(reports: &[VerificationReport]) -> String {
 
 /// The result of a drill.
 pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
-    let verdict = if report.equal { "equal" } else { "NOT EQUAL" };
+    let verdict = match report.outcome {
+        _ if report.equal => "equal".to_owned(),
+        Some(RestoreOutcome::RowsWhole) => {
+            format!("NOT EQUAL, all rows are back, {} object(s) set aside", report.set_aside.len())
+        }
+        _ => "NOT EQUAL, rows are missing or differ".to_owned(),
+    };
     let left_out = report.left_out_in_words().map(|words| format!("; {words}")).unwrap_or_default();
     let mut text = format!(
         "{verdict}: backup {} of {} from {}{left_out}\n  {} tables, {} rows, {} schema objects, {} large objects\n  {}\n",
@@ -235,6 +241,9 @@ pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     );
     for finding in &report.findings {
         let _ = writeln!(text, "  {finding}");
+    }
+    for aside in &report.set_aside {
+        let _ = writeln!(text, "  set aside: {aside}\n    {}", aside.what_to_do);
     }
     for note in &report.notes {
         let _ = writeln!(text, "  note: {note}");

@@ -4,7 +4,6 @@ mod choice;
 mod ending;
 mod identity;
 mod place;
-mod proof;
 mod request;
 mod turn;
 
@@ -17,7 +16,7 @@ use lifeboat_postgres::RestoreTarget;
 
 use crate::announcement::announce;
 use crate::error::EngineError;
-use crate::restore::Restore;
+use crate::restore::{Proofs, Restore, prove};
 use crate::run::Run;
 use crate::scratch::report_leftovers;
 use crate::stopwatch::Stopwatch;
@@ -25,7 +24,6 @@ use crate::stopwatch::Stopwatch;
 use choice::Chosen;
 use ending::{DrillEnding, gone_parts};
 use place::DrillPlace;
-use proof::Proofs;
 
 pub(crate) use ending::failed;
 pub use request::{BackupChoice, DrillRequest, DrillTarget};
@@ -120,7 +118,7 @@ async fn restore_then_prove(
 ) -> Result<Proofs, EngineError> {
     let restored = restore.execute(target, stopwatch).await?;
     stopwatch.begin("prove", Some(restore.manifest.totals.relations));
-    proof::prove(restore, target, restored).await
+    prove(restore, target, restored).await
 }
 
 /// Stores the report as `drills/<database>/<time>.json` on each site by itself: it is the proof of the drill, and one site may be away. Says
@@ -154,7 +152,9 @@ impl Proofs {
             site: request.site,
             started_at,
             finished_at: Timestamp::now(),
+            outcome: Some(self.outcome),
             equal: self.findings.is_empty(),
+            set_aside: self.set_aside,
             rows: self.tables.iter().map(|table| table.rows).sum(),
             tables: self.tables,
             schema_objects: self.schema_objects,

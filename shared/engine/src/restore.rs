@@ -2,29 +2,41 @@
 
 mod definitions;
 mod inputs;
+mod proof;
+mod row_proof;
 mod rows;
 
-use lifeboat_model::{RelationStatus, Stream};
-use lifeboat_postgres::{RelationName, RestoreTarget, Section};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use lifeboat_model::{RelationStatus, SetAside, Stream};
+use lifeboat_postgres::{Obstacles, RelationName, RestoreTarget, RestoredRoles, search_paths};
 
 use crate::error::EngineError;
 use crate::stopwatch::Stopwatch;
 
-pub(crate) use definitions::Definitions;
 pub(crate) use inputs::Restore;
+pub(crate) use proof::{Proofs, prove};
+
+use definitions::Definitions;
 
 /// What was restored, for the proofs.
 pub(crate) struct Restored {
-    pub(crate) definitions: Definitions,
-    /// Roles that the server did not have before.
-    pub(crate) created_roles: Vec<String>,
-    /// One sentence for each statement that the server refused.
-    pub(crate) refused: Vec<String>,
+    definitions: Definitions,
+    roles: RestoredRoles,
+    /// One sentence for each property of the server, a role or the database that the server refused.
+    refused: Vec<String>,
+    /// What is missing or weaker than on the source.
+    set_aside: Vec<SetAside>,
+    /// Tables whose rows went through the root of their partitions, and may be in any of them.
+    routed: BTreeSet<RelationName>,
 }
 
 impl Restore<'_> {
-    /// Restores everything. Rows are loaded between the two sections of the schema, so that no trigger fires and no foreign key is checked
-    /// too early. The constraints are created afterwards and prove the rows.
+    /// Restores everything that can be restored. What the server refuses is set aside, and everything else goes on.
+    ///
+    /// Rows are loaded between the two sections of the schema, so that no trigger fires and no foreign key is checked too early. The constraints
+    /// are created afterwards and prove the rows. Rows that are refused wait until the objects exist that they may name.
     pub(crate) async fn execute(
         &self,
         target: &RestoreTarget,
@@ -32,28 +44,41 @@ impl Restore<'_> {
     ) -> Result<Restored, EngineError> {
         stopwatch.begin("schema", None);
         let definitions = self.definitions().await?;
-        target.require_extensions(&definitions.inventory).await?;
-        target.require_row_access(&definitions.inventory).await?;
         let roles = target.restore_roles(&definitions.roles, self.is_kept).await?;
+        let mut refused = roles.refused.clone();
         // A scratch server rarely has the source's tablespaces. The drill names what is in another one.
         let tablespaces = target.has_tablespaces(&definitions.inventory).await?;
-        target.restore_section(self.tools, &definitions.archive, Section::PreData, tablespaces).await?;
+        let search_paths = search_paths(definitions.globals.as_ref());
+        refused.extend(target.drop_what_the_source_lacks(&definitions.inventory).await?);
+        let archive =
+            target.archive_restore(self.tools, &definitions.archive, tablespaces, search_paths.clone()).await?;
+        let mut archive = archive.with_versions(definitions.extension_versions());
+        archive.restore_pre_data().await?;
 
         stopwatch.begin("data", Some(self.manifest.chunk_list.entries));
-        self.load_rows(target).await?;
-        target.set_sequences(&definitions.sequences).await?;
-        let mut refused = roles.refused;
-        refused.extend(self.load_large_object_properties(target).await?);
+        let obstacles = Arc::new(Obstacles::new(search_paths.clone()));
+        let deferred = self.load_rows(target, &obstacles).await?;
+        let mut set_aside = target.set_sequences(&definitions.sequences).await?;
+        set_aside.extend(self.load_large_object_properties(target).await?);
 
         stopwatch.begin("indexes", None);
-        target.restore_section(self.tools, &definitions.archive, Section::PostData, tablespaces).await?;
-        target.refresh_materialized_views(&self.materialized_views()).await?;
+        archive.restore_post_data(&deferred.tables(self.manifest), &self.table_sizes()).await?;
+        let rows = self.load_deferred(target, &obstacles, deferred).await?;
+        archive.restore_post_data(&HashSet::new(), &self.table_sizes()).await?;
+        set_aside.extend(target.load_refused_rows(rows).await?);
+        set_aside.extend(obstacles.reinstate_constraints(target).await?);
+        archive.restore_grants().await?;
+        refused.extend(target.grant_on_schemas(&definitions.inventory).await?);
+        set_aside.extend(target.refresh_materialized_views(&self.materialized_views(), &search_paths).await?);
+        archive.restore_last(self.is_kept).await?;
+        set_aside.extend(archive.set_aside().await?);
         refused.extend(self.restore_surroundings(target, &definitions, &roles.created).await?);
-        Ok(Restored { definitions, created_roles: roles.created, refused })
+        let routed = obstacles.routed();
+        Ok(Restored { definitions, roles, refused, set_aside, routed })
     }
 
     /// Gives the large objects their owners, grants and comments. Returns what the server refused.
-    async fn load_large_object_properties(&self, target: &RestoreTarget) -> Result<Vec<String>, EngineError> {
+    async fn load_large_object_properties(&self, target: &RestoreTarget) -> Result<Vec<SetAside>, EngineError> {
         let (reader, mut loader) = (self.repository.reader(self.site)?, target.loader().await?);
         let (mut plaintext, mut refused) = (Vec::new(), Vec::new());
         let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
@@ -67,14 +92,14 @@ impl Restore<'_> {
         Ok(refused)
     }
 
-    /// Restores the objects that must come last, and the properties of roles and of the database itself. Returns what the server refused.
+    /// Restores the properties of roles and of the database itself. Returns what the server refused.
     async fn restore_surroundings(
         &self,
         target: &RestoreTarget,
         definitions: &Definitions,
         created_roles: &[String],
     ) -> Result<Vec<String>, EngineError> {
-        let mut refused = target.restore_last(self.tools, &definitions.archive, self.is_kept).await?;
+        let mut refused = Vec::new();
         if let Some(globals) = &definitions.globals {
             if self.is_kept {
                 refused.extend(target.restore_role_attributes(globals, created_roles).await?);
@@ -82,9 +107,8 @@ impl Restore<'_> {
             refused.extend(target.restore_database_properties(&globals.database, self.is_kept).await?);
         }
         let surroundings = definitions.inventory.surroundings.as_ref();
-        if let Some(public) = surroundings.and_then(|surroundings| surroundings.public.as_ref()) {
-            target.take_back_create(&definitions.roles, public).await?;
-        }
+        let public = surroundings.and_then(|surroundings| surroundings.public.as_deref());
+        target.take_back_create(&definitions.roles, public.unwrap_or_default()).await?;
         Ok(refused)
     }
 
@@ -92,5 +116,10 @@ impl Restore<'_> {
     fn materialized_views(&self) -> Vec<RelationName> {
         let rebuilt = self.manifest.relations.iter().filter(|relation| relation.status == RelationStatus::Rebuilt);
         rebuilt.map(|relation| RelationName::new(&relation.schema, &relation.name)).collect()
+    }
+
+    fn table_sizes(&self) -> HashMap<RelationName, u64> {
+        let tables = self.manifest.tables();
+        tables.map(|(relation, data)| (RelationName::new(&relation.schema, &relation.name), data.raw_bytes)).collect()
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::Finding;
 use crate::identity::{BackupId, CLOCK_TOLERANCE, DatabaseName, Site};
 use crate::phase::Phases;
+use crate::set_aside::{RestoreOutcome, SetAside};
 
 /// `drills/<database>/<drill id>.json`: the report an auditor reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,8 +29,14 @@ pub struct DrillReport {
     pub schema_objects: u64,
     /// Large objects restored and compared.
     pub large_objects: u64,
+    /// How the restore ended. Absent in reports that are older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<RestoreOutcome>,
     /// The differences.
     pub findings: Vec<Finding>,
+    /// What the server refused as it was. Each is among the findings or the notes, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
     /// Permitted differences, one sentence each: the locale of the scratch database, for example.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::identity::{BackupId, DatabaseName, Site};
 use crate::phase::Phases;
+use crate::set_aside::RestoreOutcome;
 use crate::verification::ScopeKind;
 
 /// An event on the bus. Its JSON is the part of EventBridge's envelope that is ours: `detail-type`, and the variant's fields as `detail`;
@@ -157,6 +158,9 @@ pub enum Event {
         /// Always true here.
         #[serde(default)]
         equal: bool,
+        /// How the restore ended: `whole` here. Absent in events of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_outcome: Option<RestoreOutcome>,
         /// Relations whose rows policy left out of the backup: `equal` does not cover them.
         #[serde(default)]
         left_out: u64,
@@ -176,6 +180,12 @@ pub enum Event {
         /// The backup, when one had been chosen.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backup_id: Option<BackupId>,
+        /// How the restore ended, when it came to an end: `rows-whole` when all rows are back and some objects are not what they were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_outcome: Option<RestoreOutcome>,
+        /// The objects that were set aside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set_aside: Option<u64>,
         /// The error.
         #[serde(default)]
         error: String,

@@ -120,6 +120,8 @@ pub enum FindingKind {
     DatabaseDiffers,
     /// A role that a restore created differs.
     RoleDiffers,
+    /// A restore set an object aside, which the server refused as it was, and no comparison shows it.
+    SetAside,
 }
 
 names!(FindingKind, "a kind of finding", [
@@ -129,7 +131,7 @@ names!(FindingKind, "a kind of finding", [
     RowCount => "row-count", RowDigest => "row-digest", SchemaMissing => "schema-missing",
     SchemaDiffers => "schema-differs", SchemaUnexpected => "schema-unexpected",
     SequenceDiffers => "sequence-differs", LargeObjects => "large-objects", DatabaseDiffers => "database-differs",
-    RoleDiffers => "role-differs",
+    RoleDiffers => "role-differs", SetAside => "set-aside",
 ]);
 
 impl FindingKind {
@@ -159,7 +161,8 @@ impl FindingKind {
             | Self::SequenceDiffers
             | Self::LargeObjects
             | Self::DatabaseDiffers
-            | Self::RoleDiffers => true,
+            | Self::RoleDiffers
+            | Self::SetAside => true,
         }
     }
 }

@@ -35,6 +35,7 @@ mod policy;
 mod repository;
 mod rotation;
 mod scratch;
+mod set_aside;
 mod slice;
 mod status;
 mod usage;
@@ -79,6 +80,7 @@ pub use policy::{
 pub use repository::{Epoch, EpochCause, REPOSITORY_FORMAT, RepositoryDocument};
 pub use rotation::{READ_IN_ONE_DAY, Rotation};
 pub use scratch::{CleanupReport, ScratchEntry, ScratchList};
+pub use set_aside::{RestoreOutcome, SetAside};
 pub use slice::{CHUNK_BYTES, LONG_CHUNK_BYTES, SLICE_BLOCKS, Slice, slices};
 pub use status::{
     BackupsStatus, Component, ComponentsStatus, Costs, DatabaseStatus, LastBackup, ScheduleStatus, SiteStatus,

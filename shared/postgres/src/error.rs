@@ -235,6 +235,12 @@ impl PostgresError {
         }
     }
 
+    /// Whether the server took the connection and refused what it was sent, which says nothing about the next statement. A full disk or a lost
+    /// connection is no refusal.
+    pub fn is_a_refusal(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if !source.ends_a_restore())
+    }
+
     /// The SQLSTATE that the server refused with, if it did.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {

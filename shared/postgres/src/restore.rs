@@ -1,14 +1,25 @@
 //! Restoring: a database is made, filled in steps, and read back.
 
+pub(crate) mod archive_restore;
+mod bare_table;
+mod beginnings;
+mod chunk_rows;
 mod database_properties;
 mod drill_roles;
+mod entry;
 pub(crate) mod loader;
 mod locale;
+pub(crate) mod obstacles;
 mod preconditions;
 pub(crate) mod proof;
 mod refusal;
+pub(crate) mod refused_rows;
+mod relaxed;
 pub(crate) mod roles;
+mod schedule;
 pub(crate) mod scratch;
-pub(crate) mod sections;
+mod script;
+pub(crate) mod search_path;
+mod set_aside;
 mod statement;
 pub(crate) mod target;

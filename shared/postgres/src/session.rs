@@ -126,6 +126,17 @@ impl Session {
         self.client.batch_execute(sql).await.map_err(|e| PostgresError::query(step, e))
     }
 
+    /// The same for a definition that reads no row: its refusal is told in the server's words.
+    pub(crate) async fn run_definition(&self, step: &str, sql: &str) -> Result<()> {
+        self.client.batch_execute(sql).await.map_err(|error| {
+            let told = ServerError::of_definition(&error);
+            match (PostgresError::query(step, error), told) {
+                (PostgresError::Query { step, .. }, Some(source)) => PostgresError::Query { step, source },
+                (other, _) => other,
+            }
+        })
+    }
+
     pub(crate) async fn rows(&self, step: &str, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         self.client.query(sql, parameters).await.map_err(|e| PostgresError::query(step, e))
     }

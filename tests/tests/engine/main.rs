@@ -6,6 +6,7 @@
 
 mod bench;
 mod campaign;
+mod cases;
 mod damage;
 mod dates;
 mod deadline;

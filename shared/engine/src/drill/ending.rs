@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use lifeboat_model::{
     Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, DrillReport, Event, Fact, Facts, Finding,
-    Incident, IncidentName, Part, Response, ScratchEntry, Severity,
+    Incident, IncidentName, Part, Response, RestoreOutcome, ScratchEntry, SetAside, Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
@@ -96,21 +96,43 @@ impl DrillEnding<'_> {
         let (error, hint) = (error.story(), self.whole_hint(error.hint(), part.as_ref()));
         let facts = Facts::new().with(Fact::Error, &error).with(Fact::Hint, &hint);
         let facts = facts.with_some(Fact::BackupId, backup_id.as_ref()).with(Fact::Site, self.request.site);
-        Failure { backup_id, part, objects: DamagedObjects::default(), error, hint, facts }
+        Failure { backup_id, part, objects: DamagedObjects::default(), error, hint, facts, outcome: None }
     }
 
     fn not_equal(&self, report: &DrillReport) -> Failure {
         let part = self.part();
         let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
         let objects = report.findings.iter().filter_map(Finding::object).map(|object| name_in(&part, &object));
+        let count = report.findings.len();
+        let (error, hint) = match report.outcome {
+            Some(RestoreOutcome::RowsWhole) => (
+                format!("all rows are back, and {count} check(s) of the restored database failed, first {first}"),
+                report.set_aside.first().map_or_else(|| NOT_EQUAL.to_owned(), |first| self.remedy(first)),
+            ),
+            _ => (
+                format!("rows are missing or differ: {count} check(s) of the restored database failed, first {first}"),
+                NOT_EQUAL.to_owned(),
+            ),
+        };
         Failure {
             backup_id: Some(report.backup_id.clone()),
             objects: DamagedObjects::new(objects, false),
-            error: format!("{} check(s) of the restored database failed, first {first}", report.findings.len()),
-            hint: self.whole_hint(NOT_EQUAL.to_owned(), Some(&part)),
+            error,
+            hint: self.whole_hint(hint, Some(&part)),
             facts: facts(report),
+            outcome: report.outcome.map(|outcome| (outcome, report.set_aside.len() as u64)),
             part: Some(part),
         }
+    }
+
+    /// What to do about the first object that was set aside, and where the others are.
+    fn remedy(&self, first: &SetAside) -> String {
+        let SetAside { kind, object, what_to_do, .. } = first;
+        let database = &self.request.database;
+        format!(
+            "for {kind} `{object}`: {what_to_do}; the report under drills/ in the bucket has all of them; accept what is as you want it with \
+             `lifeboat incidents ack drill-failed/{database} --object NAME`"
+        )
     }
 
     /// The hint, and the command for the drill that alone resolves the incident, where there is one.
@@ -136,6 +158,7 @@ impl DrillEnding<'_> {
                 tables: report.tables.len() as u64,
                 rows: report.rows,
                 equal: report.equal,
+                restore_outcome: report.outcome,
                 left_out: report.left_out.len() as u64,
                 leftover: None,
                 seconds: report.seconds.clone(),
@@ -238,7 +261,8 @@ fn name_in(part: &Part, object: &str) -> String {
 /// A drill that could not begin.
 pub(crate) fn failed(database: Option<&DatabaseName>, error: &EngineError) -> Announcement {
     let (objects, facts) = (DamagedObjects::default(), failure_facts(error));
-    let failure = Failure { backup_id: None, part: None, objects, error: error.story(), hint: error.hint(), facts };
+    let (error, hint, outcome) = (error.story(), error.hint(), None);
+    let failure = Failure { backup_id: None, part: None, objects, error, hint, facts, outcome };
     failure.announcement(database)
 }
 
@@ -251,11 +275,13 @@ struct Failure {
     error: String,
     hint: String,
     facts: Facts,
+    /// How the restore ended, and how many objects it set aside.
+    outcome: Option<(RestoreOutcome, u64)>,
 }
 
 impl Failure {
     fn announcement(self, database: Option<&DatabaseName>) -> Announcement {
-        let Self { backup_id, part, objects, error, hint, facts } = self;
+        let Self { backup_id, part, objects, error, hint, facts, outcome } = self;
         Announcement {
             act: Act::TestRestore,
             database: database.cloned(),
@@ -264,6 +290,8 @@ impl Failure {
             event: Event::RestoreTestFailed {
                 database: database.cloned(),
                 backup_id,
+                restore_outcome: outcome.map(|(outcome, _)| outcome),
+                set_aside: outcome.map(|(_, set_aside)| set_aside),
                 error: error.clone(),
                 hint: hint.clone(),
                 leftover: None,
@@ -282,6 +310,8 @@ fn facts(report: &DrillReport) -> Facts {
         .with(Fact::Tables, report.tables.len())
         .with(Fact::Rows, report.rows)
         .with(Fact::Findings, report.findings.len())
+        .with_some(Fact::RestoreOutcome, report.outcome)
+        .with(Fact::SetAside, report.set_aside.len())
         .with(Fact::Equal, report.equal)
         .with(Fact::LeftOut, report.left_out.len())
         .with_seconds(report.seconds.total())
@@ -322,6 +352,8 @@ mod tests {
             large_objects: 0,
             equal: findings.is_empty(),
             findings,
+            outcome: None,
+            set_aside: Vec::new(),
             notes: Vec::new(),
             not_compared: Vec::new(),
             left_out: Vec::new(),

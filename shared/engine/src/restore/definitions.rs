@@ -1,6 +1,6 @@
 //! Fetches and opens the streams of a backup without rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use lifeboat_model::{Globals, Inventory, Stream};
@@ -21,6 +21,13 @@ pub(crate) struct Definitions {
     pub(crate) inventory: Inventory,
     /// Absent in backups that are older than this stream.
     pub(crate) globals: Option<Globals>,
+}
+
+impl Definitions {
+    /// The version of each extension on the source. Unknown in backups that are older than the inventory's surroundings.
+    pub(super) fn extension_versions(&self) -> BTreeMap<String, String> {
+        self.inventory.surroundings.as_ref().map(|surroundings| surroundings.extensions.clone()).unwrap_or_default()
+    }
 }
 
 impl Restore<'_> {

@@ -1,10 +1,10 @@
 //! Rows and large objects: sessions take chunks from the backup's list, fetch and open them, and load them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use lifeboat_model::{ChunkEntry, LONG_CHUNK_BYTES, RelationEntry, Stream, TableData};
-use lifeboat_postgres::{Loader, RestoreTarget, TableTarget};
+use lifeboat_model::{ChunkEntry, LONG_CHUNK_BYTES, Manifest, RelationEntry, Stream, TableData};
+use lifeboat_postgres::{Loader, Obstacles, RefusedRows, RelationName, RestoreTarget, TableTarget};
 use lifeboat_vault::{ChunkEntries, Reader};
 use tokio::sync::{Mutex, mpsc};
 
@@ -16,27 +16,86 @@ use crate::progress::Progress;
 /// Chunk list entries per session that can wait: enough that no session waits for the list.
 const WAITING_ENTRIES: usize = 4;
 
+/// What became of rows whose table is not there.
+const NO_TABLE: &str = "their table could not be restored";
+
+/// Chunks that the server refused while objects were missing that their rows may name: by their place in the list, and their tables.
+#[derive(Default)]
+pub(super) struct Deferred {
+    chunks: BTreeSet<u64>,
+    tables: HashSet<u32>,
+}
+
+impl Deferred {
+    /// Their tables.
+    pub(super) fn tables(&self, manifest: &Manifest) -> HashSet<RelationName> {
+        let deferred = manifest.tables().filter(|(_, data)| self.tables.contains(&data.oid));
+        deferred.map(|(relation, _)| RelationName::new(&relation.schema, &relation.name)).collect()
+    }
+}
+
 impl Restore<'_> {
     /// Loads the chunks of rows with the configured number of sessions. One more session loads the large objects, whose pages must come in
-    /// order. The first failure ends all of them.
-    pub(super) async fn load_rows(&self, target: &RestoreTarget) -> Result<(), EngineError> {
+    /// order. Returns the chunks that the server refused. Any other failure ends all sessions.
+    pub(super) async fn load_rows(
+        &self,
+        target: &RestoreTarget,
+        obstacles: &Arc<Obstacles>,
+    ) -> Result<Deferred, EngineError> {
         let sessions = self.run.ports.sessions();
         let (rows, waiting_rows) = mpsc::channel(sessions * WAITING_ENTRIES);
         let (pages, waiting_pages) = mpsc::channel(WAITING_ENTRIES);
         let (waiting_rows, waiting_pages) = (Arc::new(Mutex::new(waiting_rows)), Arc::new(Mutex::new(waiting_pages)));
-        let tables = Arc::new(self.tables());
+        let (tables, deferred) = (Arc::new(self.tables()), Arc::new(RwLock::default()));
         let mut workers = Workers::new();
         for waiting in std::iter::repeat_n(&waiting_rows, sessions).chain([&waiting_pages]) {
             let session = LoadingSession {
                 loader: target.loader().await?,
                 reader: self.repository.reader(self.site)?,
                 tables: Arc::clone(&tables),
+                obstacles: Arc::clone(obstacles),
+                deferred: Arc::clone(&deferred),
                 progress: Arc::clone(&self.run.progress),
             };
             workers.spawn(session.load(Arc::clone(waiting)));
         }
         workers.spawn(follow(self.repository.chunk_entries(self.manifest, self.site)?, rows, pages));
-        workers.all().await.map(drop)
+        workers.all().await?;
+        let deferred: Deferred = std::mem::take(&mut *deferred.write().unwrap_or_else(PoisonError::into_inner));
+        Ok(deferred)
+    }
+
+    /// Loads what was deferred, chunk by chunk, and row by row where a chunk is refused again. Returns the rows that are refused still.
+    pub(super) async fn load_deferred(
+        &self,
+        target: &RestoreTarget,
+        obstacles: &Obstacles,
+        deferred: Deferred,
+    ) -> Result<RefusedRows, EngineError> {
+        let refused = RefusedRows::default();
+        if deferred.chunks.is_empty() {
+            return Ok(refused);
+        }
+        let (reader, mut loader, tables) = (self.repository.reader(self.site)?, target.loader().await?, self.tables());
+        let mut plaintext = Vec::new();
+        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        for place in 0.. {
+            let Some(entry) = list.next().await? else { break };
+            let (Stream::Table(oid), Some(chunk), true) =
+                (entry.stream, &entry.chunk, deferred.chunks.contains(&place))
+            else {
+                continue;
+            };
+            let Some(table) = tables.get(&oid) else { continue };
+            if loader.has_table(&table.name).await? {
+                reader.read(chunk, &mut plaintext).await?;
+                loader.load_rows_around(table, &plaintext, obstacles, &refused).await?;
+            } else {
+                refused.lose(table, entry.rows, NO_TABLE);
+            }
+        }
+        loader.close().await;
+        Ok(refused)
     }
 
     /// The restored tables by the oid that names their streams.
@@ -46,27 +105,31 @@ impl Restore<'_> {
     }
 }
 
-/// Hands the entries of a chunk list to the sessions, in the list's order.
+/// Hands the entries of a chunk list to the sessions, in the list's order, each with its place.
 async fn follow(
     mut list: ChunkEntries,
-    rows: mpsc::Sender<ChunkEntry>,
-    pages: mpsc::Sender<ChunkEntry>,
+    rows: mpsc::Sender<(u64, ChunkEntry)>,
+    pages: mpsc::Sender<(u64, ChunkEntry)>,
 ) -> Result<(), EngineError> {
+    let mut place = 0;
     while let Some(entry) = list.next().await? {
         let sessions = match entry.stream {
-            Stream::Table(_) => &rows,
-            Stream::LargeObjects => &pages,
+            Stream::Table(_) => Some(&rows),
+            Stream::LargeObjects => Some(&pages),
             Stream::Schema
             | Stream::Roles
             | Stream::Globals
             | Stream::Sequences
             | Stream::Inventory
-            | Stream::LargeObjectProperties => continue,
+            | Stream::LargeObjectProperties => None,
         };
-        if sessions.send(entry).await.is_err() {
+        if let Some(sessions) = sessions
+            && sessions.send((place, entry)).await.is_err()
+        {
             // The sessions have failed, and their error is the one to report.
             break;
         }
+        place += 1;
     }
     Ok(())
 }
@@ -75,26 +138,18 @@ struct LoadingSession {
     loader: Loader,
     reader: Reader,
     tables: Arc<HashMap<u32, TableTarget>>,
+    obstacles: Arc<Obstacles>,
+    deferred: Arc<RwLock<Deferred>>,
     progress: Arc<dyn Progress>,
 }
 
 impl LoadingSession {
-    async fn load(mut self, entries: Arc<Mutex<mpsc::Receiver<ChunkEntry>>>) -> Result<(), EngineError> {
+    async fn load(mut self, entries: Arc<Mutex<mpsc::Receiver<(u64, ChunkEntry)>>>) -> Result<(), EngineError> {
         let mut plaintext = Vec::new();
         loop {
             let next = entries.lock().await.recv().await;
-            let Some(ChunkEntry { stream, chunk, .. }) = next else { break };
-            if let Some(chunk) = &chunk {
-                self.reader.read(chunk, &mut plaintext).await?;
-                // The manifest's sums do not count rows of an unnamed table, so the proofs report them.
-                match stream {
-                    Stream::Table(oid) => match self.tables.get(&oid) {
-                        Some(table) => self.loader.load_chunk(table, &plaintext).await?,
-                        None => 0,
-                    },
-                    _ => self.loader.load_large_objects(&plaintext).await?,
-                };
-            }
+            let Some((place, entry)) = next else { break };
+            self.load_entry(place, &entry, &mut plaintext).await?;
             if plaintext.capacity() > LONG_CHUNK_BYTES {
                 plaintext = Vec::new();
             }
@@ -102,5 +157,36 @@ impl LoadingSession {
         }
         self.loader.close().await;
         Ok(())
+    }
+
+    async fn load_entry(&mut self, place: u64, entry: &ChunkEntry, plaintext: &mut Vec<u8>) -> Result<(), EngineError> {
+        let Some(chunk) = &entry.chunk else { return Ok(()) };
+        let Stream::Table(oid) = entry.stream else {
+            self.reader.read(chunk, plaintext).await?;
+            self.loader.load_large_objects(plaintext).await?;
+            return Ok(());
+        };
+        // The manifest's sums do not count rows of an unnamed table, so the proofs report them.
+        let Some(table) = self.tables.get(&oid) else { return Ok(()) };
+        if self.deferred.read().unwrap_or_else(PoisonError::into_inner).tables.contains(&oid) {
+            self.defer(place, oid);
+            return Ok(());
+        }
+        self.reader.read(chunk, plaintext).await?;
+        match self.loader.load_chunk_around(table, plaintext, &self.obstacles).await {
+            Ok(_) => {}
+            Err(error) if error.is_a_refusal() => {
+                tracing::info!(table = %table.name, %error, "rows wait until everything else is restored");
+                self.defer(place, oid);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn defer(&self, place: u64, oid: u32) {
+        let mut deferred = self.deferred.write().unwrap_or_else(PoisonError::into_inner);
+        deferred.chunks.insert(place);
+        deferred.tables.insert(oid);
     }
 }

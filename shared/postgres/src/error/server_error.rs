@@ -18,12 +18,37 @@ pub struct ServerError {
 const CLASSES_WITHOUT_VALUES: [&str; 16] =
     ["08", "0A", "0L", "23", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"];
 
+/// Names of conditions whose messages are often withheld. Source: PostgreSQL documentation, "PostgreSQL Error Codes".
+const CONDITIONS: [(&str, &str); 14] = [
+    ("0A000", "feature not supported"),
+    ("22001", "value too long for its type"),
+    ("22003", "number out of range"),
+    ("22007", "invalid date or time"),
+    ("22021", "invalid bytes for the encoding"),
+    ("22P02", "invalid text for its type"),
+    ("22P03", "invalid binary form for its type"),
+    ("42704", "undefined object"),
+    ("42723", "duplicate function"),
+    ("42725", "ambiguous function"),
+    ("42803", "grouping error"),
+    ("42883", "undefined function"),
+    ("42P01", "undefined table"),
+    ("P0001", "exception raised by user code"),
+];
+
 impl ServerError {
     pub(crate) fn of(error: &tokio_postgres::Error) -> Option<Self> {
         let db = error.as_db_error()?;
         let sqlstate = db.code().code();
         let is_withheld = is_raised_by_user_code(db.file(), db.where_()) || may_quote_an_input(sqlstate, db.file());
         Some(Self::new(sqlstate, if is_withheld { None } else { Some(db.message()) }))
+    }
+
+    /// The error of a statement that reads no row: only a user's code can quote one in its message.
+    pub(crate) fn of_definition(error: &tokio_postgres::Error) -> Option<Self> {
+        let db = error.as_db_error()?;
+        let is_withheld = is_raised_by_user_code(db.file(), db.where_());
+        Some(Self::new(db.code().code(), if is_withheld { None } else { Some(db.message()) }))
     }
 
     /// `message` is the server's own; absent when a user's code wrote it.
@@ -35,6 +60,11 @@ impl ServerError {
     /// Five characters, such as `42501`.
     pub fn sqlstate(&self) -> &str {
         &self.sqlstate
+    }
+
+    /// Whether it says nothing about the statement: a full disk, too little memory, an operator who ends the session. The next one fails, too.
+    pub(crate) fn ends_a_restore(&self) -> bool {
+        self.ends_the_session() || matches!(self.class(), "53" | "57") || self.sqlstate == "25006"
     }
 
     fn class(&self) -> &str {
@@ -150,7 +180,10 @@ impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.message {
             Some(message) => write!(f, "{message} (SQLSTATE {})", self.sqlstate),
-            None => write!(f, "SQLSTATE {}", self.sqlstate),
+            None => match CONDITIONS.iter().find(|(sqlstate, _)| *sqlstate == self.sqlstate) {
+                Some((sqlstate, condition)) => write!(f, "{condition} (SQLSTATE {sqlstate})"),
+                None => write!(f, "SQLSTATE {}", self.sqlstate),
+            },
         }
     }
 }
@@ -176,9 +209,9 @@ mod tests {
     #[test]
     fn a_message_that_can_quote_a_row_is_left_out() {
         let quoted = ServerError::new("22P02", Some("invalid input syntax for type integer: \"Jane Doe\""));
-        assert_eq!(quoted.to_string(), "SQLSTATE 22P02");
+        assert_eq!(quoted.to_string(), "invalid text for its type (SQLSTATE 22P02)");
         let raised = ServerError::new("P0001", Some("patient Jane Doe is locked"));
-        assert_eq!(raised.to_string(), "SQLSTATE P0001");
+        assert_eq!(raised.to_string(), "exception raised by user code (SQLSTATE P0001)");
         let named = ServerError::new("42501", Some("permission denied for table patient"));
         assert_eq!(named.to_string(), "permission denied for table patient (SQLSTATE 42501)");
     }

@@ -4,15 +4,22 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use lifeboat_model::{CopyFormat, RelationEntry, TableData};
+use lifeboat_model::{CopyFormat, RelationEntry, SetAside, TableData};
 
+use crate::error::server_error::ServerError;
 use crate::error::{PostgresError, PostgresResult as Result};
-use crate::restore::refusal::Refusals;
+use crate::restore::chunk_rows::ChunkOfRows;
+use crate::restore::obstacles::{Obstacles, Way};
+use crate::restore::refused_rows::RefusedRows;
+use crate::restore::relaxed::Kind;
+use crate::restore::script::{Piece, pieces};
 use crate::session::Session;
 use crate::session::identifier::{RelationName, column_list};
 use crate::session::settings::ConnectionSettings;
 use crate::snapshot::large_object;
 use crate::snapshot::relation::{Relation, copy_options};
+
+const NOT_NULL_VIOLATION: &str = "23502";
 
 /// One message of COPY: large enough that its overhead vanishes, small enough that what waits for the socket is bounded.
 const MESSAGE_BYTES: usize = 256 * 1024;
@@ -49,25 +56,161 @@ impl From<&Relation> for TableTarget {
 #[derive(Debug)]
 pub struct Loader {
     session: Session,
+    settings: ConnectionSettings,
+    application_name: String,
 }
 
 impl Loader {
     pub(crate) async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Self> {
-        let session = Session::connect(settings, application_name).await?;
-        session.expect_bytes_as_stored().await?;
-        // A later commit that waits, such as that of the indexes, makes all earlier ones durable.
-        session.run("preparing to load", "SET synchronous_commit = off").await?;
-        Ok(Self { session })
+        let session = connect(settings, application_name).await?;
+        Ok(Self { session, settings: settings.clone(), application_name: application_name.to_owned() })
     }
 
     /// Loads one chunk of a table and returns its rows. All of them or, on an error, none.
     pub async fn load_chunk(&mut self, table: &TableTarget, plaintext: &[u8]) -> Result<u64> {
+        self.copy_rows(table, &table.name.sql(), plaintext).await
+    }
+
+    /// Loads one chunk although the server refuses it at first: with a search path of the source, without the table's constraints, or through the root
+    /// of its partitions. All of its rows or none.
+    ///
+    /// # Errors
+    /// [`PostgresError::Query`] when no way is left, which says nothing about other chunks. Any other error ends the session.
+    pub async fn load_chunk_around(
+        &mut self,
+        table: &TableTarget,
+        plaintext: &[u8],
+        obstacles: &Obstacles,
+    ) -> Result<u64> {
+        let simple = obstacles.known_way(&table.name).unwrap_or_default();
+        let refused = match self.load_by(simple, table, plaintext, obstacles).await {
+            Err(error) if error.is_a_refusal() => error,
+            other => return other,
+        };
+        if !self.has_table(&table.name).await? {
+            return Err(refused);
+        }
+        let has_root = self.root(&table.name).await?.is_some();
+        let mut has_null = refused.sqlstate() == Some(NOT_NULL_VIOLATION);
+        for off in [None, Some(Kind::Check), Some(Kind::NotNull)] {
+            match off {
+                Some(Kind::NotNull) if !has_null => break,
+                Some(kind) => obstacles.relax(&self.session, &table.name, kind).await?,
+                None => {}
+            }
+            for way in obstacles.ways(has_root).into_iter().filter(|way| off.is_some() || *way != simple) {
+                match self.load_by(way, table, plaintext, obstacles).await {
+                    Ok(rows) => {
+                        obstacles.remember(&table.name, way);
+                        return Ok(rows);
+                    }
+                    Err(error) if error.is_a_refusal() => has_null |= error.sqlstate() == Some(NOT_NULL_VIOLATION),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(refused)
+    }
+
+    /// Loads the rows of a chunk that the server takes, and keeps the others. It halves what is refused, so that it costs few statements when
+    /// few rows are refused.
+    pub async fn load_rows_around(
+        &mut self,
+        table: &TableTarget,
+        plaintext: &[u8],
+        obstacles: &Obstacles,
+        refused: &RefusedRows,
+    ) -> Result<u64> {
+        let Some(chunk) = ChunkOfRows::read(plaintext, table.format) else {
+            let step = format!("loading `{}`", table.name);
+            return Err(PostgresError::UnexpectedAnswer { step, fact: "a chunk is no COPY file".to_owned() });
+        };
+        let (mut waiting, mut loaded) = (vec![0..chunk.len()], 0);
+        while let Some(range) = waiting.pop() {
+            let part = chunk.part(range.clone());
+            let error = match self.load_chunk_around(table, &part, obstacles).await {
+                Ok(rows) => {
+                    loaded += rows;
+                    continue;
+                }
+                Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => source,
+                Err(error) => return Err(error),
+            };
+            if range.len() > 1 && refused.may_look_closer() {
+                let middle = range.start + range.len() / 2;
+                waiting.extend([middle..range.end, range.start..middle]);
+            } else {
+                refused.keep(table, range.len() as u64, part, error);
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Loads rows that were refused before everything else was there, while no trigger of a user fires.
+    pub(super) async fn load_without_triggers(
+        &mut self,
+        table: &TableTarget,
+        plaintext: &[u8],
+    ) -> Result<Option<ServerError>> {
+        const TRIGGERS: &str = "
+            SELECT pg_catalog.format('ALTER TABLE %s DISABLE TRIGGER %I', g.tgrelid::pg_catalog.regclass, g.tgname),
+                   pg_catalog.format('ALTER TABLE %s ENABLE %s TRIGGER %I', g.tgrelid::pg_catalog.regclass,
+                                     CASE g.tgenabled WHEN 'R' THEN 'REPLICA' WHEN 'A' THEN 'ALWAYS' ELSE '' END, g.tgname)
+            FROM pg_catalog.pg_trigger g
+            WHERE g.tgrelid = pg_catalog.to_regclass($1)::oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'";
+        let step = format!("loading `{}`", table.name);
+        let (mut off, mut on) = (String::new(), String::new());
+        for row in self.session.rows(&step, TRIGGERS, &[&table.name.sql()]).await? {
+            off.push_str(&format!("{}; ", row.get::<_, String>(0)));
+            on.push_str(&format!("{}; ", row.get::<_, String>(1)));
+        }
+        let work = async {
+            self.session.run(&step, &format!("BEGIN; SET LOCAL lock_timeout = 0; {off}")).await?;
+            self.load_chunk(table, plaintext).await?;
+            self.session.run(&step, &format!("{on} COMMIT")).await
+        };
+        match work.await {
+            Ok(()) => Ok(None),
+            Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
+                self.session.run(&step, "ROLLBACK").await?;
+                Ok(Some(source))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn load_by(&mut self, way: Way, table: &TableTarget, plaintext: &[u8], obstacles: &Obstacles) -> Result<u64> {
+        let into = match way.by_root {
+            true => self.root(&table.name).await?.unwrap_or_else(|| table.name.sql()),
+            false => table.name.sql(),
+        };
+        let Some(search_path) = way.search_path.and_then(|place| obstacles.search_paths.get(place)) else {
+            return self.copy_rows(table, &into, plaintext).await;
+        };
+        self.session.run("preparing to load", &format!("SET search_path = {search_path}")).await?;
+        let loaded = self.copy_rows(table, &into, plaintext).await;
+        if loaded.as_ref().err().is_none_or(PostgresError::is_a_refusal) {
+            self.session.run("preparing to load", "SET search_path = ''").await?;
+        }
+        loaded
+    }
+
+    /// The topmost table of which this is a partition, as SQL.
+    async fn root(&self, table: &RelationName) -> Result<Option<String>> {
+        const SQL: &str = "
+            SELECT pg_catalog.pg_partition_root(c.oid)::text FROM pg_catalog.pg_class c
+            WHERE c.oid = pg_catalog.to_regclass($1)::oid AND c.relispartition";
+        let rows = self.session.rows("looking for partitions", SQL, &[&table.sql()]).await?;
+        Ok(rows.first().and_then(|row| row.get(0)))
+    }
+
+    async fn copy_rows(&mut self, table: &TableTarget, into: &str, plaintext: &[u8]) -> Result<u64> {
         // A table without columns of its own takes no column list.
         let columns = match table.columns.as_slice() {
             [] => String::new(),
             columns => format!("({})", column_list(columns)),
         };
-        let query = format!("COPY {} {columns} FROM STDIN {}", table.name.sql(), copy_options(table.format));
+        let query = format!("COPY {into} {columns} FROM STDIN {}", copy_options(table.format));
         self.copy_in(&format!("loading `{}`", table.name), &query, plaintext).await
     }
 
@@ -81,15 +224,15 @@ impl Loader {
         loaded
     }
 
-    /// Gives large objects that are loaded the owners, grants and comments of one chunk. Returns one
-    /// sentence for each refusal. Idempotent.
-    pub async fn load_large_object_properties(&mut self, plaintext: &[u8]) -> Result<Vec<String>> {
+    /// Gives large objects that are loaded the owners, grants and comments of one chunk. Returns what
+    /// the server refused. Idempotent.
+    pub async fn load_large_object_properties(&mut self, plaintext: &[u8]) -> Result<Vec<SetAside>> {
         const STEP: &str = "restoring the owners of large objects";
         self.session.run(STEP, large_object::CREATE_PROPERTIES).await?;
         self.copy_in(STEP, large_object::COPY_PROPERTIES_IN, plaintext).await?;
         self.session.expect_utf8().await?;
         let rows = self.session.rows(STEP, large_object::PROPERTY_STATEMENTS, &[]).await?;
-        let mut refusals = Refusals::default();
+        let mut refused = Vec::new();
         for batch in rows.chunks(large_object::PROPERTY_BATCH) {
             let statements: Vec<String> = batch.iter().map(|row| row.get(1)).collect();
             // One refusal undoes the whole batch. Each object is then tried alone.
@@ -100,15 +243,23 @@ impl Loader {
                     continue;
                 }
             }
-            for (row, statement) in batch.iter().zip(&statements) {
+            for (row, statements) in batch.iter().zip(&statements) {
                 let object: u32 = row.get(0);
-                let what = format!("owner, grants or comment of large object {object} could not be restored");
-                refusals.attempt(&self.session, &what, statement).await?;
+                for piece in pieces(statements.as_bytes()) {
+                    let Piece::Statement(statement) = piece else { continue };
+                    let statement = String::from_utf8_lossy(statement);
+                    match self.session.run(STEP, &statement).await {
+                        Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
+                            refused.push(unlike_on_source(object, &statement, &source));
+                        }
+                        other => other?,
+                    }
+                }
             }
         }
         self.session.run(STEP, large_object::DROP_PROPERTIES).await?;
         self.session.expect_bytes_as_stored().await?;
-        Ok(refusals.notes())
+        Ok(refused)
     }
 
     async fn store_pages(&mut self, plaintext: &[u8]) -> Result<u64> {
@@ -122,9 +273,25 @@ impl Loader {
         Ok(pages)
     }
 
-    async fn copy_in(&self, step: &str, query: &str, plaintext: &[u8]) -> Result<u64> {
+    /// Whether the table is there to be loaded.
+    pub async fn has_table(&self, table: &RelationName) -> Result<bool> {
+        const SQL: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL";
+        Ok(self.session.row("looking for tables", SQL, &[&table.sql()]).await?.get(0))
+    }
+
+    async fn copy_in(&mut self, step: &str, query: &str, plaintext: &[u8]) -> Result<u64> {
         let failed = |error| PostgresError::query(step, error);
-        let mut sink = pin!(self.session.client().copy_in::<_, Bytes>(query).await.map_err(failed)?);
+        let sink = match self.session.client().copy_in::<_, Bytes>(query).await.map_err(failed) {
+            Ok(sink) => sink,
+            Err(error) => {
+                // The driver ends a COPY that never began, and the server's answer would be taken for that of the next statement.
+                if error.is_a_refusal() {
+                    self.session = connect(&self.settings, &self.application_name).await?;
+                }
+                return Err(error);
+            }
+        };
+        let mut sink = pin!(sink);
         for part in plaintext.chunks(MESSAGE_BYTES) {
             if sink.feed(Bytes::copy_from_slice(part)).await.is_err() {
                 // The server has refused already: `finish` returns the reason.
@@ -138,4 +305,25 @@ impl Loader {
     pub async fn close(self) {
         self.session.close().await;
     }
+}
+
+/// An owner, a grant or a comment of a large object that the server refused.
+fn unlike_on_source(object: u32, statement: &str, why: &ServerError) -> SetAside {
+    SetAside {
+        kind: "large object".to_owned(),
+        object: object.to_string(),
+        reason: format!("its owner, a grant or its comment could not be restored: {why}"),
+        what_to_do: "create the role that is missing and run the statement, or leave it: the bytes are restored"
+            .to_owned(),
+        // A comment is a user's text.
+        definition: (!statement.starts_with("COMMENT ")).then(|| statement.to_owned()),
+    }
+}
+
+async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Session> {
+    let session = Session::connect(settings, application_name).await?;
+    session.expect_bytes_as_stored().await?;
+    // A later commit that waits, such as that of the indexes, makes all earlier ones durable.
+    session.run("preparing to load", "SET synchronous_commit = off").await?;
+    Ok(session)
 }

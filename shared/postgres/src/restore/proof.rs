@@ -85,6 +85,24 @@ impl Prover {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
+    /// The topmost table of each of these that is a partition.
+    pub async fn partition_roots(&self, tables: &[RelationName]) -> Result<HashMap<RelationName, RelationName>> {
+        const SQL: &str = "
+            SELECT one.schema, one.name, rn.nspname::text, r.relname::text
+            FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS one (schema, name)
+            JOIN pg_catalog.pg_namespace n ON n.nspname = one.schema
+            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = one.name AND c.relispartition
+            JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid)
+            JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace";
+        let (schemas, names): (Vec<&str>, Vec<&str>) =
+            tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip();
+        let rows = self.session.rows("looking for partitions", SQL, &[&schemas, &names]).await?;
+        let name = |row: &tokio_postgres::Row, at: usize| {
+            RelationName::new(row.get::<_, String>(at), row.get::<_, String>(at + 1))
+        };
+        Ok(rows.iter().map(|row| (name(row, 0), name(row, 2))).collect())
+    }
+
     /// How many large objects there are.
     pub async fn large_objects(&self) -> Result<large_object::LargeObjectCount> {
         large_object::count(&self.session).await

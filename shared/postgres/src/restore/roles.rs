@@ -8,6 +8,7 @@ use crate::restore::refusal::Refusals;
 use crate::restore::statement::{assignment, is_word};
 use crate::restore::target::RestoreTarget;
 use crate::schema::archive;
+use crate::session::Session;
 use crate::session::identifier::{quote_identifier, quote_literal};
 
 /// Roles that a restoring role without superuser must be able to act for. Existing membership does not count: from version 16 on, the
@@ -26,6 +27,10 @@ pub struct RestoredRoles {
     pub created: Vec<String>,
     /// One sentence for each that was refused.
     pub refused: Vec<String>,
+    /// Roles that the restoring role was a member of before.
+    member_of: Vec<String>,
+    /// Roles that it became a member of, to give them what is theirs.
+    joined: Vec<String>,
 }
 
 impl RestoreTarget {
@@ -76,14 +81,18 @@ impl RestoreTarget {
                 }
             }
         }
+        let (member_of, mut joined) = (memberships(&session).await?, Vec::new());
         for row in session.rows(STEP, TO_JOIN, &[&wanted]).await? {
             let name = quote_identifier(&row.get::<_, String>(0));
-            // A failed grant matters only if the role owns an object. `pg_restore` then reports it.
-            let _ = session.run(STEP, &format!("GRANT {name} TO CURRENT_USER")).await;
+            // A failed grant matters only if the role owns an object, which is then set aside.
+            if session.run(STEP, &format!("GRANT {name} TO CURRENT_USER")).await.is_ok() {
+                joined.push(row.get(0));
+            }
             let _ = session.run(STEP, &format!("GRANT CREATE ON SCHEMA public TO {name}")).await;
         }
         session.close().await;
-        Ok(RestoredRoles { created, refused: refusals.notes() })
+        joined.retain(|role| !member_of.contains(role));
+        Ok(RestoredRoles { created, refused: refusals.notes(), member_of, joined })
     }
 
     /// Takes back the right to create in schema `public` that [`restore_roles`](Self::restore_roles) lent, from each role that the source
@@ -91,6 +100,7 @@ impl RestoreTarget {
     /// keeps what it has: its own rights are not among the grants, and the archive restores them.
     pub async fn take_back_create(&self, roles_sql: &str, public: &str) -> Result<()> {
         const STEP: &str = "taking back rights";
+        const HAS_PUBLIC: &str = "SELECT pg_catalog.to_regnamespace('public') IS NOT NULL";
         const NO_OWNERS: &str = "
             SELECT name FROM pg_catalog.unnest($1::text[]) AS lent (name)
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n
@@ -102,6 +112,10 @@ impl RestoreTarget {
             .iter()
             .map(|row| row.get(0))
             .collect();
+        if !session.row(STEP, HAS_PUBLIC, &[]).await?.get::<_, bool>(0) {
+            session.close().await;
+            return Ok(());
+        }
         for row in session.rows(STEP, NO_OWNERS, &[&lent]).await? {
             let name: String = row.get(0);
             let granted = format!("{name} CREATE");
@@ -115,6 +129,26 @@ impl RestoreTarget {
         }
         session.close().await;
         Ok(())
+    }
+
+    /// Ends the memberships that [`restore_roles`](Self::restore_roles) took, when nothing is to be read any longer that belongs to these roles.
+    /// Returns one sentence for each new membership that stays: from version 16 on, a role administers those that it created, and only a
+    /// superuser can end that.
+    pub async fn leave_roles(&self, roles: &RestoredRoles) -> Result<Vec<String>> {
+        const STEP: &str = "taking back rights";
+        let session = self.connect().await?;
+        for role in &roles.joined {
+            // What stays is named below.
+            let _ = session.run(STEP, &format!("REVOKE {} FROM CURRENT_USER", quote_identifier(role))).await;
+        }
+        let me = self.settings().user();
+        let stays = memberships(&session).await?.into_iter().filter(|role| !roles.member_of.contains(role));
+        let notes = stays.map(|role| {
+            format!("role `{me}`, which restored, is still a member of `{role}`: `REVOKE \"{role}\" FROM \"{me}\"` as a superuser")
+        });
+        let notes = notes.collect();
+        session.close().await;
+        Ok(notes)
     }
 
     /// Gives the roles in `created` their attributes, settings and comments, and every membership that one of them is part of.
@@ -140,6 +174,15 @@ impl RestoreTarget {
         session.close().await;
         Ok(refusals.notes())
     }
+}
+
+/// The roles that the session's role is a direct member of.
+async fn memberships(session: &Session) -> Result<Vec<String>> {
+    const SQL: &str = "
+        SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_auth_members a JOIN pg_catalog.pg_roles r ON r.oid = a.roleid
+        JOIN pg_catalog.pg_roles m ON m.oid = a.member WHERE m.rolname = CURRENT_USER ORDER BY 1";
+    let rows = session.rows("looking at the role", SQL, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// The statements that complete a role after CREATE ROLE … NOLOGIN, each with the property's name.

@@ -21,8 +21,13 @@ pub(super) fn assignment(setting: &Setting) -> String {
     if !LISTS_OF_NAMES.contains(&setting.name.to_ascii_lowercase().as_str()) {
         return format!("{name} = {}", quote_literal(&setting.value));
     }
-    let names: Vec<String> = names_of(&setting.value).iter().map(|name| quote_literal(name)).collect();
-    format!("{name} = {}", if names.is_empty() { "''".to_owned() } else { names.join(", ") })
+    format!("{name} = {}", list_of_names(&setting.value))
+}
+
+/// The names in a list, each a literal.
+pub(super) fn list_of_names(list: &str) -> String {
+    let names: Vec<String> = names_of(list).iter().map(|name| quote_literal(name)).collect();
+    if names.is_empty() { "''".to_owned() } else { names.join(", ") }
 }
 
 /// The names in a list such as `zoo, "it's", "a""b"`.

@@ -1,5 +1,8 @@
 //! A database to restore into.
 
+use lifeboat_model::SetAside;
+
+use crate::error::server_error::ServerError;
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::loader::Loader;
 use crate::restore::proof::Prover;
@@ -9,9 +12,9 @@ use crate::session::settings::ConnectionSettings;
 
 const APPLICATION: &str = "lifeboat restore";
 
-/// A database that receives a backup. The order: [`PreData`](crate::Section::PreData), rows, sequences, large objects,
-/// [`PostData`](crate::Section::PostData), materialized views, [what comes last](Self::restore_last), the database's own properties.
-/// In this order no trigger fires, and creating a foreign key proves it.
+/// A database that receives a backup. The order: [what the rows need](crate::ArchiveRestore::restore_pre_data), rows, sequences, large objects,
+/// [what proves the rows](crate::ArchiveRestore::restore_post_data), materialized views, [what comes last](crate::ArchiveRestore::restore_last), the
+/// database's own properties. In this order no trigger fires, and creating a foreign key proves it.
 #[derive(Debug, Clone)]
 pub struct RestoreTarget {
     settings: ConnectionSettings,
@@ -38,21 +41,41 @@ impl RestoreTarget {
         Prover::connect(&self.settings, APPLICATION).await
     }
 
-    /// Sets the sequences: runs the lines of [`SequenceValues::sql`](crate::SequenceValues::sql), of which each must be a `setval`.
-    pub async fn set_sequences(&self, sql: &str) -> Result<()> {
+    /// Sets the sequences: runs the lines of [`SequenceValues::sql`](crate::SequenceValues::sql), of which each must be a `setval`. Returns those
+    /// that the server refused.
+    pub async fn set_sequences(&self, sql: &str) -> Result<Vec<SetAside>> {
         const STEP: &str = "setting the sequences";
         if let Some(line) = sql.lines().position(|line| !is_setval(line)) {
             let fact = format!("line {} is not a `setval`", line + 1);
             return Err(PostgresError::UnexpectedAnswer { step: STEP.to_owned(), fact });
         }
         let session = self.connect().await?;
-        session.run(STEP, sql).await?;
+        let mut refused = Vec::new();
+        match session.run(STEP, sql).await {
+            // One refusal undoes all. Each is then set alone.
+            Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
+                for line in sql.lines().filter(|line| !line.is_empty()) {
+                    match session.run(STEP, line).await {
+                        Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
+                            refused.push(unset_sequence(line, &source));
+                        }
+                        other => other?,
+                    }
+                }
+            }
+            other => other?,
+        }
         session.close().await;
-        Ok(())
+        Ok(refused)
     }
 
-    /// Computes these materialized views, each after those it reads from.
-    pub async fn refresh_materialized_views(&self, views: &[RelationName]) -> Result<()> {
+    /// Computes these materialized views, each after those it reads from: with an empty search path, then with each of the source's. Returns
+    /// those that stay unfilled.
+    pub async fn refresh_materialized_views(
+        &self,
+        views: &[RelationName],
+        search_paths: &[String],
+    ) -> Result<Vec<SetAside>> {
         // The level of a view is the length of the longest path of views below it; a cycle cannot be.
         const SQL: &str = "
             WITH RECURSIVE reads AS (
@@ -71,19 +94,57 @@ impl RestoreTarget {
         let session = self.connect().await?;
         // A materialized view runs as its owner, to whom policies may apply as they did on the source.
         session.run("computing materialized views", "SET row_security = on").await?;
+        let mut unfilled = Vec::new();
         for row in session.rows("ordering materialized views", SQL, &[]).await? {
             let name = RelationName::new(row.get::<_, String>(0), row.get::<_, String>(1));
             if views.contains(&name) {
-                let refresh = format!("REFRESH MATERIALIZED VIEW {}", name.sql());
-                session.run(&format!("computing materialized view `{name}`"), &refresh).await?;
+                unfilled.extend(refresh(&session, &name, search_paths).await?);
             }
         }
         session.close().await;
-        Ok(())
+        Ok(unfilled)
     }
 
     pub(crate) async fn connect(&self) -> Result<Session> {
         Session::connect(&self.settings, APPLICATION).await
+    }
+}
+
+async fn refresh(session: &Session, name: &RelationName, search_paths: &[String]) -> Result<Option<SetAside>> {
+    let step = format!("computing materialized view `{name}`");
+    let refresh = format!("REFRESH MATERIALIZED VIEW {}", name.sql());
+    let mut refused = None;
+    for search_path in std::iter::once("''").chain(search_paths.iter().map(String::as_str)) {
+        session.run(&step, &format!("SET search_path = {search_path}")).await?;
+        match session.run(&step, &refresh).await {
+            Ok(()) => {
+                refused = None;
+                break;
+            }
+            Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
+                refused.get_or_insert(source);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    session.run(&step, "SET search_path = ''").await?;
+    Ok(refused.map(|why| SetAside {
+        kind: "materialized view".to_owned(),
+        object: name.to_string(),
+        reason: format!("it is there and not filled: {why}"),
+        what_to_do: format!("remove the cause, then run `{refresh}`"),
+        definition: Some(refresh),
+    }))
+}
+
+fn unset_sequence(line: &str, why: &ServerError) -> SetAside {
+    let object = line.split('\'').nth(1).unwrap_or_default().to_owned();
+    SetAside {
+        kind: "sequence".to_owned(),
+        reason: format!("its value could not be set: {why}"),
+        what_to_do: format!("set it by hand once the sequence `{object}` is there"),
+        object,
+        definition: Some(line.to_owned()),
     }
 }
 

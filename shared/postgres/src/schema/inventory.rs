@@ -149,17 +149,22 @@ const QUERIES: [(ObjectKind, &str); 11] = [
     ),
     (
         // NOT NULL constraints (from version 18 on) are not compared, because the column states them. The copies of a foreign key
-        // for partitions are not compared either, because PostgreSQL generates their names.
+        // for partitions are not compared either, because PostgreSQL generates their names. The archive leaves out the constraints of invalid
+        // indexes, and whether a check that is only inherited is valid: that follows from the parent's.
         ObjectKind::Constraint,
         concat!(
             "SELECT pg_catalog.format('%I on %s', k.conname, CASE WHEN k.conrelid <> 0
                       THEN pg_catalog.format('%I.%I', n.nspname, c.relname) ELSE 'domain ' || k.contypid::pg_catalog.regtype::text END),
-                    pg_catalog.pg_get_constraintdef(k.oid)
+                    CASE WHEN k.contype = 'c' AND NOT k.conislocal
+                         THEN pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID$', '')
+                         ELSE pg_catalog.pg_get_constraintdef(k.oid) END
              FROM pg_catalog.pg_constraint k
              LEFT JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
              LEFT JOIN pg_catalog.pg_type t ON t.oid = k.contypid
              JOIN pg_catalog.pg_namespace n ON n.oid = COALESCE(c.relnamespace, t.typnamespace)
-             WHERE k.contype NOT IN ('n', 't') AND (k.contype <> 'f' OR k.conparentid = 0) AND k.conrelid <> ALL ($1::oid[]) AND ",
+             WHERE k.contype NOT IN ('n', 't') AND (k.contype <> 'f' OR k.conparentid = 0) AND k.conrelid <> ALL ($1::oid[])
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class xc ON xc.oid = x.indexrelid
+                               WHERE x.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x') AND NOT x.indisvalid AND xc.relkind = 'i') AND ",
             user_schema!(),
             " AND ",
             no_member!("pg_class", "k.conrelid"),
@@ -266,9 +271,34 @@ const QUERIES: [(ObjectKind, &str); 11] = [
     ),
 ];
 
+const STEP: &str = "reading the inventory";
+
+/// Reads the schemas alone.
+pub(crate) async fn read_schemas(session: &Session) -> Result<Vec<InventoryObject>> {
+    let mut schemas = Vec::new();
+    for (kind, sql) in QUERIES.into_iter().filter(|(kind, _)| *kind == ObjectKind::Schema) {
+        schemas.extend(read_kind(session, kind, sql, &[]).await?);
+    }
+    Ok(schemas)
+}
+
+async fn read_kind(
+    session: &Session,
+    kind: ObjectKind,
+    sql: &str,
+    passed_over: &[u32],
+) -> Result<Vec<InventoryObject>> {
+    let rows = session.rows(STEP, sql, &[&passed_over]).await?;
+    let object = |row: &tokio_postgres::Row| InventoryObject {
+        kind,
+        identity: row.get::<_, ServerText>(0).0,
+        definition: row.get::<_, Option<ServerText>>(1).map(|ServerText(text)| text).unwrap_or_default(),
+    };
+    Ok(rows.iter().map(object).collect())
+}
+
 /// Reads the inventory in the session's snapshot. The session's empty `search_path` makes the server qualify every name.
 pub(crate) async fn read(session: &Session, passed_over: &[u32]) -> Result<Inventory> {
-    const STEP: &str = "reading the inventory";
     const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
     session.expect_bytes_as_stored().await?;
     let major: i32 = session.row(STEP, MAJOR, &[]).await?.get(0);
@@ -278,14 +308,7 @@ pub(crate) async fn read(session: &Session, passed_over: &[u32]) -> Result<Inven
         if major.unsigned_abs() < since {
             continue;
         }
-        for row in session.rows(STEP, sql, &[&passed_over]).await? {
-            let definition: Option<ServerText> = row.get(1);
-            inventory.objects.push(InventoryObject {
-                kind,
-                identity: row.get::<_, ServerText>(0).0,
-                definition: definition.map(|ServerText(text)| text).unwrap_or_default(),
-            });
-        }
+        inventory.objects.extend(read_kind(session, kind, sql, passed_over).await?);
     }
     inventory.surroundings = Some(surroundings::read(session, passed_over).await?);
     session.expect_utf8().await?;

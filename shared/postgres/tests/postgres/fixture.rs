@@ -1,5 +1,7 @@
 //! A database of its own for each test, and the whole way from it into a restored one.
 
+use std::collections::{HashMap, HashSet};
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -8,7 +10,7 @@ use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::{CHUNK_BYTES, ChunkKey, Difference, RowDigest, RowHasher, SLICE_BLOCKS, Source};
 use lifeboat_postgres::{
     ClientTools, ConnectionSettings, Disposition, Prover, Relation, RelationName, ScratchDatabase, ScratchServer,
-    Section, Snapshot, SnapshotOptions, TableTarget,
+    Snapshot, SnapshotOptions, TableTarget,
 };
 
 pub struct Fixture {
@@ -151,20 +153,22 @@ pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut So
     let target = scratch.target();
     target.require_empty().await.unwrap();
     target.restore_roles(&std::fs::read_to_string(&roles).unwrap(), true).await.unwrap();
-    target.restore_section(&tools, &archive, Section::PreData, true).await.unwrap();
+    let mut definitions = target.archive_restore(&tools, &archive, true, Vec::new()).await.unwrap();
+    definitions.restore_pre_data().await.unwrap();
     let mut loader = target.loader().await.unwrap();
     for Copied { table, chunks, .. } in &copied {
         for chunk in chunks {
             loader.load_chunk(table, chunk).await.unwrap();
         }
     }
-    target.set_sequences(&sequences.sql).await.unwrap();
+    assert_eq!(target.set_sequences(&sequences.sql).await.unwrap(), []);
     for chunk in &page_chunks {
         loader.load_large_objects(chunk).await.unwrap();
     }
     loader.close().await;
-    target.restore_section(&tools, &archive, Section::PostData, true).await.unwrap();
-    target.refresh_materialized_views(&views).await.unwrap();
+    definitions.restore_post_data(&HashSet::new(), &HashMap::new()).await.unwrap();
+    assert_eq!(definitions.set_aside().await.unwrap(), []);
+    assert_eq!(target.refresh_materialized_views(&views, &[]).await.unwrap(), []);
 
     let mut prover = target.prover().await.unwrap();
     for Copied { table, rows, digest, .. } in &copied {

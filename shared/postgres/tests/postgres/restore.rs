@@ -1,5 +1,7 @@
 //! The restore side: scratch databases, refusals, proofs that notice.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::SignedDuration;
 use lifeboat_model::{CHUNK_BYTES, ObjectKind};
 use lifeboat_postgres::{PostgresError, RestoreTarget, ScratchServer};
@@ -101,17 +103,48 @@ async fn a_plain_role_that_may_create_databases_and_roles_can_drill() {
     let only = std::fs::read_to_string(&roles).unwrap();
     let only: String =
         only.lines().filter(|line| line.contains("lifeboat_gone")).map(|line| format!("{line}\n")).collect();
-    assert_eq!(target.restore_roles(&only, true).await.unwrap().created, ["lifeboat_gone"]);
+    let roles = target.restore_roles(&only, true).await.unwrap();
+    assert_eq!(roles.created, ["lifeboat_gone"]);
     assert_eq!(target.restore_roles(&only, true).await.unwrap().created, [""; 0], "twice does nothing more");
-    target.restore_section(&tools, &archive, lifeboat_postgres::Section::PreData, true).await.unwrap();
+    let mut definitions = target.archive_restore(&tools, &archive, true, Vec::new()).await.unwrap();
+    definitions.restore_pre_data().await.unwrap();
     let mut loader = target.loader().await.unwrap();
     loader.load_chunk(&copied.table, &copied.chunks[0]).await.unwrap();
-    target.restore_section(&tools, &archive, lifeboat_postgres::Section::PostData, true).await.unwrap();
+    definitions.restore_post_data(&HashSet::new(), &HashMap::new()).await.unwrap();
+    assert_eq!(definitions.set_aside().await.unwrap(), []);
     let owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 't'";
     assert_eq!(fixture.server.psql(scratch.name(), owner).unwrap(), "lifeboat_gone");
     loader.close().await;
+
+    let rights = "SELECT has_schema_privilege('lifeboat_gone', 'public', 'CREATE'),
+                         pg_has_role('lifeboat_driller', 'lifeboat_gone', 'MEMBER')";
+    assert_eq!(fixture.server.psql(scratch.name(), rights).unwrap(), "t|t", "what it borrows");
+    target.take_back_create(&only, "").await.unwrap();
+    assert_eq!(target.leave_roles(&roles).await.unwrap(), [""; 0]);
+    assert_eq!(fixture.server.psql(scratch.name(), rights).unwrap(), "f|f", "and gives back");
     scratch.drop_database().await.unwrap();
     fixture.sql("DROP ROLE lifeboat_gone");
+}
+
+#[tokio::test]
+async fn a_membership_that_was_there_before_stays_and_one_that_cannot_be_ended_is_named() {
+    let fixture = Fixture::with_server_of_its_own(
+        "CREATE ROLE lifeboat_keeper LOGIN CREATEROLE PASSWORD 'lifeboat_keeper'; CREATE ROLE lifeboat_old; CREATE ROLE lifeboat_new;
+         GRANT lifeboat_old TO lifeboat_keeper",
+    );
+    let target = RestoreTarget::new(fixture.settings_as("lifeboat_keeper"));
+    let both = "CREATE ROLE lifeboat_old;\nCREATE ROLE lifeboat_new;";
+    let roles = target.restore_roles(both, true).await.unwrap();
+    // From here on it may not revoke what it was granted.
+    fixture.sql("ALTER ROLE lifeboat_keeper NOCREATEROLE");
+    let notes = target.leave_roles(&roles).await.unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("is still a member of `lifeboat_new`: `REVOKE"), "{notes:?}");
+    fixture.sql("ALTER ROLE lifeboat_keeper CREATEROLE");
+    assert_eq!(target.leave_roles(&roles).await.unwrap(), [""; 0]);
+    let members =
+        "SELECT string_agg(roleid::regrole::text, ' ') FROM pg_auth_members WHERE member = 'lifeboat_keeper'::regrole";
+    assert_eq!(fixture.sql(members), "lifeboat_old");
 }
 
 #[tokio::test]

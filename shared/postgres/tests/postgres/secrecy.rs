@@ -1,9 +1,9 @@
 //! No row value and no password in any error, whatever goes wrong.
 
+use std::collections::{HashMap, HashSet};
+
 use lifeboat_model::CopyFormat;
-use lifeboat_postgres::{
-    ConnectionSettings, PostgresError, RelationName, RestoreTarget, Section, Session, TableTarget,
-};
+use lifeboat_postgres::{ConnectionSettings, PostgresError, RelationName, RestoreTarget, Session, TableTarget};
 
 use crate::fixture::{Fixture, copy_all};
 
@@ -119,14 +119,18 @@ async fn a_restore_that_fails_on_rows_names_the_object_and_not_the_rows() {
     let copied = copy_all(&snapshot, 1 << 20).await.remove(0);
     let scratch = fixture.scratch_server().create_database("lifeboat_secrecy", snapshot.source()).await.unwrap();
     let target = scratch.target();
-    target.restore_section(&tools, &archive, Section::PreData, true).await.unwrap();
+    let mut definitions = target.archive_restore(&tools, &archive, true, Vec::new()).await.unwrap();
+    definitions.restore_pre_data().await.unwrap();
     let mut loader = target.loader().await.unwrap();
     for _ in 0..2 {
         loader.load_chunk(&copied.table, &copied.chunks[0]).await.unwrap();
     }
-    let error = target.restore_section(&tools, &archive, Section::PostData, true).await.unwrap_err();
-    let text = shown(&error);
-    assert!(text.contains("one_name") && !text.contains("Jane"), "{text}");
+    definitions.restore_post_data(&HashSet::new(), &HashMap::new()).await.unwrap();
+    let text = format!("{:?}", definitions.set_aside().await.unwrap());
+    assert!(
+        text.contains("one_name") && text.contains("1 key(s) are held by 2 rows") && !text.contains("Jane"),
+        "{text}"
+    );
     loader.close().await;
     scratch.drop_database().await.unwrap();
 }
@@ -154,11 +158,12 @@ async fn a_restore_whose_index_expression_raises_or_overflows_names_the_index_an
         let scratch = format!("lifeboat_secrecy_{name}");
         let scratch = fixture.scratch_server().create_database(&scratch, snapshot.source()).await.unwrap();
         let target = scratch.target();
-        target.restore_section(&tools, &archive, Section::PreData, true).await.unwrap();
+        let mut definitions = target.archive_restore(&tools, &archive, true, Vec::new()).await.unwrap();
+        definitions.restore_pre_data().await.unwrap();
         fixture.server.psql(scratch.name(), "INSERT INTO t VALUES ('5551234567')").unwrap();
-        let error = target.restore_section(&tools, &archive, Section::PostData, true).await.unwrap_err();
-        let text = shown(&error);
-        assert!(text.contains("INDEX by_number") && !text.contains("555"), "{name}: {text}");
+        definitions.restore_post_data(&HashSet::new(), &HashMap::new()).await.unwrap();
+        let text = format!("{:?}", definitions.set_aside().await.unwrap());
+        assert!(text.contains("public.by_number") && !text.contains("555"), "{name}: {text}");
         scratch.drop_database().await.unwrap();
     }
 }
@@ -173,10 +178,8 @@ async fn a_wrong_password_appears_neither_in_our_errors_nor_in_those_of_the_tool
     let directory = tempfile::tempdir().unwrap();
     let archive = directory.path().join("archive");
     std::fs::write(&archive, b"PGDMP").unwrap();
-    let error = RestoreTarget::new(settings)
-        .restore_section(&fixture.tools().await, &archive, Section::PreData, true)
-        .await
-        .unwrap_err();
+    let (target, tools) = (RestoreTarget::new(settings), fixture.tools().await);
+    let error = target.archive_restore(&tools, &archive, true, Vec::new()).await.err().unwrap();
     assert!(matches!(error, PostgresError::ToolFailed { .. }));
     assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
 }

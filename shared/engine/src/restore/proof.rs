@@ -1,16 +1,16 @@
 //! The proofs: they compare rows, definitions, sequences and large objects of the restored database with the backup's documents.
 
-use std::sync::Arc;
-
 use lifeboat_model::{
-    Difference, Finding, FindingKind, FindingSubject, Globals, InventoryObject, ObjectKind, RelationEntry, RowHasher,
-    Stream, Surroundings, TableData, TableProof,
+    Difference, Finding, FindingKind, FindingSubject, Globals, InventoryObject, ObjectKind, RestoreOutcome, RowHasher,
+    SetAside, Stream, Surroundings, TableProof,
 };
-use lifeboat_postgres::{Prover, RelationName, RestoreTarget, RowTotals, TableTarget};
+use lifeboat_postgres::{Prover, RelationName, RestoreTarget, RowTotals};
 
+use super::Restored;
+use super::definitions::Definitions;
+use super::inputs::Restore;
+use super::row_proof::prove_rows;
 use crate::error::EngineError;
-use crate::pool::{Queue, Workers};
-use crate::restore::{Definitions, Restore, Restored};
 
 /// The proofs leave these out. Every report names them, so that `equal` is not misunderstood.
 const NOT_COMPARED: [&str; 3] = [
@@ -38,32 +38,40 @@ const MOST_NAMED: usize = 20;
 /// PostgreSQL prints definitions of these kinds from a parsed form, which differs between major versions.
 const PRINTED_ANEW: [ObjectKind; 3] = [ObjectKind::View, ObjectKind::Rule, ObjectKind::Policy];
 
+/// What differs of large objects whose bytes are all there.
+const PROPERTIES_DIFFER: &str = "owners, grants or comments differ";
+
+/// Kinds of objects that no proof compares. One that was set aside is a note: a scratch server rarely has their provider or publisher.
+const NOT_PROVED: [&str; 2] = ["security label", "subscription"];
+
 /// The results of the proofs.
-pub(super) struct Proofs {
-    pub(super) tables: Vec<TableProof>,
-    pub(super) schema_objects: u64,
-    pub(super) large_objects: u64,
-    pub(super) findings: Vec<Finding>,
-    pub(super) notes: Vec<String>,
-    pub(super) not_compared: Vec<String>,
+pub(crate) struct Proofs {
+    pub(crate) outcome: RestoreOutcome,
+    pub(crate) tables: Vec<TableProof>,
+    pub(crate) schema_objects: u64,
+    pub(crate) large_objects: u64,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) set_aside: Vec<SetAside>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) not_compared: Vec<String>,
 }
 
 /// Reads the restored database and compares it with the backup.
-pub(super) async fn prove(
+pub(crate) async fn prove(
     restore: &Restore<'_>,
     target: &RestoreTarget,
     restored: Restored,
 ) -> Result<Proofs, EngineError> {
-    let Restored { definitions, created_roles, refused: mut notes } = restored;
+    let Restored { definitions, roles, refused: mut notes, set_aside, routed } = restored;
     let mut findings = Vec::new();
     let mut not_compared: Vec<String> = NOT_COMPARED.map(str::to_owned).to_vec();
-    let tables = prove_rows(restore, target, &mut findings).await?;
+    let tables = prove_rows(restore, target, &routed, &mut findings, &mut not_compared).await?;
     let mut prover = target.prover().await?;
     not_compared.extend(generated_columns(restore, &prover).await?);
     let schema_objects =
         prove_schema(restore, &prover, &definitions, &mut findings, &mut notes, &mut not_compared).await?;
     match &definitions.globals {
-        Some(globals) => prove_globals(restore, &prover, globals, &created_roles, &mut findings, &mut notes).await?,
+        Some(globals) => prove_globals(restore, &prover, globals, &roles.created, &mut findings, &mut notes).await?,
         None => not_compared.push(NO_GLOBALS.to_owned()),
     }
     if !restore.is_kept {
@@ -72,53 +80,43 @@ pub(super) async fn prove(
     prove_sequences(&prover, &definitions, &mut findings).await?;
     let large_objects = prove_large_objects(restore, &mut prover, &mut findings).await?;
     prover.close().await;
-    Ok(Proofs { tables, schema_objects, large_objects, findings, notes, not_compared })
+    notes.extend(target.leave_roles(&roles).await?);
+    explain(&set_aside, &mut findings, &mut notes);
+    let outcome = outcome(&findings, &set_aside);
+    Ok(Proofs { outcome, tables, schema_objects, large_objects, findings, set_aside, notes, not_compared })
 }
 
-/// Compares every table's row count and row digest with the manifest.
-async fn prove_rows(
-    restore: &Restore<'_>,
-    target: &RestoreTarget,
-    findings: &mut Vec<Finding>,
-) -> Result<Vec<TableProof>, EngineError> {
-    let hasher = restore.repository.chunk_key(restore.manifest.epoch).await?.row_hasher();
-    let tables: Vec<(TableTarget, RelationEntry, TableData)> = restore
-        .manifest
-        .tables()
-        .map(|(relation, data)| (TableTarget::new(relation, data), relation.clone(), data.clone()))
-        .collect();
-    let queue = Arc::new(Queue::new(tables.into_iter()));
-    let mut sessions = Workers::new();
-    for _ in 0..restore.run.ports.sessions() {
-        let mut prover = target.prover().await?;
-        let (queue, hasher, progress) = (Arc::clone(&queue), hasher.clone(), Arc::clone(&restore.run.progress));
-        sessions.spawn(async move {
-            let mut proofs = Vec::new();
-            while let Some((table, relation, expected)) = queue.take() {
-                let actual = prover.digest_table(&table, &hasher).await?;
-                proofs.push((format!("{}.{}", relation.schema, relation.name), expected, actual));
-                progress.advance(1);
-            }
-            prover.close().await;
-            Ok(proofs)
-        });
-    }
-    let mut proofs = Vec::new();
-    while let Some(proved) = sessions.next().await? {
-        for (table, expected, actual) in proved {
-            if actual.rows != expected.rows {
-                let detail = format!("{} rows in the backup, {} restored", expected.rows, actual.rows);
-                findings.push(finding(FindingKind::RowCount, table.clone(), detail));
-            } else if actual.digest != expected.row_digest {
-                let detail = format!("the {} restored rows are not the rows of the backup", actual.rows);
-                findings.push(finding(FindingKind::RowDigest, table.clone(), detail));
-            }
-            let equal = actual.rows == expected.rows && actual.digest == expected.row_digest;
-            proofs.push(TableProof { table, rows: actual.rows, equal });
+/// Gives a finding the reason why its object was set aside. What was set aside and not found by a comparison is a finding of its own.
+fn explain(set_aside: &[SetAside], findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+    for aside in set_aside {
+        let mut is_found = false;
+        for found in findings.iter_mut().filter(|found| aside.is_about(&found.subject.to_string())) {
+            found.detail = format!("{}: {}", found.detail, aside.reason);
+            is_found = true;
+        }
+        if is_found {
+            continue;
+        }
+        if NOT_PROVED.iter().any(|kind| aside.kind.starts_with(kind)) {
+            notes.push(aside.to_string());
+        } else {
+            let detail = format!("{}: {}", aside.kind, aside.reason);
+            findings.push(finding(FindingKind::SetAside, aside.object.clone(), detail));
         }
     }
-    proofs.sort_by(|one, other| one.table.cmp(&other.table));
-    Ok(proofs)
+}
+
+fn outcome(findings: &[Finding], set_aside: &[SetAside]) -> RestoreOutcome {
+    let lacks_rows = |finding: &Finding| match finding.kind {
+        FindingKind::RowCount | FindingKind::RowDigest => true,
+        FindingKind::LargeObjects => !finding.detail.starts_with(PROPERTIES_DIFFER),
+        _ => false,
+    };
+    match findings.iter().any(lacks_rows) {
+        true => RestoreOutcome::Failed,
+        false if findings.is_empty() && set_aside.is_empty() => RestoreOutcome::Whole,
+        false => RestoreOutcome::RowsWhole,
+    }
 }
 
 /// Compares every definition with the inventory from the backup's snapshot.
@@ -260,13 +258,13 @@ async fn prove_large_objects(
     if properties.rows > 0 {
         let actual = target.digest_large_object_properties(&hasher).await?;
         if (actual.rows, actual.digest) != (properties.rows, properties.digest) {
-            let detail = "owners, grants or comments differ".to_owned();
+            let detail = PROPERTIES_DIFFER.to_owned();
             findings.push(finding(FindingKind::LargeObjects, "large objects".to_owned(), detail));
         }
     }
     Ok(restored)
 }
 
-fn finding(kind: FindingKind, subject: String, detail: String) -> Finding {
+pub(super) fn finding(kind: FindingKind, subject: String, detail: String) -> Finding {
     Finding { kind, site: None, subject: FindingSubject::Restored(subject), detail, healed: false }
 }

@@ -1,0 +1,426 @@
+//! Restores the definitions of an archive, statement by statement. What the server refuses is set aside, and everything else goes on.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use lifeboat_model::SetAside;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+
+use crate::error::server_error::ServerError;
+use crate::error::{PostgresError, PostgresResult as Result};
+use crate::restore::bare_table::BareTable;
+use crate::restore::entry::{ArchiveFile, Entry, Section};
+use crate::restore::schedule::Schedule;
+use crate::restore::set_aside;
+use crate::restore::target::RestoreTarget;
+use crate::schema::tools::ClientTools;
+use crate::session::Session;
+use crate::session::identifier::{RelationName, quote_literal};
+use crate::session::settings::ConnectionSettings;
+
+/// Indexes and constraints are built in this many sessions: the server does the work, and a drill's server is a small one.
+const JOBS: usize = 2;
+
+/// Rounds in which refused statements are tried again. Each but the last brought at least one back; chains of objects in the wrong order are
+/// shorter.
+const MOST_ROUNDS: usize = 8;
+
+const STEP: &str = "restoring definitions";
+
+/// The definitions of a backup on their way into a database.
+///
+/// A refused statement is tried again after all others of its section, then with each of the search paths that the source knows: a definition
+/// may lean on one, although `pg_dump` writes all names in full.
+pub struct ArchiveRestore<'a> {
+    target: &'a RestoreTarget,
+    file: ArchiveFile<'a>,
+    pre_data: Vec<Arc<Entry>>,
+    post_data: Vec<Arc<Entry>>,
+    preamble: Arc<[String]>,
+    search_paths: Vec<String>,
+    versions: BTreeMap<String, String>,
+    outstanding: Vec<Outstanding>,
+    weaker: Vec<SetAside>,
+}
+
+/// A statement that the server has refused so far.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    pub(super) entry: Arc<Entry>,
+    /// The statement; `None` for a whole entry that only `pg_restore` can send.
+    pub(super) statement: Option<String>,
+    pub(super) why: Refused,
+}
+
+/// Why a statement was refused.
+#[derive(Debug, Clone)]
+pub(super) enum Refused {
+    Server(ServerError),
+    /// What `pg_restore` said.
+    Tool(String),
+}
+
+impl Refused {
+    pub(super) fn sqlstate(&self) -> &str {
+        match self {
+            Self::Server(error) => error.sqlstate(),
+            Self::Tool(_) => "",
+        }
+    }
+
+    /// Whether the same statement can succeed once other objects are there. Rows stay as they are, and so do rights; an index that has
+    /// duplicates must not be built again and again.
+    fn may_pass_later(&self) -> bool {
+        !self.sqlstate().starts_with("23") && self.sqlstate() != "42501"
+    }
+}
+
+impl RestoreTarget {
+    /// Reads an archive. `search_paths` are those that the source's database and roles have, the database's own first. Tables and indexes come
+    /// into the tablespaces that the archive names only with `tablespaces`, else into the database's own.
+    pub async fn archive_restore<'a>(
+        &'a self,
+        tools: &'a ClientTools,
+        archive: &'a Path,
+        tablespaces: bool,
+        search_paths: Vec<String>,
+    ) -> Result<ArchiveRestore<'a>> {
+        let file = ArchiveFile { tools, settings: self.settings(), path: archive, tablespaces };
+        let (pre, post) = (file.entries(Section::PreData).await?, file.entries(Section::PostData).await?);
+        Ok(ArchiveRestore {
+            target: self,
+            file,
+            pre_data: pre.entries,
+            post_data: post.entries,
+            preamble: pre.preamble.into(),
+            search_paths,
+            versions: BTreeMap::new(),
+            outstanding: Vec::new(),
+            weaker: Vec::new(),
+        })
+    }
+}
+
+impl ArchiveRestore<'_> {
+    /// The versions of extensions to create first, by name, where the server has them.
+    #[must_use]
+    pub fn with_versions(mut self, versions: BTreeMap<String, String>) -> Self {
+        self.versions = versions;
+        self
+    }
+
+    /// Restores what the rows need: schemas, types, functions, bare tables.
+    pub async fn restore_pre_data(&mut self) -> Result<()> {
+        let mut session = self.session().await?;
+        for entry in self.pre_data.iter().filter(|entry| !entry.is_last() && !entry.is_grant()) {
+            if !self.has_version_of_source(&session, entry).await? {
+                session.restore(&self.file, entry, &mut self.outstanding).await?;
+            }
+        }
+        session.close().await;
+        self.retry().await?;
+        self.restore_bare_tables().await
+    }
+
+    /// Creates tables without the defaults and checks that may be why the server refused them: their rows come first.
+    async fn restore_bare_tables(&mut self) -> Result<()> {
+        if !self.outstanding.iter().any(|refused| refused.entry.kind == "TABLE") {
+            return Ok(());
+        }
+        let mut session = self.session().await?;
+        let mut still = Vec::new();
+        for refused in std::mem::take(&mut self.outstanding) {
+            let bare = refused.statement.as_deref().filter(|_| refused.entry.kind == "TABLE").and_then(BareTable::of);
+            match bare {
+                Some(bare) if session.attempt(&refused.entry, &bare.create).await?.is_none() => {
+                    for statement in bare.rest {
+                        if let Some(why) = session.attempt(&refused.entry, &statement).await? {
+                            let entry = Arc::clone(&refused.entry);
+                            still.push(Outstanding { entry, statement: Some(statement), why });
+                        }
+                    }
+                }
+                _ => still.push(refused),
+            }
+        }
+        self.outstanding = still;
+        session.close().await;
+        self.retry().await
+    }
+
+    /// Creates an extension in the version that the source has. A view may name a column that a newer version no longer has. Whether that
+    /// worked; most servers have only the newest version.
+    async fn has_version_of_source(&self, session: &DefinitionSession, entry: &Entry) -> Result<bool> {
+        let (Some(version), Some([create])) = (self.versions.get(&entry.name), entry.statements.as_deref()) else {
+            return Ok(false);
+        };
+        if entry.kind != "EXTENSION" {
+            return Ok(false);
+        }
+        let sql = format!("{create} VERSION {}", quote_literal(version));
+        match session.session.run_definition(STEP, &sql).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_a_refusal() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Restores what proves the rows or is built from them, except for what depends on these tables. `sizes` are the bytes of the tables: the
+    /// largest indexes begin first.
+    pub async fn restore_post_data(
+        &mut self,
+        except: &HashSet<RelationName>,
+        sizes: &HashMap<RelationName, u64>,
+    ) -> Result<()> {
+        let named = |entry: &Entry| RelationName::new(&entry.schema, &entry.name);
+        let tables: HashMap<u32, RelationName> = self
+            .pre_data
+            .iter()
+            .filter(|entry| matches!(entry.kind.as_str(), "TABLE" | "MATERIALIZED VIEW"))
+            .map(|entry| (entry.id, named(entry)))
+            .collect();
+        let of = |entry: &Entry| entry.dependencies.iter().filter_map(|id| tables.get(id)).cloned().collect::<Vec<_>>();
+        let is_wanted = |entry: &Arc<Entry>| {
+            !entry.is_last() && !entry.is_grant() && !of(entry).iter().any(|table| except.contains(table))
+        };
+        let (wanted, later) = std::mem::take(&mut self.post_data).into_iter().partition(is_wanted);
+        self.post_data = later;
+        let size = |entry: &Entry| of(entry).iter().filter_map(|table| sizes.get(table)).max().copied().unwrap_or(0);
+        let schedule = Schedule::new(wanted, tables.keys().copied().collect(), size);
+        let shared = Arc::new((Mutex::new(schedule), Notify::new()));
+        let mut workers = JoinSet::new();
+        for _ in 0..JOBS {
+            let (file, session) = (OwnedFile::of(&self.file), self.session().await?);
+            workers.spawn(work(file, session, Arc::clone(&shared)));
+        }
+        while let Some(ended) = workers.join_next().await {
+            let refused = ended.map_err(|error| PostgresError::UnexpectedAnswer {
+                step: STEP.to_owned(),
+                fact: format!("a session ended: {error}"),
+            })??;
+            self.outstanding.extend(refused);
+        }
+        self.retry().await
+    }
+
+    /// Tries again what was refused, then with the search paths of the source. Constraints that the rows break come back NOT VALID.
+    pub async fn retry(&mut self) -> Result<()> {
+        if self.outstanding.is_empty() {
+            return Ok(());
+        }
+        let mut session = self.session().await?;
+        let search_paths: Vec<String> = std::iter::once("''".to_owned()).chain(self.search_paths.clone()).collect();
+        for _ in 0..MOST_ROUNDS {
+            let before = self.outstanding.len();
+            for search_path in &search_paths {
+                session.run(&format!("SET search_path = {search_path}")).await?;
+                let mut still = Vec::new();
+                for refused in std::mem::take(&mut self.outstanding) {
+                    if refused.why.may_pass_later() {
+                        still.extend(session.retry(&self.file, refused).await?);
+                    } else {
+                        still.push(refused);
+                    }
+                }
+                self.outstanding = still;
+            }
+            session.run("SET search_path = ''").await?;
+            if self.outstanding.is_empty() || self.outstanding.len() == before {
+                break;
+            }
+        }
+        let mut still = Vec::new();
+        for refused in std::mem::take(&mut self.outstanding) {
+            match session.restore_not_valid(&refused).await? {
+                Some(weaker) => self.weaker.push(weaker),
+                None => still.push(refused),
+            }
+        }
+        self.outstanding = still;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Restores the grants. Natively, too, they come after the indexes: one is built although its owner may not execute the function that it
+    /// calls.
+    pub async fn restore_grants(&mut self) -> Result<()> {
+        let mut session = self.session().await?;
+        for entry in self.pre_data.iter().chain(&self.post_data).filter(|entry| entry.is_grant()) {
+            session.restore(&self.file, entry, &mut self.outstanding).await?;
+        }
+        session.close().await;
+        self.retry().await
+    }
+
+    /// Restores event triggers, publications and security labels, and subscriptions if `subscriptions`. Subscriptions stay disabled, and a
+    /// database that has one cannot be dropped.
+    pub async fn restore_last(&mut self, subscriptions: bool) -> Result<()> {
+        let mut session = self.session().await?;
+        let is_wanted = |entry: &&Arc<Entry>| entry.is_last() && (subscriptions || !entry.is_about_a_subscription());
+        for entry in self.pre_data.iter().chain(&self.post_data).filter(is_wanted) {
+            session.restore(&self.file, entry, &mut self.outstanding).await?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// What could not be restored as it was, with what is known about why.
+    pub async fn set_aside(self) -> Result<Vec<SetAside>> {
+        let mut found = self.weaker;
+        let session = self.target.connect().await?;
+        let mut seen = HashSet::new();
+        let is_creation =
+            |refused: &&Outstanding| refused.statement.as_ref().is_none_or(|one| one.starts_with("CREATE "));
+        let creates: HashSet<u32> =
+            self.outstanding.iter().filter(is_creation).map(|refused| refused.entry.id).collect();
+        for refused in &self.outstanding {
+            // What follows in an entry, such as the one that sets its owner, fails with what creates the object. Other statements are independent.
+            if seen.insert(refused.entry.id) || !creates.contains(&refused.entry.id) {
+                found.push(set_aside::describe(&session, refused, &self.outstanding).await?);
+            }
+        }
+        session.close().await;
+        Ok(found)
+    }
+
+    async fn session(&self) -> Result<DefinitionSession> {
+        let session = self.target.connect().await?;
+        for setting in self.preamble.iter() {
+            match session.run(STEP, setting).await {
+                // The tools are newer than the server, and it does not have the setting.
+                Err(error) if error.sqlstate() == Some("42704") => {}
+                other => other?,
+            }
+        }
+        Ok(DefinitionSession { session, settings: "".into() })
+    }
+}
+
+/// [`ArchiveFile`] for a task of its own.
+struct OwnedFile {
+    tools: ClientTools,
+    settings: ConnectionSettings,
+    path: std::path::PathBuf,
+    tablespaces: bool,
+}
+
+impl OwnedFile {
+    fn of(file: &ArchiveFile<'_>) -> Self {
+        let ArchiveFile { tools, settings, path, tablespaces } = *file;
+        Self { tools: tools.clone(), settings: settings.clone(), path: path.to_owned(), tablespaces }
+    }
+
+    fn borrowed(&self) -> ArchiveFile<'_> {
+        let Self { tools, settings, path, tablespaces } = self;
+        ArchiveFile { tools, settings, path, tablespaces: *tablespaces }
+    }
+}
+
+/// Restores what the schedule gives until it is finished.
+async fn work(
+    file: OwnedFile,
+    mut session: DefinitionSession,
+    shared: Arc<(Mutex<Schedule>, Notify)>,
+) -> Result<Vec<Outstanding>> {
+    let (schedule, changed) = &*shared;
+    let mut refused = Vec::new();
+    loop {
+        let waiting = changed.notified();
+        tokio::pin!(waiting);
+        waiting.as_mut().enable();
+        let (next, is_finished) = {
+            let mut schedule = schedule.lock().await;
+            (schedule.take(), schedule.is_finished())
+        };
+        match next {
+            Some((place, entry)) => {
+                session.restore(&file.borrowed(), &entry, &mut refused).await?;
+                schedule.lock().await.finish(place);
+                changed.notify_waiters();
+            }
+            None if is_finished => break,
+            None => waiting.await,
+        }
+    }
+    session.close().await;
+    Ok(refused)
+}
+
+/// A session that restores definitions.
+struct DefinitionSession {
+    session: Session,
+    /// The settings of the archive that it has made.
+    settings: Arc<str>,
+}
+
+impl DefinitionSession {
+    async fn restore(
+        &mut self,
+        file: &ArchiveFile<'_>,
+        entry: &Arc<Entry>,
+        refused: &mut Vec<Outstanding>,
+    ) -> Result<()> {
+        let Some(statements) = &entry.statements else {
+            let whole = Outstanding { entry: Arc::clone(entry), statement: None, why: Refused::Tool(String::new()) };
+            refused.extend(self.retry(file, whole).await?);
+            return Ok(());
+        };
+        for statement in statements {
+            if let Some(why) = self.attempt(entry, statement).await? {
+                refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(statement.clone()), why });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries it again, and returns it if it is still refused.
+    async fn retry(&mut self, file: &ArchiveFile<'_>, refused: Outstanding) -> Result<Option<Outstanding>> {
+        let Outstanding { entry, statement, .. } = refused;
+        let why = match &statement {
+            Some(statement) => self.attempt(&entry, statement).await?,
+            None => match file.restore_entry(&entry).await {
+                Ok(()) => None,
+                Err(PostgresError::ToolFailed { stderr, .. }) => Some(Refused::Tool(stderr)),
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(why.map(|why| Outstanding { entry, statement, why }))
+    }
+
+    /// Restores a constraint that is not checked against the rows that are there. `None` if it is no such constraint or was refused again.
+    async fn restore_not_valid(&mut self, refused: &Outstanding) -> Result<Option<SetAside>> {
+        let Some(statement) = set_aside::not_valid(refused) else { return Ok(None) };
+        if self.attempt(&refused.entry, &statement).await?.is_some() {
+            return Ok(None);
+        }
+        set_aside::describe_not_valid(&self.session, refused).await.map(Some)
+    }
+
+    /// Runs one statement, and returns why the server refused it.
+    async fn attempt(&mut self, entry: &Entry, statement: &str) -> Result<Option<Refused>> {
+        if self.settings != entry.settings {
+            self.run(&entry.settings).await?;
+            self.settings = Arc::clone(&entry.settings);
+        }
+        let step = format!("restoring {} `{}`", entry.kind, entry.object());
+        let done = match entry.reads_rows() {
+            true => self.session.run(&step, statement).await,
+            false => self.session.run_definition(&step, statement).await,
+        };
+        match done {
+            Ok(()) => Ok(None),
+            Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => Ok(Some(Refused::Server(source))),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn run(&self, sql: &str) -> Result<()> {
+        self.session.run(STEP, sql).await
+    }
+
+    async fn close(self) {
+        self.session.close().await;
+    }
+}

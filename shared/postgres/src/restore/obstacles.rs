@@ -1,0 +1,97 @@
+//! What stands in the way of rows, and how it is gone around: checks, search paths, partitions that rows do not belong to any longer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use lifeboat_model::SetAside;
+
+use crate::error::PostgresResult as Result;
+use crate::restore::relaxed::{self, Kind, Relaxed, reinstate};
+use crate::restore::target::RestoreTarget;
+use crate::session::Session;
+use crate::session::identifier::RelationName;
+
+/// The obstacles of one restore, which all loading sessions share.
+#[derive(Debug)]
+pub struct Obstacles {
+    pub(super) search_paths: Vec<String>,
+    known: Mutex<Known>,
+    /// One session at a time takes constraints off.
+    off: tokio::sync::Mutex<TakenOff>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// How the last chunk of a table went in that was refused at first.
+    ways: BTreeMap<RelationName, Way>,
+    /// Tables that were loaded through the root of their partitions.
+    routed: BTreeSet<RelationName>,
+}
+
+#[derive(Debug, Default)]
+struct TakenOff {
+    tables: BTreeSet<(RelationName, Kind)>,
+    constraints: Vec<Relaxed>,
+}
+
+/// One way to load a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Way {
+    /// Through the root of its partitions.
+    pub(super) by_root: bool,
+    /// With this search path of [`Obstacles::search_paths`] instead of an empty one.
+    pub(super) search_path: Option<usize>,
+}
+
+impl Obstacles {
+    /// `search_paths` are those that the source knows, as SQL.
+    pub fn new(search_paths: Vec<String>) -> Self {
+        Self { search_paths, known: Mutex::default(), off: tokio::sync::Mutex::default() }
+    }
+
+    /// Tables with rows that went through the root of their partitions: only all of its partitions together can be compared.
+    pub fn routed(&self) -> BTreeSet<RelationName> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).routed.clone()
+    }
+
+    pub(super) fn known_way(&self, table: &RelationName) -> Option<Way> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).ways.get(table).copied()
+    }
+
+    pub(super) fn remember(&self, table: &RelationName, way: Way) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.ways.insert(table.clone(), way);
+        if way.by_root {
+            known.routed.insert(table.clone());
+        }
+    }
+
+    /// The ways to try, the simplest first.
+    pub(super) fn ways(&self, has_root: bool) -> Vec<Way> {
+        let paths = || std::iter::once(None).chain((0..self.search_paths.len()).map(Some));
+        let roots = if has_root { [false, true].as_slice() } else { [false].as_slice() };
+        roots.iter().flat_map(|by_root| paths().map(|search_path| Way { by_root: *by_root, search_path })).collect()
+    }
+
+    /// Takes the constraints of a kind off a table, once.
+    pub(super) async fn relax(&self, session: &Session, table: &RelationName, kind: Kind) -> Result<()> {
+        let mut off = self.off.lock().await;
+        if off.tables.insert((table.clone(), kind)) {
+            let constraints = relaxed::relax(session, table, kind).await?;
+            off.constraints.extend(constraints);
+        }
+        Ok(())
+    }
+
+    /// Puts all constraints back, and returns those that came back weaker. Call it when all rows are loaded.
+    pub async fn reinstate_constraints(&self, target: &RestoreTarget) -> Result<Vec<SetAside>> {
+        let constraints = std::mem::take(&mut self.off.lock().await.constraints);
+        if constraints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let session = target.connect().await?;
+        let weaker = reinstate(&session, constraints, &self.search_paths).await?;
+        session.close().await;
+        Ok(weaker)
+    }
+}

@@ -1,5 +1,6 @@
 //! One consistent view of a database, held by a leader session and shared with others.
 
+mod block_ranges;
 pub(crate) mod catalog;
 mod copy_format;
 pub(crate) mod large_object;
@@ -104,6 +105,7 @@ impl Snapshot {
         };
         catalog::measure(&leader, &mut relations).await?;
         let source = source::read(&leader).await?;
+        block_ranges::try_out(&leader, &mut relations).await?;
         let (settings, options) = (settings.clone(), options.clone());
         Ok(Self { leader, settings, options, id, source, relations, watch, _backend: backend })
     }

@@ -8,6 +8,7 @@ mod fidelity;
 mod fixture;
 mod locale;
 mod restore;
+mod planning;
 mod secrecy;
 mod server;
 mod slices;

@@ -13,6 +13,7 @@ mod snapshot;
 
 pub use doctor::check::{Check, Checked};
 pub use doctor::{Examined, doctor};
+pub use error::connection_limit::ConnectionLimit;
 pub use error::server_error::ServerError;
 pub use error::{PostgresError, PostgresResult};
 pub use restore::loader::{Loader, TableTarget};

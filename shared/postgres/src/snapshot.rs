@@ -30,6 +30,7 @@ use crate::schema::stderr::WITHHELD;
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::identifier::RelationName;
+use crate::session::libpq_environment::LibpqEnvironment;
 use crate::session::settings::ConnectionSettings;
 
 /// How often `pg_dump` runs when it fails while no table was altered: it may have waited too long for a lock. A third run would meet
@@ -150,9 +151,10 @@ impl Snapshot {
     /// is why `pg_dump` failed, else [`PostgresError::ToolFailed`].
     pub async fn schema_archive(&self, tools: &ClientTools, into: &Path) -> Result<()> {
         let excluded: Vec<&RelationName> = self.undescribed().map(|relation| &relation.name).collect();
+        let environment = self.environment(into).await?.named(&self.watch.dump);
         for attempt in 1.. {
-            let (name, encoding) = (&self.watch.dump, &self.source.encoding);
-            let dump = archive::dump_schema(tools, &self.settings, name, &self.id, &excluded, encoding, into);
+            let encoding = &self.source.encoding;
+            let dump = archive::dump_schema(tools, &environment, &self.id, &excluded, encoding, into);
             match dump.await {
                 Err(failed @ PostgresError::ToolFailed { .. }) => {
                     // Its message names no table when a lock was not to be had.
@@ -175,7 +177,14 @@ impl Snapshot {
 
     /// Writes the SQL of the server's roles, without passwords, to `into`. Roles belong to the server, not to the snapshot.
     pub async fn roles(&self, tools: &ClientTools, into: &Path) -> Result<()> {
-        archive::dump_roles(tools, &self.settings, into).await
+        archive::dump_roles(tools, &self.environment(into).await?, &self.settings, into).await
+    }
+
+    /// The environment of a client program that writes this file. The leader finds the startup options, so that it takes no other connection.
+    async fn environment(&self, into: &Path) -> Result<LibpqEnvironment> {
+        let startup_options = self.leader.startup_options().await?;
+        let environment = self.settings.libpq_environment(archive::directory_of(into))?;
+        Ok(environment.with_known_options(startup_options))
     }
 
     /// The database's own properties and the server's roles. They belong to the server, not to the snapshot.

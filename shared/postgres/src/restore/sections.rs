@@ -125,11 +125,9 @@ impl<'a> Listing<'a> {
     async fn restore(&self, mut arguments: Vec<OsString>) -> Result<()> {
         let settings = self.target.settings();
         let environment = settings.libpq_environment(self.directory)?;
-        let database = settings.database().replace('\\', "\\\\").replace('\'', "\\'");
         // Only with `--verbose` does an error name its archive entry. The other lines are not kept.
         arguments.extend(["--verbose".into(), "--no-password".into()]);
-        // A connection string, because libpq would parse a bare name with `=` as one.
-        arguments.push(format!("--dbname=dbname='{database}'").into());
+        arguments.push(format!("--dbname={}", settings.database_argument()).into());
         arguments.push(self.archive.into());
         self.tools.run("pg_restore", &environment, &arguments).await
     }

@@ -14,7 +14,7 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::settings::ConnectionSettings;
-use crate::session::system::BackupLoad;
+use crate::session::system::{BackupLoad, Readers};
 use crate::snapshot::catalog;
 use crate::snapshot::large_object;
 use crate::snapshot::relation::Disposition;
@@ -30,8 +30,8 @@ const MAX_NAMED: usize = 5;
 pub struct Examined {
     /// Its checks, in order.
     pub checks: Vec<Check>,
-    /// How many sessions a backup may read rows with: those of its load, or as many as the limits on connections allow.
-    pub sessions: usize,
+    /// The sessions that a backup may read rows with: those of its load, or as many as the limits on connections allow.
+    pub readers: Readers,
 }
 
 /// Checks everything that a backup of this database needs, where backups are such a `load`; rows of `left_out` need not be readable.
@@ -49,11 +49,11 @@ pub async fn doctor(
             let unreachable = Check::new("reachable", Err(error));
             // The provider may explain the failure: some addresses need another port or IPv6.
             let checks = vec![unreachable, Check::of("provider", Ok(provider(settings)))];
-            return Examined { checks, sessions: load.sessions };
+            return Examined { checks, readers: connections::unlimited(load) };
         }
     };
     let room = connections::find_room(&session, load).await;
-    let sessions = room.as_ref().map_or(load.sessions, |room| room.sessions);
+    let readers = room.as_ref().map_or(connections::unlimited(load), |room| room.readers);
     let checks = vec![
         Check::new("reachable", Ok(settings.endpoint())),
         Check::of("provider", Ok(provider(settings))),
@@ -67,7 +67,7 @@ pub async fn doctor(
         Check::of("clock", check_clock(&session).await),
     ];
     session.close().await;
-    Examined { checks, sessions }
+    Examined { checks, readers }
 }
 
 /// A transaction pooler gives each transaction any free server connection. A setting made in one session is then visible in

@@ -28,7 +28,7 @@ pub use session::identifier::RelationName;
 pub use session::libpq_environment::LibpqEnvironment;
 pub use session::partial_chunk::ChunkRows;
 pub use session::settings::{ConnectionSettings, SslMode};
-pub use session::system::{BackupLoad, ServerIdentity, backup_connections};
+pub use session::system::{BackupLoad, Readers, ServerIdentity, backup_connections};
 pub use snapshot::large_object::LargeObjectCount;
 pub use snapshot::reader::SliceReader;
 pub use snapshot::relation::{Disposition, Relation};

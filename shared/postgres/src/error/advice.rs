@@ -72,7 +72,7 @@ impl PostgresError {
                 format!("check with `ls -l {path}` and `df -h` that the file is accessible and its disk has space").into()
             }
             Self::TooFewConnections { .. } => {
-                "raise the limit (`max_connections`, `ALTER ROLE … CONNECTION LIMIT`), or lower `backup.per_server` in the policy"
+                "raise the limit (`max_connections`, `ALTER ROLE` or `ALTER DATABASE … CONNECTION LIMIT`), or lower `backup.per_server` in the policy"
                     .into()
             }
             // `Query` advises what its server error does.

@@ -63,7 +63,7 @@ pub async fn doctor(
         Check::new("server version", check_version(&session, tools).await),
         Check::new("privileges", check_privileges(&session, settings, left_out).await),
         Check::new("large objects", check_large_objects(&session).await),
-        Check::new("role of the server", check_recovery(&session).await),
+        Check::of("role of the server", check_recovery(&session).await),
         Check::of("clock", check_clock(&session).await),
     ];
     session.close().await;
@@ -186,7 +186,18 @@ async fn check_clock(session: &Session) -> Result<Checked> {
     })
 }
 
-async fn check_recovery(session: &Session) -> Result<String> {
-    let standby: bool = session.row("asking for the role", "SELECT pg_catalog.pg_is_in_recovery()", &[]).await?.get(0);
-    Ok(if standby { "standby".to_owned() } else { "primary".to_owned() })
+async fn check_recovery(session: &Session) -> Result<Checked> {
+    const SQL: &str = "
+        SELECT pg_catalog.pg_is_in_recovery(),
+               (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S'))";
+    let row = session.row("asking for the role", SQL, &[]).await?;
+    let (standby, unlogged): (bool, i64) = (row.get(0), row.get(1));
+    Ok(match (standby, unlogged) {
+        (false, _) => Checked::Ok("primary".to_owned()),
+        (true, 0) => Checked::Ok("standby".to_owned()),
+        (true, unlogged) => Checked::Warn {
+            seen: format!("standby, which has no contents of {unlogged} unlogged table(s) and sequence(s)"),
+            hint: "back up the primary if their contents are wanted; their definitions are in each backup",
+        },
+    })
 }

@@ -105,8 +105,8 @@ impl Snapshot {
             must_end = watch.clone().until_it_must_end() => return Err(must_end),
         };
         catalog::measure(&leader, &mut relations).await?;
-        let source = source::read(&leader).await?;
         block_ranges::try_out(&leader, &mut relations).await?;
+        let source = source::read(&leader).await?;
         let (settings, options) = (settings.clone(), options.clone());
         Ok(Self { leader, settings, options, id, source, relations, watch, _backend: backend })
     }
@@ -195,19 +195,25 @@ impl Snapshot {
     /// The sequences' values. PostgreSQL keeps no versions of them, so they are current, never older than the snapshot.
     ///
     /// A sequence can be dropped with a table that is not copied, and a TRUNCATE … RESTART IDENTITY can hold it for long. Then its value is
-    /// that of `earlier`, which must have been read since the snapshot was taken: it is at or after every copied row, too.
+    /// that of `earlier`, which must have been read since the snapshot was taken: it is at or after every copied row, too. An unlogged one on a
+    /// standby has its start, as it would after the standby's promotion.
     ///
     /// Errors, when `earlier` lacks the sequence: [`PostgresError::RewrittenDuringSnapshot`] when it is gone, and
     /// [`PostgresError::LockTimeout`].
     pub async fn sequences(&self, earlier: Option<&SequenceValues>) -> Result<SequenceValues> {
-        let carried: Vec<RelationName> = self
-            .relations
-            .iter()
-            .filter(|r| r.kind == RelationKind::Sequence && r.disposition == Disposition::Carried)
-            .map(|relation| relation.name.clone())
-            .collect();
+        let sequences = || self.relations.iter().filter(|relation| relation.kind == RelationKind::Sequence);
+        let is = |disposition| move |relation: &&Relation| relation.disposition == disposition;
+        let carried: Vec<RelationName> =
+            sequences().filter(is(Disposition::Carried)).map(|relation| relation.name.clone()).collect();
         let reading = sequence::read_or_recall(&self.leader, &carried, earlier, self.options.lock_attempts);
-        self.for_a_moment(reading).await
+        let values = self.for_a_moment(reading).await?;
+        let elsewhere: Vec<u32> =
+            sequences().filter(is(Disposition::OnPrimaryOnly)).map(|relation| relation.oid).collect();
+        if elsewhere.is_empty() {
+            return Ok(values);
+        }
+        let names: Vec<&RelationName> = sequences().map(|relation| &relation.name).collect();
+        Ok(values.merged(&sequence::starts(&self.leader, &elsewhere).await?, &names))
     }
 
     /// The definitions a restore must bring back, read while nobody can alter a table. Call it after

@@ -31,6 +31,7 @@ mod reuse;
 mod rotation;
 mod sample;
 mod secrets;
+mod sources;
 mod status;
 mod stores;
 mod trail;

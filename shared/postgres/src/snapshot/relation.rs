@@ -17,6 +17,8 @@ pub enum Disposition {
     Rebuilt,
     /// Its state is in the sequence values.
     Carried,
+    /// It is unlogged, and the server is a standby: its rows, or its value, are on the primary only. Its definition is in the schema archive.
+    OnPrimaryOnly,
     /// Its rows are not copied, because policy says so. Its definition is in the schema archive where it can be read.
     RowsLeftOut {
         /// Why, as policy has it.
@@ -79,7 +81,10 @@ impl Relation {
     /// Whether `pg_dump` locks it although none of its rows are copied.
     pub(crate) fn is_only_described(&self) -> bool {
         matches!(self.kind, RelationKind::Table | RelationKind::PartitionedTable)
-            && matches!(self.disposition, Disposition::Definition | Disposition::RowsLeftOut { .. })
+            && matches!(
+                self.disposition,
+                Disposition::Definition | Disposition::OnPrimaryOnly | Disposition::RowsLeftOut { .. }
+            )
             && !self.definition_is_unreadable
     }
 

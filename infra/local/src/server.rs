@@ -1,5 +1,6 @@
 //! A real PostgreSQL server for each test and for the demo. It ends when its owner ends.
 
+mod standby;
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;

@@ -16,7 +16,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, ChunkKey, LedgerLink, Manifest, Site, Source};
 use lifeboat_postgres::{
-    Checked, ClientTools, ConnectionSettings, PostgresError, ServerIdentity, Snapshot, SnapshotOptions, doctor,
+    Checked, ClientTools, ConnectionSettings, PostgresError, Readers, SequenceValues, ServerIdentity, Snapshot,
+    SnapshotOptions, doctor,
 };
 use lifeboat_vault::{Repository, sha256};
 
@@ -26,7 +27,7 @@ use crate::lease::{RunLease, require_free};
 use crate::run::Run;
 use crate::stopwatch::Stopwatch;
 
-use collector::{Collector, Stored, entries_for};
+use collector::{Collector, Entries, Stored, entries_for};
 use ending::BackupEnding;
 use new_backup::NewBackup;
 use previous::{already_answered, remember_previous};
@@ -136,14 +137,14 @@ async fn copy_in_turn<'a>(
 ) -> Result<Copied<'a>, EngineError> {
     stopwatch.begin("doctor", None);
     let (started, began) = (Timestamp::now(), Instant::now());
-    let sessions = require_fit(run, &request.source, &tools).await?;
+    let readers = require_fit(run, &request.source, &tools).await?;
     // This precedes the snapshot, which holds locks and holds back the database's vacuum.
     stopwatch.begin("remember", None);
     let writer = Arc::new(repository.begin_writing(started).await?);
     let previous = remember_previous(repository, &writer, &request.database).await?;
 
     let next_id = || BackupId::following(previous.id.as_ref(), started, fastrand::u32(..));
-    let mut new = NewBackup { run, repository, id: next_id(), started, began, tools, sessions, writer };
+    let mut new = NewBackup { run, repository, id: next_id(), started, began, tools, readers, writer };
     let mut attempt = 1;
     let (source, stored) = loop {
         match copy_database(&new, request, stopwatch).await {
@@ -225,12 +226,8 @@ async fn execute_backup(
     let mut collector = Collector::new(list, &plan);
 
     stopwatch.begin("data", Some(plan.piece_count()));
-    let (stored, entries) = entries_for(new.sessions);
-    let (earlier, (), ()) = tokio::try_join!(
-        streams::store_schema(new, snapshot, stored.clone()),
-        rows::store_rows(new, snapshot, &plan, stored),
-        collector.take(entries),
-    )?;
+    let (stored, entries) = entries_for(new.readers.sessions);
+    let (earlier, ()) = tokio::try_join!(read_snapshot(new, snapshot, &plan, stored), collector.take(entries))?;
     // Sequences ignore snapshots. Read last, their values are at or after every copied row.
     stopwatch.begin("sequences", None);
     let (stored, entries) = entries_for(1);
@@ -239,9 +236,27 @@ async fn execute_backup(
     collector.finish(plan).await
 }
 
+/// Stores the definitions and the rows. Gives the sequences' values at the time of the definitions.
+async fn read_snapshot(
+    new: &NewBackup<'_>,
+    snapshot: &Snapshot,
+    plan: &BackupPlan,
+    stored: Entries,
+) -> Result<SequenceValues, EngineError> {
+    let schema = streams::store_schema(new, snapshot, stored.clone());
+    let rows = rows::store_rows(new, snapshot, plan, stored);
+    if new.readers.take_turns {
+        // The last client program has ended when the first row is read.
+        let earlier = schema.await?;
+        rows.await?;
+        return Ok(earlier);
+    }
+    tokio::try_join!(schema, rows).map(|(earlier, ())| earlier)
+}
+
 /// Fails with the first check that failed, because later failures often follow from it. The log of each run has the doctor's warnings. Returns
-/// how many sessions may read rows.
-async fn require_fit(run: &Run, source: &ConnectionSettings, tools: &ClientTools) -> Result<usize, EngineError> {
+/// the sessions that may read rows.
+async fn require_fit(run: &Run, source: &ConnectionSettings, tools: &ClientTools) -> Result<Readers, EngineError> {
     let examined = doctor(source, tools, &run.policy.left_out, run.load()).await;
     for check in examined.checks {
         match check.outcome {
@@ -250,5 +265,5 @@ async fn require_fit(run: &Run, source: &ConnectionSettings, tools: &ClientTools
             Checked::Failed(error) => return Err(error.into()),
         }
     }
-    Ok(examined.sessions)
+    Ok(examined.readers)
 }

@@ -107,7 +107,7 @@ async fn restore_and_prove(
         tools: &tools,
         is_kept: matches!(request.into, DrillTarget::Keep(_)),
     };
-    let proofs = place.while_on_record(restore_then_prove(&restore, &target, stopwatch)).await?;
+    let proofs = place.while_on_record(Box::pin(restore_then_prove(&restore, &target, stopwatch))).await?;
     Ok((manifest, proofs))
 }
 

@@ -14,7 +14,7 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::settings::ConnectionSettings;
-use crate::session::system::BackupLoad;
+use crate::session::system::{BackupLoad, Readers};
 use crate::snapshot::catalog;
 use crate::snapshot::large_object;
 use crate::snapshot::relation::Disposition;
@@ -30,8 +30,8 @@ const MAX_NAMED: usize = 5;
 pub struct Examined {
     /// Its checks, in order.
     pub checks: Vec<Check>,
-    /// How many sessions a backup may read rows with: those of its load, or as many as the limits on connections allow.
-    pub sessions: usize,
+    /// The sessions that a backup may read rows with: those of its load, or as many as the limits on connections allow.
+    pub readers: Readers,
 }
 
 /// Checks everything that a backup of this database needs, where backups are such a `load`; rows of `left_out` need not be readable.
@@ -49,11 +49,11 @@ pub async fn doctor(
             let unreachable = Check::new("reachable", Err(error));
             // The provider may explain the failure: some addresses need another port or IPv6.
             let checks = vec![unreachable, Check::of("provider", Ok(provider(settings)))];
-            return Examined { checks, sessions: load.sessions };
+            return Examined { checks, readers: connections::unlimited(load) };
         }
     };
     let room = connections::find_room(&session, load).await;
-    let sessions = room.as_ref().map_or(load.sessions, |room| room.sessions);
+    let readers = room.as_ref().map_or(connections::unlimited(load), |room| room.readers);
     let checks = vec![
         Check::new("reachable", Ok(settings.endpoint())),
         Check::of("provider", Ok(provider(settings))),
@@ -63,11 +63,11 @@ pub async fn doctor(
         Check::new("server version", check_version(&session, tools).await),
         Check::new("privileges", check_privileges(&session, settings, left_out).await),
         Check::new("large objects", check_large_objects(&session).await),
-        Check::new("role of the server", check_recovery(&session).await),
+        Check::of("role of the server", check_recovery(&session).await),
         Check::of("clock", check_clock(&session).await),
     ];
     session.close().await;
-    Examined { checks, sessions }
+    Examined { checks, readers }
 }
 
 /// A transaction pooler gives each transaction any free server connection. A setting made in one session is then visible in
@@ -186,7 +186,18 @@ async fn check_clock(session: &Session) -> Result<Checked> {
     })
 }
 
-async fn check_recovery(session: &Session) -> Result<String> {
-    let standby: bool = session.row("asking for the role", "SELECT pg_catalog.pg_is_in_recovery()", &[]).await?.get(0);
-    Ok(if standby { "standby".to_owned() } else { "primary".to_owned() })
+async fn check_recovery(session: &Session) -> Result<Checked> {
+    const SQL: &str = "
+        SELECT pg_catalog.pg_is_in_recovery(),
+               (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S'))";
+    let row = session.row("asking for the role", SQL, &[]).await?;
+    let (standby, unlogged): (bool, i64) = (row.get(0), row.get(1));
+    Ok(match (standby, unlogged) {
+        (false, _) => Checked::Ok("primary".to_owned()),
+        (true, 0) => Checked::Ok("standby".to_owned()),
+        (true, unlogged) => Checked::Warn {
+            seen: format!("standby, which has no contents of {unlogged} unlogged table(s) and sequence(s)"),
+            hint: "back up the primary if their contents are wanted; their definitions are in each backup",
+        },
+    })
 }

@@ -1,10 +1,12 @@
 //! Failures of a PostgreSQL server and of its client tools. No error carries a row value or a secret.
 
 mod advice;
+pub(crate) mod connection_limit;
 pub(crate) mod server_error;
 
 use std::io;
 
+use self::connection_limit::ConnectionLimit;
 use self::server_error::ServerError;
 
 /// A failure of a request to a PostgreSQL server or of a client tool.
@@ -32,6 +34,17 @@ pub enum PostgresError {
         endpoint: String,
         /// The limit.
         seconds: u64,
+    },
+    /// The server answers, but a limit on connections is reached.
+    #[error("`{endpoint}` accepts no further connection, because {of} has reached its limit")]
+    ConnectionLimitReached {
+        /// `host:port/database`.
+        endpoint: String,
+        /// What has the limit.
+        of: Box<ConnectionLimit>,
+        /// The server's error, unless a client program met it.
+        #[source]
+        source: Option<ServerError>,
     },
     /// The server refused the role or its password.
     #[error("`{endpoint}` refused role `{user}`")]

@@ -13,6 +13,7 @@ mod snapshot;
 
 pub use doctor::check::{Check, Checked};
 pub use doctor::{Examined, doctor};
+pub use error::connection_limit::ConnectionLimit;
 pub use error::server_error::ServerError;
 pub use error::{PostgresError, PostgresResult};
 pub use restore::archive_restore::ArchiveRestore;
@@ -30,7 +31,7 @@ pub use session::identifier::RelationName;
 pub use session::libpq_environment::LibpqEnvironment;
 pub use session::partial_chunk::ChunkRows;
 pub use session::settings::{ConnectionSettings, SslMode};
-pub use session::system::{BackupLoad, ServerIdentity, backup_connections};
+pub use session::system::{BackupLoad, Readers, ServerIdentity, backup_connections};
 pub use snapshot::large_object::LargeObjectCount;
 pub use snapshot::reader::SliceReader;
 pub use snapshot::relation::{Disposition, Relation};

@@ -2,6 +2,7 @@
 
 pub(crate) mod identifier;
 pub(crate) mod libpq_environment;
+pub(crate) mod parameters;
 pub(crate) mod partial_chunk;
 pub(crate) mod server_text;
 pub(crate) mod settings;
@@ -13,6 +14,7 @@ mod wire;
 
 use std::time::Duration;
 
+use lifeboat_model::Backoff;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{ChannelBinding, SslMode as DriverSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Row, types::ToSql};
@@ -20,6 +22,7 @@ use tokio_postgres::{Client, Config, Row, types::ToSql};
 use self::settings::ConnectionSettings;
 use self::tap::Intake;
 use self::wire::{WireError, Wiring};
+use crate::error::connection_limit::ConnectionLimit;
 use crate::error::server_error::ServerError;
 use crate::error::{PostgresError, PostgresResult as Result};
 
@@ -35,30 +38,10 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// `docs/format/copy-chunks.md` gives the reason for each. `row_security=off` turns rows hidden by a policy into an error.
-/// Lifeboat enforces timeouts itself, by the deadline. `transaction_timeout` exists from PostgreSQL 17 on, so it is set only where it exists.
-const SESSION_SETTINGS: &str = "
-    SET row_security = off;
-    SET statement_timeout = 0;
-    SET idle_in_transaction_session_timeout = 0;
-    SET idle_session_timeout = 0;
-    SET search_path = '';
-    SET DateStyle = 'ISO';
-    SET IntervalStyle = 'postgres';
-    SET TimeZone = 'UTC';
-    SET extra_float_digits = 3;
-    SET bytea_output = 'hex';
-    SET lc_monetary = 'C';
-    SET max_parallel_workers_per_gather = 0;
-    SET client_encoding = 'UTF8';
-    SET synchronize_seqscans = off;
-    SET xmloption = content;
-    SET standard_conforming_strings = on;
-    SET tcp_keepalives_idle = 30;
-    SET tcp_keepalives_interval = 10;
-    SET tcp_keepalives_count = 3;
-    SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout';
-";
+/// A session that has just ended counts until its process has ended too. Another one that is refused for it waits so long, 1.5 s at most.
+pub(crate) const LIMIT_ATTEMPTS: u32 = 5;
+pub(crate) const LIMIT_BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(100), longest: Duration::from_millis(800) };
 
 /// A connection that owns the task which moves its bytes; both end together.
 #[derive(Debug)]
@@ -67,17 +50,64 @@ pub struct Session {
     /// Where the rows of a COPY go.
     intake: Intake,
     connection: JoinHandle<()>,
+    /// Startup options that it needs to live until it can set its parameters.
+    startup: Option<String>,
 }
 
 impl Session {
-    /// Connects and applies the session settings.
+    /// Connects and sets the session's parameters, so that it has none of those that a role or a database has.
     ///
     /// Errors: [`PostgresError::Unreachable`], [`ConnectTimeout`](PostgresError::ConnectTimeout),
-    /// [`TlsFailed`](PostgresError::TlsFailed), [`AuthenticationFailed`](PostgresError::AuthenticationFailed).
+    /// [`ConnectionLimitReached`](PostgresError::ConnectionLimitReached), [`TlsFailed`](PostgresError::TlsFailed),
+    /// [`AuthenticationFailed`](PostgresError::AuthenticationFailed).
     pub async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Self> {
+        let (session, major) = Self::open(settings, application_name, None).await?;
+        let ended = match session.set_parameters(settings).await {
+            Err(error) if may_be_a_timeout(&error) => error,
+            done => return done.map(|()| session),
+        };
+        drop(session);
+        // A timeout of a role or a database can end a session at once. As startup options, ours are there before it.
+        let startup = parameters::without_timeouts(major);
+        let Ok((session, _)) = Self::open(settings, application_name, Some(startup)).await else { return Err(ended) };
+        session.set_parameters(settings).await.map(|()| session)
+    }
+
+    /// Connects with these startup options beside those of the settings, and sets no parameter.
+    pub(crate) async fn connect_with(
+        settings: &ConnectionSettings,
+        application_name: &str,
+        startup: Option<String>,
+    ) -> Result<Self> {
+        Self::try_open(settings, application_name, startup).await.map(|(session, _)| session)
+    }
+
+    /// Connects, also when a session that has ended is still counted. Gives the server's major version if it says one.
+    async fn open(
+        settings: &ConnectionSettings,
+        application_name: &str,
+        startup: Option<String>,
+    ) -> Result<(Self, Option<u32>)> {
+        let mut attempt = 1;
+        loop {
+            match Self::try_open(settings, application_name, startup.clone()).await {
+                Err(PostgresError::ConnectionLimitReached { .. }) if attempt < LIMIT_ATTEMPTS => {
+                    tokio::time::sleep(LIMIT_BACKOFF.pause(attempt)).await;
+                    attempt += 1;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn try_open(
+        settings: &ConnectionSettings,
+        application_name: &str,
+        startup: Option<String>,
+    ) -> Result<(Self, Option<u32>)> {
         let intake = Intake::default();
         let wiring = Wiring::new(settings.tls()?, settings.ssl_mode, intake.clone());
-        let config = driver_config(settings, application_name);
+        let config = driver_config(settings, application_name, startup.as_deref());
         let connecting = Box::pin(config.connect(wiring));
         let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
@@ -86,15 +116,31 @@ impl Session {
                 seconds: CONNECT_TIMEOUT.as_secs(),
             })?
             .map_err(|error| connect_error(settings, error))?;
+        let version = connection.parameter("server_version").unwrap_or_default();
+        let major = version.split(|letter: char| !letter.is_ascii_digit()).next().and_then(|major| major.parse().ok());
         let connection = tokio::spawn(async move {
             // An error here ends the connection; the statement that was under way reports it.
             let _ = connection.await;
         });
-        let session = Self { client, intake, connection };
-        session.run("applying the session settings", SESSION_SETTINGS).await?;
-        let lock_timeout = format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis());
-        session.run("applying the session settings", &lock_timeout).await?;
-        Ok(session)
+        Ok((Self { client, intake, connection, startup }, major))
+    }
+
+    async fn set_parameters(&self, settings: &ConnectionSettings) -> Result<()> {
+        const STEP: &str = "applying the session settings";
+        self.run(STEP, parameters::FIRST).await?;
+        self.run(STEP, &parameters::set_all(LOCK_TIMEOUT, settings.options.as_deref())).await?;
+        self.run(STEP, parameters::LAST).await
+    }
+
+    /// Startup options that give a client program PostgreSQL's own value of each parameter that has another one for this role in this
+    /// database. Empty when none has.
+    pub(crate) async fn startup_options(&self) -> Result<String> {
+        const STEP: &str = "reading the settings of the role";
+        let names = parameters::everybodys();
+        let rows = self.rows(STEP, parameters::CHANGED, &[&names, &parameters::DATE_STYLE]).await?;
+        let changed =
+            rows.iter().map(|row| parameters::option(row.get(0), row.get::<_, Option<&str>>(1).unwrap_or_default()));
+        Ok(self.startup.clone().into_iter().chain(changed).collect::<Vec<_>>().join(" "))
     }
 
     /// For rows: the bytes of a SQL_ASCII database as they are stored. Nothing converts them, and with any other client
@@ -168,7 +214,12 @@ impl Drop for Session {
     }
 }
 
-fn driver_config(settings: &ConnectionSettings, application_name: &str) -> Config {
+/// Whether a timeout that another setting brought may have ended the session's first statements, or the session before them.
+fn may_be_a_timeout(error: &PostgresError) -> bool {
+    matches!(error, PostgresError::ServerClosed { .. }) || error.sqlstate() == Some("57014")
+}
+
+fn driver_config(settings: &ConnectionSettings, application_name: &str, startup: Option<&str>) -> Config {
     let mut config = Config::new();
     config
         .host(&settings.host)
@@ -188,8 +239,8 @@ fn driver_config(settings: &ConnectionSettings, application_name: &str) -> Confi
     if settings.require_channel_binding {
         config.channel_binding(ChannelBinding::Require);
     }
-    if let Some(options) = &settings.options {
-        config.options(options);
+    if let Some(options) = parameters::joined(startup, settings.options.as_deref()) {
+        config.options(&options);
     }
     config
 }
@@ -199,8 +250,13 @@ fn connect_error(settings: &ConnectionSettings, error: tokio_postgres::Error) ->
     if let Some(source) = ServerError::of(&error) {
         return match source.sqlstate() {
             "28000" | "28P01" => PostgresError::AuthenticationFailed { endpoint, user: settings.user.clone(), source },
-            // Starting up, shutting down, or no connection left: it answers, but not now.
-            "57P03" | "57P01" | "57P02" | "53300" => PostgresError::Unreachable { endpoint, source: Box::new(source) },
+            "53300" => {
+                let routine = error.as_db_error().and_then(|error| error.routine());
+                let of = ConnectionLimit::checked_by(routine.unwrap_or_default(), &settings.user, &settings.database);
+                PostgresError::ConnectionLimitReached { endpoint, of: of.into(), source: Some(source) }
+            }
+            // Starting up or shutting down: it answers, but not now.
+            "57P03" | "57P01" | "57P02" => PostgresError::Unreachable { endpoint, source: Box::new(source) },
             _ => PostgresError::Query { step: format!("connecting to `{endpoint}`"), source },
         };
     }

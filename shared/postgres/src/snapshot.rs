@@ -1,5 +1,6 @@
 //! One consistent view of a database, held by a leader session and shared with others.
 
+mod block_ranges;
 pub(crate) mod catalog;
 mod copy_format;
 pub(crate) mod large_object;
@@ -29,6 +30,7 @@ use crate::schema::stderr::WITHHELD;
 use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::identifier::RelationName;
+use crate::session::libpq_environment::LibpqEnvironment;
 use crate::session::settings::ConnectionSettings;
 
 /// How often `pg_dump` runs when it fails while no table was altered: it may have waited too long for a lock. A third run would meet
@@ -103,6 +105,7 @@ impl Snapshot {
             must_end = watch.clone().until_it_must_end() => return Err(must_end),
         };
         catalog::measure(&leader, &mut relations).await?;
+        block_ranges::try_out(&leader, &mut relations).await?;
         let source = source::read(&leader).await?;
         let (settings, options) = (settings.clone(), options.clone());
         Ok(Self { leader, settings, options, id, source, relations, watch, _backend: backend })
@@ -148,9 +151,10 @@ impl Snapshot {
     /// is why `pg_dump` failed, else [`PostgresError::ToolFailed`].
     pub async fn schema_archive(&self, tools: &ClientTools, into: &Path) -> Result<()> {
         let excluded: Vec<&RelationName> = self.undescribed().map(|relation| &relation.name).collect();
+        let environment = self.environment(into).await?.named(&self.watch.dump);
         for attempt in 1.. {
-            let (name, encoding) = (&self.watch.dump, &self.source.encoding);
-            let dump = archive::dump_schema(tools, &self.settings, name, &self.id, &excluded, encoding, into);
+            let encoding = &self.source.encoding;
+            let dump = archive::dump_schema(tools, &environment, &self.id, &excluded, encoding, into);
             match dump.await {
                 Err(failed @ PostgresError::ToolFailed { .. }) => {
                     // Its message names no table when a lock was not to be had.
@@ -173,7 +177,14 @@ impl Snapshot {
 
     /// Writes the SQL of the server's roles, without passwords, to `into`. Roles belong to the server, not to the snapshot.
     pub async fn roles(&self, tools: &ClientTools, into: &Path) -> Result<()> {
-        archive::dump_roles(tools, &self.settings, into).await
+        archive::dump_roles(tools, &self.environment(into).await?, &self.settings, into).await
+    }
+
+    /// The environment of a client program that writes this file. The leader finds the startup options, so that it takes no other connection.
+    async fn environment(&self, into: &Path) -> Result<LibpqEnvironment> {
+        let startup_options = self.leader.startup_options().await?;
+        let environment = self.settings.libpq_environment(archive::directory_of(into))?;
+        Ok(environment.with_known_options(startup_options))
     }
 
     /// The database's own properties and the server's roles. They belong to the server, not to the snapshot.
@@ -184,19 +195,25 @@ impl Snapshot {
     /// The sequences' values. PostgreSQL keeps no versions of them, so they are current, never older than the snapshot.
     ///
     /// A sequence can be dropped with a table that is not copied, and a TRUNCATE … RESTART IDENTITY can hold it for long. Then its value is
-    /// that of `earlier`, which must have been read since the snapshot was taken: it is at or after every copied row, too.
+    /// that of `earlier`, which must have been read since the snapshot was taken: it is at or after every copied row, too. An unlogged one on a
+    /// standby has its start, as it would after the standby's promotion.
     ///
     /// Errors, when `earlier` lacks the sequence: [`PostgresError::RewrittenDuringSnapshot`] when it is gone, and
     /// [`PostgresError::LockTimeout`].
     pub async fn sequences(&self, earlier: Option<&SequenceValues>) -> Result<SequenceValues> {
-        let carried: Vec<RelationName> = self
-            .relations
-            .iter()
-            .filter(|r| r.kind == RelationKind::Sequence && r.disposition == Disposition::Carried)
-            .map(|relation| relation.name.clone())
-            .collect();
+        let sequences = || self.relations.iter().filter(|relation| relation.kind == RelationKind::Sequence);
+        let is = |disposition| move |relation: &&Relation| relation.disposition == disposition;
+        let carried: Vec<RelationName> =
+            sequences().filter(is(Disposition::Carried)).map(|relation| relation.name.clone()).collect();
         let reading = sequence::read_or_recall(&self.leader, &carried, earlier, self.options.lock_attempts);
-        self.for_a_moment(reading).await
+        let values = self.for_a_moment(reading).await?;
+        let elsewhere: Vec<u32> =
+            sequences().filter(is(Disposition::OnPrimaryOnly)).map(|relation| relation.oid).collect();
+        if elsewhere.is_empty() {
+            return Ok(values);
+        }
+        let names: Vec<&RelationName> = sequences().map(|relation| &relation.name).collect();
+        Ok(values.merged(&sequence::starts(&self.leader, &elsewhere).await?, &names))
     }
 
     /// The definitions a restore must bring back, read while nobody can alter a table. Call it after

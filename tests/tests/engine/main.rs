@@ -32,6 +32,7 @@ mod reuse;
 mod rotation;
 mod sample;
 mod secrets;
+mod sources;
 mod status;
 mod stores;
 mod trail;

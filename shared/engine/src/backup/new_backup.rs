@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_model::{BackupId, BackupState, LedgerLink, MANIFEST_FORMAT, Manifest, Phases, SLICE_BLOCKS, Source};
-use lifeboat_postgres::ClientTools;
+use lifeboat_postgres::{ClientTools, Readers};
 use lifeboat_vault::{Repository, Writer};
 
 use super::collector::Stored;
@@ -22,8 +22,8 @@ pub(super) struct NewBackup<'a> {
     /// When its work began, in its turn.
     pub(super) began: Instant,
     pub(super) tools: ClientTools,
-    /// How many sessions read rows: as many as the server allows, and no more than configured.
-    pub(super) sessions: usize,
+    /// The sessions that read rows: as many as the server allows, and no more than configured.
+    pub(super) readers: Readers,
     pub(super) writer: Arc<Writer>,
 }
 

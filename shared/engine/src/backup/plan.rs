@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::error::EngineError;
 
+/// Why a backup of a standby has only the definition of what is unlogged.
+const ON_PRIMARY_ONLY: &str = "unlogged, and the server is a standby, which has only its definition";
+
 /// A piece of work of one session. Pieces are independent: any session may take any.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Piece {
@@ -64,6 +67,7 @@ impl BackupPlan {
             Disposition::Definition => RelationStatus::Definition,
             Disposition::Rebuilt => RelationStatus::Rebuilt,
             Disposition::Carried => RelationStatus::Carried,
+            Disposition::OnPrimaryOnly => RelationStatus::LeftOut { rule: ON_PRIMARY_ONLY.to_owned() },
             Disposition::RowsLeftOut { reason, unreadable: None } => RelationStatus::left_out_by_policy(&reason),
             Disposition::RowsLeftOut { reason, unreadable: Some(why) } => {
                 RelationStatus::Unreadable { reason: format!("{why}; policy: {reason}") }

@@ -40,7 +40,7 @@ pub(super) async fn store_rows(
         done: AtomicU64::new(0),
         total,
     });
-    let count = new.sessions.min(usize::try_from(total).unwrap_or(usize::MAX));
+    let count = new.readers.sessions.min(usize::try_from(total).unwrap_or(usize::MAX));
     let mut sessions = Workers::new();
     let readers = try_join_all((0..count).map(|_| snapshot.reader())).await?;
     let long_chunk = Arc::new(Semaphore::new(1));

@@ -3,7 +3,7 @@
 use crate::doctor::check::Checked;
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
-use crate::session::system::{BESIDE_READERS, BackupLoad, backup_connections};
+use crate::session::system::{BESIDE_READERS, BackupLoad, FEWEST_CONNECTIONS, Readers, backup_connections};
 
 /// The limits that apply to a role, with the number of connections that each counts now. `numbackends` is visible to every role.
 const SQL: &str = "
@@ -17,7 +17,7 @@ const SQL: &str = "
            (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid),
            r.rolsuper
     FROM pg_catalog.pg_database d, pg_catalog.pg_roles r
-    WHERE d.datname = pg_catalog.current_database() AND r.rolname = CURRENT_USER";
+    WHERE d.datname = pg_catalog.current_database() AND r.rolname = SESSION_USER";
 
 /// One limit on connections, how many it counts now, and how many backups it has to do for at a time.
 struct Limit {
@@ -28,9 +28,14 @@ struct Limit {
 }
 
 impl Limit {
-    /// The reading sessions for which each backup has connections, also none or less.
+    /// The connections of each backup.
+    fn each(&self) -> i64 {
+        self.most / self.backups
+    }
+
+    /// The reading sessions for which each backup has connections beside its other ones, also none or less.
     fn sessions(&self) -> i64 {
-        self.most / self.backups - count(BESIDE_READERS)
+        self.each() - count(BESIDE_READERS)
     }
 
     /// The session that asks ends before the backup begins.
@@ -42,11 +47,17 @@ impl Limit {
 /// The room that a server has for a backup.
 pub(super) struct Room {
     /// The reading sessions that have room.
-    pub(super) sessions: usize,
+    pub(super) readers: Readers,
     pub(super) checked: Checked,
 }
 
-/// Finds how many of the load's sessions the limits allow. Fewer are a warning, and none is an error. Too few free connections are a warning:
+/// The sessions of a load that no limit lowers.
+pub(super) fn unlimited(load: BackupLoad) -> Readers {
+    Readers { sessions: load.sessions, take_turns: false }
+}
+
+/// Finds how many of the load's sessions the limits allow. Fewer are a warning, and so is one that takes turns
+/// with the client programs. Too few for that are an error. Too few free connections are a warning:
 /// other sessions may end before the backup begins.
 pub(super) async fn find_room(session: &Session, load: BackupLoad) -> Result<Room> {
     let row = session.row("counting connections", SQL, &[]).await?;
@@ -64,24 +75,29 @@ pub(super) async fn find_room(session: &Session, load: BackupLoad) -> Result<Roo
         let others = [limit("the database", 2, 1), limit("the role", 4, per_server)];
         limits.extend(others.into_iter().filter(|limit| limit.most >= 0));
     }
-    if let Some(Limit { of, most, backups, .. }) = limits.iter().find(|limit| limit.sessions() < 1) {
-        let needed = backups * count(backup_connections(1));
+    if let Some(Limit { of, most, backups, .. }) = limits.iter().find(|limit| limit.each() < count(FEWEST_CONNECTIONS))
+    {
+        let needed = backups * count(FEWEST_CONNECTIONS);
         return Err(PostgresError::TooFewConnections { needed, of, most: *most });
     }
     let narrowest = limits.iter().min_by_key(|limit| limit.sessions());
     let allowed = narrowest.map_or(i64::MAX, Limit::sessions);
-    let sessions = load.sessions.min(usize::try_from(allowed).unwrap_or(usize::MAX));
-    let needed = count(backup_connections(sessions));
+    let take_turns = allowed < 1;
+    let sessions = load.sessions.min(usize::try_from(allowed.max(1)).unwrap_or(usize::MAX));
+    let needed = count(if take_turns { FEWEST_CONNECTIONS } else { backup_connections(sessions) });
     let tightest = limits.iter().min_by_key(|limit| limit.free());
     let (free, of) = tightest.map_or((i64::MAX, ""), |limit| (limit.free(), limit.of));
     let seen = format!("a backup opens {needed} at a time; {of} has {} free", free.max(0));
     let checked = match narrowest {
-        Some(limit) if sessions < load.sessions => Checked::Warn {
+        Some(limit) if take_turns || sessions < load.sessions => Checked::Warn {
             seen: format!(
-                "a backup reads with {sessions} session(s) instead of {}, because {} allows {} connections",
-                load.sessions, limit.of, limit.most
+                "a backup reads with {sessions} session(s) instead of {}{}, because {} allows {} connections",
+                load.sessions,
+                if take_turns { ", and only while no client program runs" } else { "" },
+                limit.of,
+                limit.most
             ),
-            hint: "lower the stack parameter `Sessions`, or raise the limit (`max_connections`, `ALTER ROLE … CONNECTION LIMIT`)",
+            hint: "lower the stack parameter `Sessions`, or raise the limit (`max_connections`, `ALTER ROLE` or `ALTER DATABASE … CONNECTION LIMIT`)",
         },
         _ if free < needed => Checked::Warn {
             seen,
@@ -90,7 +106,7 @@ pub(super) async fn find_room(session: &Session, load: BackupLoad) -> Result<Roo
         },
         _ => Checked::Ok(seen),
     };
-    Ok(Room { sessions, checked })
+    Ok(Room { readers: Readers { sessions, take_turns }, checked })
 }
 
 fn count(connections: usize) -> i64 {

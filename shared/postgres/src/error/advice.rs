@@ -9,6 +9,9 @@ use crate::error::PostgresError;
 /// Message of a client program when the work folder's disk is full.
 const DISK_FULL: &str = "No space left on device";
 
+/// Message of a server whose lock table is full.
+const LOCK_TABLE_FULL: &str = "out of shared memory";
+
 /// Part of rustls's message about a certificate for another host.
 const WRONG_NAME: &str = "not valid for name";
 
@@ -27,6 +30,7 @@ impl PostgresError {
         match self {
             Self::Unreachable { .. }
             | Self::ConnectTimeout { .. }
+            | Self::ConnectionLimitReached { .. }
             | Self::LockTimeout { .. }
             | Self::GaveWay { .. }
             | Self::SnapshotTooOld { .. }
@@ -45,6 +49,7 @@ impl PostgresError {
             Self::Unreachable { .. } | Self::ConnectTimeout { .. } => {
                 "check host and port, the function's subnets and security groups, and that the server is running".into()
             }
+            Self::ConnectionLimitReached { of, .. } => of.hint().into(),
             Self::AuthenticationFailed { .. } => {
                 "check user, password and database in the connection secret, and the server's `pg_hba.conf`".into()
             }
@@ -67,7 +72,7 @@ impl PostgresError {
                 format!("check with `ls -l {path}` and `df -h` that the file is accessible and its disk has space").into()
             }
             Self::TooFewConnections { .. } => {
-                "raise the limit (`max_connections`, `ALTER ROLE … CONNECTION LIMIT`), or lower `backup.per_server` in the policy"
+                "raise the limit (`max_connections`, `ALTER ROLE` or `ALTER DATABASE … CONNECTION LIMIT`), or lower `backup.per_server` in the policy"
                     .into()
             }
             // `Query` advises what its server error does.
@@ -91,6 +96,9 @@ impl PostgresError {
             }
             Self::ToolFailed { stderr, .. } if stderr.contains(DISK_FULL) => {
                 "the work folder is full: raise the function's ephemeral storage".into()
+            }
+            Self::ToolFailed { stderr, .. } if stderr.contains(LOCK_TABLE_FULL) => {
+                "raise `max_locks_per_transaction` on the server: a backup and its `pg_dump` each lock every table".into()
             }
             Self::ToolFailed { tool, .. } => format!(
                 "look in the server's log for the whole message, such as a missing privilege; if it has none, run `{tool} --version`"

@@ -73,7 +73,8 @@ impl ServerError {
 
     /// Class 08, and `57P01` and related codes (administrator, crash, starting up), end the session.
     pub(super) fn ends_the_session(&self) -> bool {
-        self.class() == "08" || matches!(self.sqlstate.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
+        self.class() == "08"
+            || matches!(self.sqlstate.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
     }
 
     pub(super) fn advice(&self) -> Advice {

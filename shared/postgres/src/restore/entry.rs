@@ -179,15 +179,13 @@ impl ArchiveFile<'_> {
         tokio::fs::write(&list, line).await.map_err(|source| unusable(&list, source))?;
         let mut use_list = OsString::from("--use-list=");
         use_list.push(&list);
-        let database = self.settings.database().replace('\\', "\\\\").replace('\'', "\\'");
         let arguments: Vec<OsString> = vec![
             use_list,
             "--exit-on-error".into(),
             // Only with `--verbose` does an error name its entry. The other lines are not kept.
             "--verbose".into(),
             "--no-password".into(),
-            // A connection string, because libpq would parse a bare name with `=` as one.
-            format!("--dbname=dbname='{database}'").into(),
+            format!("--dbname={}", self.settings.database_argument()).into(),
         ];
         self.run_plain(arguments).await
     }

@@ -125,7 +125,8 @@ impl Loader {
             let step = format!("loading `{}`", table.name);
             return Err(PostgresError::UnexpectedAnswer { step, fact: "a chunk is no COPY file".to_owned() });
         };
-        let (mut waiting, mut loaded) = (vec![0..chunk.len()], 0);
+        let (mut waiting, mut loaded) = (Vec::new(), 0);
+        waiting.push(0..chunk.len());
         while let Some(range) = waiting.pop() {
             let part = chunk.part(range.clone());
             let error = match self.load_chunk_around(table, &part, obstacles).await {

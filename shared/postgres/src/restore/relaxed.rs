@@ -199,7 +199,7 @@ pub(super) async fn reinstate(
     search_paths: &[String],
 ) -> Result<Vec<SetAside>> {
     // A table that states a check itself must have it before the table above hands it down: they merge.
-    relaxed.sort_by(|one, other| other.depth.cmp(&one.depth));
+    relaxed.sort_by_key(|one| std::cmp::Reverse(one.depth));
     let mut weaker = Vec::new();
     for one in &relaxed {
         let Some(add) = &one.add else { continue };

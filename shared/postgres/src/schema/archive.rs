@@ -10,6 +10,7 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::LOCK_TIMEOUT;
 use crate::session::identifier::RelationName;
+use crate::session::libpq_environment::LibpqEnvironment;
 use crate::session::settings::ConnectionSettings;
 
 /// The position of the creation time in a custom-format archive. Before it are `PGDMP`, three bytes of version, the sizes
@@ -24,18 +25,15 @@ const FIXED_TIME: [u8; 7] = [0, 0, 0, 1, 0, 100, 0];
 /// These bytes hold the header of any version.
 const HEADER_BYTES: usize = 128;
 
-/// Writes the archive of the definitions in `snapshot` to `into`. The database has this encoding, and the server shows `pg_dump` under this
-/// name.
+/// Writes the archive of the definitions in `snapshot` to `into`. The database has this encoding.
 pub(crate) async fn dump_schema(
     tools: &ClientTools,
-    settings: &ConnectionSettings,
-    application_name: &str,
+    environment: &LibpqEnvironment,
     snapshot: &str,
     excluded: &[&RelationName],
     encoding: &str,
     into: &Path,
 ) -> Result<()> {
-    let environment = settings.libpq_environment(directory_of(into))?.named(application_name);
     let mut arguments: Vec<OsString> = vec![
         "--schema-only".into(),
         "--format=custom".into(),
@@ -54,7 +52,7 @@ pub(crate) async fn dump_schema(
     }
     arguments.push("--file".into());
     arguments.push(into.into());
-    tools.run("pg_dump", &environment, &arguments).await?;
+    tools.run("pg_dump", environment, &arguments).await?;
     fix_creation_time(into).await
 }
 
@@ -100,19 +98,23 @@ fn creation_time(header: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Writes the roles to `into`.
-pub(crate) async fn dump_roles(tools: &ClientTools, settings: &ConnectionSettings, into: &Path) -> Result<()> {
-    let environment = settings.libpq_environment(directory_of(into))?;
+pub(crate) async fn dump_roles(
+    tools: &ClientTools,
+    environment: &LibpqEnvironment,
+    settings: &ConnectionSettings,
+    into: &Path,
+) -> Result<()> {
     let arguments: Vec<OsString> = vec![
         "--roles-only".into(),
         "--no-role-passwords".into(),
         "--quote-all-identifiers".into(),
         "--no-password".into(),
         "--database".into(),
-        settings.database().into(),
+        settings.database_argument().into(),
         "--file".into(),
         into.into(),
     ];
-    tools.run("pg_dumpall", &environment, &arguments).await?;
+    tools.run("pg_dumpall", environment, &arguments).await?;
     let failed = |source| PostgresError::File { path: into.display().to_string(), source };
     let sql = tokio::fs::read_to_string(into).await.map_err(failed)?;
     tokio::fs::write(into, with_fixed_frame(&sql)).await.map_err(failed)
@@ -156,7 +158,8 @@ fn unquote(identifier: &str) -> Option<String> {
     (!name.contains('"')).then(|| name.replace('\0', "\""))
 }
 
-fn directory_of(file: &Path) -> &Path {
+/// The folder of a file, where the certificates that a program trusts can be written.
+pub(crate) fn directory_of(file: &Path) -> &Path {
     file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

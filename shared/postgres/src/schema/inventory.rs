@@ -55,6 +55,8 @@ macro_rules! options {
 mod rare;
 mod surroundings;
 
+/// Operands of `||` are text or cast to it: a database can have implicit casts of numbers to text, with which others are ambiguous.
+///
 /// One query per kind, which gives identity and definition. `$1` lists relations to skip.
 const QUERIES: [(ObjectKind, &str); 11] = [
     (
@@ -109,7 +111,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                  'kind ' || c.relkind::text || ' ' || c.relpersistence::text,
                  'owner ' || pg_catalog.pg_get_userbyid(c.relowner),
                  'grants ' || ", grants!("c.relacl", "r", "c.relowner"), ",
-                 'of type ' || NULLIF(c.reloftype, 0)::pg_catalog.regtype,
+                 'of type ' || NULLIF(c.reloftype, 0)::pg_catalog.regtype::text,
                  (SELECT pg_catalog.concat_ws(' ', 'on server', s.srvname, ", options!("f.ftoptions"), ")
                   FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = c.oid),
                  CASE WHEN c.relrowsecurity THEN 'row security enabled' END,
@@ -130,7 +132,7 @@ const QUERIES: [(ObjectKind, &str); 11] = [
                       CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity::text END,
                       CASE WHEN a.attstorage <> ty.typstorage THEN 'storage ' || a.attstorage::text END,
                       CASE WHEN a.attcompression <> '' THEN 'compression ' || a.attcompression::text END,
-                      'statistics ' || NULLIF(a.attstattarget, -1), ", options!("a.attoptions"), ",
+                      'statistics ' || NULLIF(a.attstattarget, -1)::text, ", options!("a.attoptions"), ",
                       ", options!("a.attfdwoptions"), ",
                       'grants ' || (SELECT pg_catalog.string_agg(CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(g.grantee) END
                         || ' ' || g.privilege_type, ' ' ORDER BY CASE WHEN g.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.grantee) END, g.privilege_type COLLATE \"C\")

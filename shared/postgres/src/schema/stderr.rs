@@ -14,7 +14,7 @@ pub(crate) const WITHHELD: &str = "message withheld because it may quote a row; 
 
 /// The server's messages about definitions, privileges and limits, as PostgreSQL words them (`*` is any text). They name
 /// objects and settings, never values. A message from a user's code can have this wording, too: its [`CONTEXT`] tells.
-const ABOUT_DEFINITIONS: [&str; 52] = [
+const ABOUT_DEFINITIONS: [&str; 54] = [
     "could not create unique index \"*\"",
     "check constraint \"*\" of relation \"*\" is violated by some row",
     "column \"*\" of relation \"*\" contains null values",
@@ -63,6 +63,8 @@ const ABOUT_DEFINITIONS: [&str; 52] = [
     "password authentication failed for user \"*\"",
     "no pg_hba.conf entry for host *",
     "sorry, too many clients already",
+    "too many connections for *",
+    "unsupported startup parameter*",
     "remaining connection slots are reserved for *",
     "the database system is *",
     "invalid snapshot identifier: \"*\"",

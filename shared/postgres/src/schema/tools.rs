@@ -1,5 +1,6 @@
 //! PostgreSQL's own client programs: found, asked for their version, run with a clean environment.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,6 +11,7 @@ use tokio::process::Command;
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::stderr::StandardError;
 use crate::session::libpq_environment::LibpqEnvironment;
+use crate::session::{LIMIT_ATTEMPTS, LIMIT_BACKOFF};
 
 /// Variables passed to the programs: the paths of programs and, in a Lambda layer, of their libraries.
 const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE"];
@@ -24,6 +26,12 @@ const SERVER_WENT_AWAY: [&str; 4] = [
     "the database system is shutting down",
     "the database system is starting up",
 ];
+
+/// Message of a connection pooler that takes no startup options, or not all of them.
+const OPTIONS_REFUSED: &str = "unsupported startup parameter";
+
+/// The beginnings of what a program says when it has no connection. `pg_dumpall` does not say why, and the server may say it in any language.
+const NOT_CONNECTED: [&str; 2] = ["error: could not connect to database ", "error: connection to server at "];
 
 /// `pg_dump`, `pg_dumpall` and `pg_restore` of one version.
 #[derive(Debug, Clone)]
@@ -81,12 +89,44 @@ impl ClientTools {
     }
 
     /// Runs a program to its end. It is killed when the returned future is dropped: the time limit is the caller's.
+    ///
+    /// A program that connects has none of the settings of the role and the database that would make it fail or write something else.
     pub(crate) async fn run(
         &self,
         tool: &'static str,
         environment: &LibpqEnvironment,
         arguments: &[OsString],
     ) -> Result<()> {
+        // `pg_restore` can fail to connect in the middle of its work. The others have one connection.
+        let attempts = if tool == "pg_restore" { 1 } else { LIMIT_ATTEMPTS };
+        let mut environment = match connects(tool, arguments) {
+            true => Cow::Owned(environment.with_startup_options().await?),
+            false => Cow::Borrowed(environment),
+        };
+        let mut attempt = 1;
+        loop {
+            let failed = match self.run_once(tool, &environment, arguments).await {
+                Ok(()) => return Ok(()),
+                Err(failed) => failed,
+            };
+            let reason = if is_unexplained(&failed) { environment.try_out().await.err() } else { None };
+            let passes = reason.is_none() && is_unexplained(&failed);
+            match reason.unwrap_or(failed) {
+                refused if environment.has_startup_options() && refuses_options(&refused) => {
+                    tracing::info!("a connection pooler refuses startup options, running `{tool}` without");
+                    environment = Cow::Owned(environment.without_startup_options());
+                }
+                failed if attempt >= attempts => return Err(failed),
+                failed if passes || matches!(failed, PostgresError::ConnectionLimitReached { .. }) => {
+                    tokio::time::sleep(LIMIT_BACKOFF.pause(attempt)).await;
+                    attempt += 1;
+                }
+                failed => return Err(failed),
+            }
+        }
+    }
+
+    async fn run_once(&self, tool: &'static str, environment: &LibpqEnvironment, arguments: &[OsString]) -> Result<()> {
         let mut command = self.command(tool);
         command.envs(environment.variables()).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| self.start_error(tool, &error))?;
@@ -105,8 +145,32 @@ impl ClientTools {
         if SNAPSHOT_IS_GONE.iter().any(|said| stderr.contains(said)) {
             return Err(PostgresError::SnapshotLost);
         }
+        if let Some(reached) = environment.connection_limit(&stderr) {
+            return Err(reached);
+        }
         Err(PostgresError::ToolFailed { tool, status: status.to_string(), stderr })
     }
+}
+
+/// Whether a program could not connect, so that a session of our own can find out why.
+fn is_unexplained(failed: &PostgresError) -> bool {
+    let PostgresError::ToolFailed { stderr, .. } = failed else { return false };
+    NOT_CONNECTED.iter().any(|beginning| stderr.starts_with(beginning))
+}
+
+/// Whether a pooler refused startup options, to a program or to a session.
+fn refuses_options(refused: &PostgresError) -> bool {
+    const PROTOCOL_VIOLATION: &str = "08P01";
+    match refused {
+        PostgresError::ToolFailed { stderr, .. } => stderr.contains(OPTIONS_REFUSED),
+        other => other.sqlstate() == Some(PROTOCOL_VIOLATION),
+    }
+}
+
+/// Whether a run connects to a server: `pg_restore` does so only with a database.
+fn connects(tool: &str, arguments: &[OsString]) -> bool {
+    let names_a_database = |argument: &OsString| argument.to_string_lossy().starts_with("--dbname");
+    tool != "pg_restore" || arguments.iter().any(names_a_database)
 }
 
 /// Reads to the end, so that the program never blocks on a full pipe.

@@ -39,6 +39,19 @@ async fn system_identifier(session: &Session) -> Result<Option<String>> {
 /// The connections of a backup beside those that read rows: the snapshot's leader, its watcher, and `pg_dump`, then `pg_dumpall`.
 pub(crate) const BESIDE_READERS: usize = 3;
 
+/// The fewest connections of a backup: the leader, its watcher, and by turns a client program or one session that reads rows. The watcher must
+/// not wait for either of the others.
+pub(crate) const FEWEST_CONNECTIONS: usize = 3;
+
+/// How a backup reads rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readers {
+    /// How many sessions read rows.
+    pub sessions: usize,
+    /// Whether they read only while no client program runs, because a limit allows no more connections.
+    pub take_turns: bool,
+}
+
 /// What backups may open on one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackupLoad {

@@ -197,6 +197,7 @@ async fn leave_out(session: &Session, relations: &mut [Relation], left_out: &[Le
         };
         let unreadable = match &relation.disposition {
             Disposition::Copy => None,
+            Disposition::OnPrimaryOnly if relation.kind == RelationKind::Table => None,
             Disposition::Unreadable { reason } => Some(reason.clone()),
             _ => continue,
         };
@@ -260,9 +261,7 @@ impl Access {
             RelationKind::Table if self.row_security => {
                 unreadable(format!("row level security applies to role `{user}`, which has no BYPASSRLS"))
             }
-            RelationKind::Table if self.unlogged_on_standby => {
-                unreadable("it is unlogged and the server is a standby".to_owned())
-            }
+            RelationKind::Table | RelationKind::Sequence if self.unlogged_on_standby => Disposition::OnPrimaryOnly,
             RelationKind::Table => Disposition::Copy,
             RelationKind::MaterializedView if is_populated => Disposition::Rebuilt,
             RelationKind::Sequence => Disposition::Carried,

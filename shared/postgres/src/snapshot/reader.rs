@@ -1,5 +1,6 @@
 //! A session that reads rows in an imported snapshot.
 
+use futures_util::future::join;
 use lifeboat_model::{CopyFormat, Slice};
 
 use crate::error::{PostgresError, PostgresResult as Result};
@@ -10,6 +11,11 @@ use crate::snapshot::large_object;
 use crate::snapshot::relation::{Disposition, Relation};
 use crate::snapshot::rows::RowStream;
 use crate::snapshot::watch::{Backend, Backends};
+
+/// Before each slice, the locks that the last one took are released: on its table, which the leader holds, and on the indexes that the planner
+/// opened. Somebody may want to rebuild one, and the server's lock table has room for each table about twice.
+const MARK: &str = "SAVEPOINT lifeboat_slice";
+const RELEASE: &str = "ROLLBACK TO SAVEPOINT lifeboat_slice";
 
 /// Reads slices and large objects as one snapshot shows them.
 ///
@@ -39,10 +45,12 @@ impl SliceReader {
         match session.run(STEP, &join).await {
             // Invalid identifier, or the transaction that exported it is over.
             Err(error) if matches!(error.sqlstate(), Some("22023" | "42704" | "55000")) => {
-                Err(PostgresError::SnapshotLost)
+                return Err(PostgresError::SnapshotLost);
             }
-            other => other.map(|()| Self { session, _backend: backend }),
+            joined => joined?,
         }
+        session.run(STEP, MARK).await?;
+        Ok(Self { session, _backend: backend })
     }
 
     /// The rows of one slice of a relation whose disposition is [`Disposition::Copy`].
@@ -53,7 +61,12 @@ impl SliceReader {
         }
         let step = format!("copying `{}` from block {}", relation.name, slice.first_block);
         let (query, columns) = (relation.copy_query(slice), relation.columns.len());
-        match RowStream::start(&self.session, &query, columns, relation.format, step).await {
+        // One round trip: the driver sends both, and the server answers in this order.
+        let release = self.session.run("releasing the last table", RELEASE);
+        let start = RowStream::start(&self.session, &query, columns, relation.format, step);
+        let (released, started) = join(release, start).await;
+        released?;
+        match started {
             Err(error) => Err(match error.sqlstate() {
                 Some("55P03") => PostgresError::LockTimeout { relation: relation.name.to_string() },
                 // The lock is held now: the drop or rename happened between snapshot and lock.

@@ -3,7 +3,7 @@
 use lifeboat_model::{CopyFormat, RelationKind, Slice, slices};
 use serde::Serialize;
 
-use crate::session::identifier::RelationName;
+use crate::session::identifier::{RelationName, column_list};
 
 /// What a backup does with a relation. Each relation has exactly one, so none is missing silently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,6 +17,8 @@ pub enum Disposition {
     Rebuilt,
     /// Its state is in the sequence values.
     Carried,
+    /// It is unlogged, and the server is a standby: its rows, or its value, are on the primary only. Its definition is in the schema archive.
+    OnPrimaryOnly,
     /// Its rows are not copied, because policy says so. Its definition is in the schema archive where it can be read.
     RowsLeftOut {
         /// Why, as policy has it.
@@ -57,7 +59,7 @@ pub struct Relation {
     pub format: CopyFormat,
     /// How the backup treats it.
     pub disposition: Disposition,
-    /// Whether its rows can be read by block ranges.
+    /// Whether its rows can be read by block ranges: its storage has blocks, and the server can plan a query on it.
     pub(crate) has_block_ranges: bool,
     /// The condition an extension set for the rows of its configuration table that are the user's, as `WHERE …`.
     pub(crate) extension_filter: Option<String>,
@@ -79,11 +81,14 @@ impl Relation {
     /// Whether `pg_dump` locks it although none of its rows are copied.
     pub(crate) fn is_only_described(&self) -> bool {
         matches!(self.kind, RelationKind::Table | RelationKind::PartitionedTable)
-            && matches!(self.disposition, Disposition::Definition | Disposition::RowsLeftOut { .. })
+            && matches!(
+                self.disposition,
+                Disposition::Definition | Disposition::OnPrimaryOnly | Disposition::RowsLeftOut { .. }
+            )
             && !self.definition_is_unreadable
     }
 
-    /// The query of COPY for one slice.
+    /// The query of COPY for one slice. The only slice of a table has no condition.
     pub(crate) fn copy_query(&self, slice: Slice) -> String {
         let condition = match (&self.extension_filter, self.has_block_ranges, slice) {
             (Some(filter), _, _) => filter.clone(),
@@ -99,11 +104,17 @@ impl Relation {
     }
 }
 
-/// `COPY (SELECT columns FROM ONLY relation condition) TO STDOUT`.
+/// `COPY relation (columns) TO STDOUT`, or with a condition `COPY (SELECT columns FROM ONLY relation condition) TO STDOUT`.
+///
+/// Both give a relation's own rows, in one form. Only the second one is planned, and planning can fail: see `block_ranges`.
 pub(crate) fn copy_to_stdout(name: &RelationName, columns: &[String], condition: &str, format: CopyFormat) -> String {
-    let columns = crate::session::identifier::column_list(columns);
-    let format = copy_options(format);
-    format!("COPY (SELECT {columns} FROM ONLY {} {condition}) TO STDOUT {format}", name.sql())
+    let (name, list, format) = (name.sql(), column_list(columns), copy_options(format));
+    if !condition.is_empty() {
+        return format!("COPY (SELECT {list} FROM ONLY {name} {condition}) TO STDOUT {format}");
+    }
+    // A table without columns of its own takes no column list.
+    let list = if columns.is_empty() { list } else { format!("({list})") };
+    format!("COPY {name} {list} TO STDOUT {format}")
 }
 
 /// The options that name the form, the same for both directions.

@@ -1,5 +1,6 @@
 //! Where sequences stand, as `setval` calls.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::error::{PostgresError, PostgresResult as Result};
@@ -105,6 +106,16 @@ impl SequenceValues {
         self.count += more.count;
     }
 
+    /// These and others in one list, in the order of `names`.
+    pub(crate) fn merged(&self, others: &Self, names: &[&RelationName]) -> Self {
+        let lines: HashMap<&str, &str> = self.sql.lines().chain(others.sql.lines()).filter_map(of_sequence).collect();
+        let mut merged = Self::default();
+        for line in names.iter().filter_map(|name| lines.get(line_start(name).as_str())) {
+            merged.append(&Self { sql: format!("{line}\n"), count: 1 });
+        }
+        merged
+    }
+
     /// The value of one of them.
     fn of(&self, name: &RelationName) -> Option<Self> {
         let start = line_start(name);
@@ -115,6 +126,28 @@ impl SequenceValues {
 
 fn line_start(name: &RelationName) -> String {
     format!("SELECT pg_catalog.setval({}, ", quote_literal(&name.to_string()))
+}
+
+/// The start of a line, and the line. Two numbers and no text come after the name.
+fn of_sequence(line: &str) -> Option<(&str, &str)> {
+    let (before, _) = line.rsplit_once(", ")?;
+    let (name, _) = before.rsplit_once(", ")?;
+    Some((line.get(..name.len() + ", ".len())?, line))
+}
+
+/// Where these sequences begin, which nobody has called yet.
+pub(crate) async fn starts(session: &Session, sequences: &[u32]) -> Result<SequenceValues> {
+    const SQL: &str = "
+        SELECT n.nspname::text, c.relname::text, s.seqstart FROM pg_catalog.pg_sequence s
+        JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE s.seqrelid = ANY ($1)";
+    let mut values = SequenceValues::default();
+    for row in session.rows(STEP, SQL, &[&sequences]).await? {
+        let name = RelationName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+        let start: i64 = row.get(2);
+        values.append(&SequenceValues { sql: format!("{}{start}, false);\n", line_start(&name)), count: 1 });
+    }
+    Ok(values)
 }
 
 /// Reads the sequences, which are sorted.

@@ -1,7 +1,7 @@
 //! The doctor says what is wrong in one sentence.
 
 use lifeboat_local::{PoolMode, Pooler};
-use lifeboat_postgres::{BackupLoad, Check, Checked, ConnectionSettings, PostgresError, doctor};
+use lifeboat_postgres::{BackupLoad, Check, Checked, ConnectionSettings, PostgresError, Readers, doctor};
 use tokio_postgres::NoTls;
 
 use crate::fixture::Fixture;
@@ -100,13 +100,15 @@ async fn backups_of_one_server_share_its_connections() {
     let (settings, tools) = (fixture.settings(), fixture.tools().await);
     for (per_server, sessions) in [(1, 32), (4, 21), (8, 9)] {
         let examined = doctor(&settings, &tools, &[], BackupLoad { sessions: 32, per_server }).await;
-        assert_eq!(examined.sessions, sessions, "{per_server} at a time");
+        assert_eq!(examined.readers.sessions, sessions, "{per_server} at a time");
         assert_eq!(is_warning(connections(&examined.checks)), sessions < 32, "{:?}", examined.checks);
     }
-    let examined = doctor(&settings, &tools, &[], BackupLoad { sessions: 32, per_server: 25 }).await;
+    let examined = doctor(&settings, &tools, &[], BackupLoad { sessions: 32, per_server: 32 }).await;
+    assert_eq!(examined.readers, Readers { sessions: 1, take_turns: true });
+    assert!(is_warning(connections(&examined.checks)), "{:?}", examined.checks);
+    let examined = doctor(&settings, &tools, &[], BackupLoad { sessions: 32, per_server: 33 }).await;
     let error = failure(&examined.checks, "connections");
-    let needed =
-        |error: &PostgresError| matches!(error, PostgresError::TooFewConnections { needed: 100, most: 97, .. });
+    let needed = |error: &PostgresError| matches!(error, PostgresError::TooFewConnections { needed: 99, most: 97, .. });
     assert!(needed(error), "{error:?}");
 }
 
@@ -121,7 +123,7 @@ async fn connections_that_others_have_are_warned_of_and_stop_no_backup() {
     let mut others = Vec::new();
     for others_count in 0..=4 {
         let examined = doctor(&settings, &tools, &[], LOAD).await;
-        assert_eq!(examined.sessions, LOAD.sessions);
+        assert_eq!(examined.readers.sessions, LOAD.sessions);
         let seen = connections(&examined.checks);
         let free = format!("a backup opens 7 at a time; the role has {} free", 10 - others_count);
         assert!(matches!(seen, Checked::Ok(seen) | Checked::Warn { seen, .. } if *seen == free), "{seen:?}");

@@ -3,10 +3,13 @@
 // clippy.toml allows these in test functions; the fixture is one, too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod connections;
 mod doctor;
 mod fidelity;
 mod fixture;
 mod locale;
+mod parameters;
+mod planning;
 mod restore;
 mod secrecy;
 mod server;

@@ -85,7 +85,7 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         0,
         concat!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, s.stxname), pg_catalog.concat_ws('; ',
-                    pg_catalog.pg_get_statisticsobjdef(s.oid), 'target ' || NULLIF(s.stxstattarget, -1),
+                    pg_catalog.pg_get_statisticsobjdef(s.oid), 'target ' || NULLIF(s.stxstattarget, -1)::text,
                     'owner ' || pg_catalog.pg_get_userbyid(s.stxowner))
              FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
              WHERE s.stxrelid <> ALL ($1::oid[]) AND ",
@@ -107,7 +107,7 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         0,
         concat!(
             "SELECT pg_catalog.concat_ws(' ', 'of', pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.defaclrole)), 'for', d.defaclobjtype,
-                    'in ' || NULLIF(d.defaclnamespace, 0)::pg_catalog.regnamespace), ",
+                    'in ' || NULLIF(d.defaclnamespace, 0)::pg_catalog.regnamespace::text), ",
             listed_grants!("d.defaclacl"),
             " FROM pg_catalog.pg_default_acl d WHERE $1::oid[] IS NOT NULL"
         ),
@@ -139,7 +139,8 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         0,
         concat!(
             "SELECT o.oid::pg_catalog.regoperator::text, pg_catalog.concat_ws('; ', o.oprcode::pg_catalog.regprocedure,
-                    'commutator ' || NULLIF(o.oprcom, 0)::pg_catalog.regoperator, 'negator ' || NULLIF(o.oprnegate, 0)::pg_catalog.regoperator,
+                    'commutator ' || NULLIF(o.oprcom, 0)::pg_catalog.regoperator::text,
+                    'negator ' || NULLIF(o.oprnegate, 0)::pg_catalog.regoperator::text,
                     CASE WHEN o.oprcanhash THEN 'hashes' END, CASE WHEN o.oprcanmerge THEN 'merges' END,
                     NULLIF(o.oprrest::text, '-'), NULLIF(o.oprjoin::text, '-'), 'owner ' || pg_catalog.pg_get_userbyid(o.oprowner))
              FROM pg_catalog.pg_operator o WHERE $1::oid[] IS NOT NULL AND o.oprcode <> 0 AND ",
@@ -164,9 +165,9 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         0,
         concat!(
             "SELECT pg_catalog.format('family %I.%I using %I', n.nspname, f.opfname, m.amname), pg_catalog.concat_ws('; ',
-                    (SELECT pg_catalog.string_agg(o.amopstrategy || ' ' || o.amopopr::pg_catalog.regoperator, ', ' ORDER BY o.amopstrategy, o.amopopr::pg_catalog.regoperator::text)
+                    (SELECT pg_catalog.string_agg(o.amopstrategy::text || ' ' || o.amopopr::pg_catalog.regoperator::text, ', ' ORDER BY o.amopstrategy, o.amopopr::pg_catalog.regoperator::text)
                      FROM pg_catalog.pg_amop o WHERE o.amopfamily = f.oid),
-                    (SELECT pg_catalog.string_agg(p.amprocnum || ' ' || p.amproc::pg_catalog.regprocedure, ', ' ORDER BY p.amprocnum, p.amproc::pg_catalog.regprocedure::text)
+                    (SELECT pg_catalog.string_agg(p.amprocnum::text || ' ' || p.amproc::pg_catalog.regprocedure::text, ', ' ORDER BY p.amprocnum, p.amproc::pg_catalog.regprocedure::text)
                      FROM pg_catalog.pg_amproc p WHERE p.amprocfamily = f.oid))
              FROM pg_catalog.pg_opfamily f JOIN pg_catalog.pg_namespace n ON n.oid = f.opfnamespace
              JOIN pg_catalog.pg_am m ON m.oid = f.opfmethod WHERE $1::oid[] IS NOT NULL AND ",
@@ -215,8 +216,8 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         ObjectKind::ForeignData,
         0,
         concat!(
-            "SELECT pg_catalog.format('wrapper %I', w.fdwname), pg_catalog.concat_ws('; ', 'handler ' || NULLIF(w.fdwhandler::oid, 0)::pg_catalog.regproc,
-                    'validator ' || NULLIF(w.fdwvalidator::oid, 0)::pg_catalog.regproc, ", options!("w.fdwoptions"), ",
+            "SELECT pg_catalog.format('wrapper %I', w.fdwname), pg_catalog.concat_ws('; ', 'handler ' || NULLIF(w.fdwhandler::oid, 0)::pg_catalog.regproc::text,
+                    'validator ' || NULLIF(w.fdwvalidator::oid, 0)::pg_catalog.regproc::text, ", options!("w.fdwoptions"), ",
                     'owner ' || pg_catalog.pg_get_userbyid(w.fdwowner), 'grants ' || ",
             grants!("w.fdwacl", "F", "w.fdwowner"),
             ") FROM pg_catalog.pg_foreign_data_wrapper w WHERE $1::oid[] IS NOT NULL AND ",

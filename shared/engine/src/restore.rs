@@ -66,7 +66,7 @@ impl Restore<'_> {
         let rows = self.load_deferred(target, &obstacles, deferred).await?;
         archive.restore_post_data(&HashSet::new(), &self.table_sizes()).await?;
         set_aside.extend(target.load_refused_rows(rows).await?);
-        set_aside.extend(obstacles.reinstate_constraints(target).await?);
+        set_aside.extend(target.reinstate_constraints(&obstacles).await?);
         archive.restore_grants().await?;
         refused.extend(target.grant_on_schemas(&definitions.inventory).await?);
         set_aside.extend(target.refresh_materialized_views(&self.materialized_views(), &search_paths).await?);

@@ -1,15 +1,15 @@
 //! The proofs: they compare rows, definitions, sequences and large objects of the restored database with the backup's documents.
 
 use lifeboat_model::{
-    Difference, Finding, FindingKind, FindingSubject, Globals, InventoryObject, ObjectKind, RestoreOutcome, RowHasher,
-    SetAside, Stream, Surroundings, TableProof,
+    Difference, Finding, FindingKind, Globals, InventoryObject, ObjectKind, RestoreOutcome, RowHasher, SetAside,
+    Stream, Surroundings, TableProof,
 };
 use lifeboat_postgres::{Prover, RelationName, RestoreTarget, RowTotals};
 
 use super::Restored;
 use super::definitions::Definitions;
 use super::inputs::Restore;
-use super::row_proof::prove_rows;
+use super::row_proof::{finding, prove_rows};
 use crate::error::EngineError;
 
 /// The proofs leave these out. Every report names them, so that `equal` is not misunderstood.
@@ -263,8 +263,4 @@ async fn prove_large_objects(
         }
     }
     Ok(restored)
-}
-
-pub(super) fn finding(kind: FindingKind, subject: String, detail: String) -> Finding {
-    Finding { kind, site: None, subject: FindingSubject::Restored(subject), detail, healed: false }
 }

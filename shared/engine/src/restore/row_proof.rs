@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use lifeboat_model::{Finding, FindingKind, RelationEntry, TableData, TableProof};
+use lifeboat_model::{Finding, FindingKind, FindingSubject, RelationEntry, TableData, TableProof};
 use lifeboat_postgres::{RelationName, RestoreTarget, RowTotals, TableTarget};
 
 use super::inputs::Restore;
-use super::proof::finding;
 use crate::error::EngineError;
 use crate::pool::{Queue, Workers};
 
@@ -139,4 +138,9 @@ fn compare(
         findings.push(finding(FindingKind::RowDigest, table.clone(), detail));
     }
     TableProof { table, rows: actual.rows, equal: actual.rows == expected.rows && !differs }
+}
+
+/// A finding about a restored database.
+pub(super) fn finding(kind: FindingKind, subject: String, detail: String) -> Finding {
+    Finding { kind, site: None, subject: FindingSubject::Restored(subject), detail, healed: false }
 }

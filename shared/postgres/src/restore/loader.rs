@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use lifeboat_model::{CopyFormat, RelationEntry, SetAside, TableData};
+use lifeboat_model::SetAside;
 
 use crate::error::server_error::ServerError;
 use crate::error::{PostgresError, PostgresResult as Result};
@@ -13,44 +13,17 @@ use crate::restore::obstacles::{Obstacles, Way};
 use crate::restore::refused_rows::RefusedRows;
 use crate::restore::relaxed::Kind;
 use crate::restore::script::{Piece, pieces};
+use crate::restore::table_target::TableTarget;
 use crate::session::Session;
 use crate::session::identifier::{RelationName, column_list};
 use crate::session::settings::ConnectionSettings;
 use crate::snapshot::large_object;
-use crate::snapshot::relation::{Relation, copy_options};
+use crate::snapshot::relation::copy_options;
 
 const NOT_NULL_VIOLATION: &str = "23502";
 
 /// One message of COPY: large enough that its overhead vanishes, small enough that what waits for the socket is bounded.
 const MESSAGE_BYTES: usize = 256 * 1024;
-
-/// A table of a restored database, and the form in which its rows are written and read back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableTarget {
-    /// The table.
-    pub name: RelationName,
-    /// Its columns in the order of the COPY.
-    pub columns: Vec<String>,
-    /// The form of the rows.
-    pub format: CopyFormat,
-}
-
-impl TableTarget {
-    /// The table that a manifest describes.
-    pub fn new(relation: &RelationEntry, data: &TableData) -> Self {
-        Self {
-            name: RelationName::new(&relation.schema, &relation.name),
-            columns: data.columns.clone(),
-            format: data.format,
-        }
-    }
-}
-
-impl From<&Relation> for TableTarget {
-    fn from(relation: &Relation) -> Self {
-        Self { name: relation.name.clone(), columns: relation.columns.clone(), format: relation.format }
-    }
-}
 
 /// A session that loads chunks.
 #[derive(Debug)]

@@ -3,11 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use lifeboat_model::SetAside;
-
 use crate::error::PostgresResult as Result;
-use crate::restore::relaxed::{self, Kind, Relaxed, reinstate};
-use crate::restore::target::RestoreTarget;
+use crate::restore::relaxed::{self, Kind, Relaxed};
 use crate::session::Session;
 use crate::session::identifier::RelationName;
 
@@ -83,15 +80,8 @@ impl Obstacles {
         Ok(())
     }
 
-    /// Puts all constraints back, and returns those that came back weaker. Call it when all rows are loaded.
-    pub async fn reinstate_constraints(&self, target: &RestoreTarget) -> Result<Vec<SetAside>> {
-        let constraints = std::mem::take(&mut self.off.lock().await.constraints);
-        if constraints.is_empty() {
-            return Ok(Vec::new());
-        }
-        let session = target.connect().await?;
-        let weaker = reinstate(&session, constraints, &self.search_paths).await?;
-        session.close().await;
-        Ok(weaker)
+    /// The constraints that were taken off. They are no longer known afterwards.
+    pub(super) async fn take_constraints(&self) -> Vec<Relaxed> {
+        std::mem::take(&mut self.off.lock().await.constraints)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lifeboat_model::{CopyFormat, Globals, Inventory, RowHasher};
 
 use crate::error::PostgresResult as Result;
-use crate::restore::loader::TableTarget;
+use crate::restore::table_target::TableTarget;
 use crate::schema::globals;
 use crate::schema::inventory;
 use crate::session::Session;

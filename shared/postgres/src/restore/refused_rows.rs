@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lifeboat_model::SetAside;
-
-use crate::error::PostgresResult as Result;
 use crate::error::server_error::ServerError;
-use crate::restore::loader::TableTarget;
-use crate::restore::target::RestoreTarget;
+use crate::restore::table_target::TableTarget;
 
 /// Bytes of refused rows that are kept for a last attempt, when everything else is restored. They are in memory.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -28,12 +24,13 @@ struct State {
     lost: BTreeMap<(String, String), u64>,
 }
 
+/// Rows for a last attempt.
 #[derive(Debug)]
-struct Kept {
-    table: TableTarget,
-    rows: u64,
-    plaintext: Vec<u8>,
-    why: ServerError,
+pub(super) struct Kept {
+    pub(super) table: TableTarget,
+    pub(super) rows: u64,
+    pub(super) plaintext: Vec<u8>,
+    pub(super) why: ServerError,
 }
 
 impl RefusedRows {
@@ -59,6 +56,16 @@ impl RefusedRows {
         self.state().lose(table, rows, why);
     }
 
+    /// The rows for a last attempt. They are no longer kept.
+    pub(super) fn take_kept(&self) -> Vec<Kept> {
+        std::mem::take(&mut self.state().kept)
+    }
+
+    /// The rows that are missing, by table and reason.
+    pub(super) fn into_lost(self) -> BTreeMap<(String, String), u64> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).lost
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,32 +74,5 @@ impl RefusedRows {
 impl State {
     fn lose(&mut self, table: &TableTarget, rows: u64, why: &str) {
         *self.lost.entry((table.name.to_string(), why.to_owned())).or_default() += rows;
-    }
-}
-
-impl RestoreTarget {
-    /// Tries refused rows a last time, when everything else is restored, and returns those that are missing, by table and reason.
-    pub async fn load_refused_rows(&self, refused: RefusedRows) -> Result<Vec<SetAside>> {
-        let mut refused = refused.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if !refused.kept.is_empty() {
-            let mut loader = self.loader().await?;
-            for Kept { table, rows, plaintext, why } in std::mem::take(&mut refused.kept) {
-                if loader.load_without_triggers(&table, &plaintext).await?.is_some() {
-                    // The first refusal is nearer to the cause.
-                    refused.lose(&table, rows, &why.to_string());
-                }
-            }
-            loader.close().await;
-        }
-        let missing = |((table, why), rows): ((String, String), u64)| SetAside {
-            kind: "rows".to_owned(),
-            reason: format!("{rows} row(s) are not restored: {why}"),
-            what_to_do: format!(
-                "remove the cause and restore `{table}` again, or read these rows from the backup as docs/format/without-lifeboat.md describes"
-            ),
-            object: table,
-            definition: None,
-        };
-        Ok(refused.lost.into_iter().map(missing).collect())
     }
 }

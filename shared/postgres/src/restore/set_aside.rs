@@ -3,9 +3,9 @@
 use lifeboat_model::SetAside;
 
 use crate::error::{PostgresError, PostgresResult as Result};
-use crate::restore::archive_restore::{Outstanding, Refused};
 use crate::restore::bare_table::elements;
 use crate::restore::entry::Entry;
+use crate::restore::outstanding::{Outstanding, Refused};
 use crate::session::Session;
 
 /// Bytes of a definition that are shown: enough for any index, constraint or trigger.

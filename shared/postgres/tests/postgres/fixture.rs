@@ -167,6 +167,7 @@ pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut So
     }
     loader.close().await;
     definitions.restore_post_data(&HashSet::new(), &HashMap::new()).await.unwrap();
+    definitions.restore_grants().await.unwrap();
     assert_eq!(definitions.set_aside().await.unwrap(), []);
     assert_eq!(target.refresh_materialized_views(&views, &[]).await.unwrap(), []);
 

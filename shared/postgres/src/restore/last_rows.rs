@@ -1,0 +1,48 @@
+//! The end of the rows: what was refused is tried a last time, and constraints that were taken off come back.
+
+use lifeboat_model::SetAside;
+
+use crate::error::PostgresResult as Result;
+use crate::restore::obstacles::Obstacles;
+use crate::restore::refused_rows::{Kept, RefusedRows};
+use crate::restore::relaxed::reinstate;
+use crate::restore::target::RestoreTarget;
+
+impl RestoreTarget {
+    /// Tries refused rows a last time, when everything else is restored, and returns those that are missing, by table and reason.
+    pub async fn load_refused_rows(&self, refused: RefusedRows) -> Result<Vec<SetAside>> {
+        let kept = refused.take_kept();
+        if !kept.is_empty() {
+            let mut loader = self.loader().await?;
+            for Kept { table, rows, plaintext, why } in kept {
+                if loader.load_without_triggers(&table, &plaintext).await?.is_some() {
+                    // The first refusal is nearer to the cause.
+                    refused.lose(&table, rows, &why.to_string());
+                }
+            }
+            loader.close().await;
+        }
+        let missing = |((table, why), rows): ((String, String), u64)| SetAside {
+            kind: "rows".to_owned(),
+            reason: format!("{rows} row(s) are not restored: {why}"),
+            what_to_do: format!(
+                "remove the cause and restore `{table}` again, or read these rows from the backup as docs/format/without-lifeboat.md describes"
+            ),
+            object: table,
+            definition: None,
+        };
+        Ok(refused.into_lost().into_iter().map(missing).collect())
+    }
+
+    /// Puts all constraints back that were taken off, and returns those that came back weaker. Call it when all rows are loaded.
+    pub async fn reinstate_constraints(&self, obstacles: &Obstacles) -> Result<Vec<SetAside>> {
+        let constraints = obstacles.take_constraints().await;
+        if constraints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let session = self.connect().await?;
+        let weaker = reinstate(&session, constraints, &obstacles.search_paths).await?;
+        session.close().await;
+        Ok(weaker)
+    }
+}

@@ -1,14 +1,12 @@
 -- ends: failed
--- aside: constraint by_default_pkey on public.by_default
--- aside: constraint by_type_pkey on public.by_type
--- aside: index public.by_index_double
--- aside: policy by_policy on public.by_index
--- aside: rows public.by_default
 -- aside: rows public.by_type
--- aside: rule by_rule on public.by_index
 -- aside: table public.by_default
 -- aside: table public.by_type
 -- aside: view public.by_view
+-- aside: index public.by_index_double
+-- aside: rule by_rule on public.by_index
+-- aside: policy by_policy on public.by_index
+-- aside: constraint by_type_pkey on public.by_type
 -- Functions, a type and a table put into pg_catalog, a table in information_schema: a dump has none of them, and all that uses them breaks.
 SET allow_system_table_mods = on;
 CREATE FUNCTION pg_catalog.case17_double(v int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT v * 2';

@@ -1,8 +1,5 @@
--- ends: failed
+-- ends: rows-whole
 -- aside: collation public.far
--- aside: constraint by_far_name_key on public.by_far
--- aside: constraint by_far_pkey on public.by_far
--- aside: rows public.by_far
 -- aside: table public.by_far
 -- A collation the host does not have (libc), one with an older version, a nondeterministic one; a table, a key, a partition by each.
 CREATE COLLATION far (provider = libc, locale = 'C');

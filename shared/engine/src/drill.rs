@@ -123,8 +123,12 @@ async fn restore_then_prove(
 
 /// Stores the report as `drills/<database>/<time>.json` on each site by itself: it is the proof of the drill, and one site may be away. Says
 /// whether any site has it.
+///
+/// The stored report has no definitions: it is not sealed, as the inventory is.
 async fn keep_report(run: &Run, report: &DrillReport) -> bool {
-    let sites = run.ports.sites.names();
+    let mut report = report.clone();
+    report.set_aside.iter_mut().for_each(|aside| aside.definition = None);
+    let (report, sites) = (&report, run.ports.sites.names());
     let kept = join_all(sites.iter().map(|site| async move {
         let keeping = async { Ok(run.repository_on(*site).await?.put_drill(report).await?) };
         let kept = run.deadline.bound(Box::pin(keeping)).await;

@@ -12,7 +12,7 @@ use lifeboat_model::{Act, AlertKind, AlertState, Event, Fact, Incident, Outcome,
 use lifeboat_postgres::ConnectionSettings;
 
 use crate::bench::{Bench, Process, database};
-use crate::wrapped_tools::{Moment, tools_with};
+use crate::wrapped_tools::{Moment, tools_that_cannot_read, tools_with};
 
 const TABLE: &str = "CREATE TABLE patient AS SELECT i, md5(i::text) AS name FROM generate_series(1, 200) i";
 
@@ -107,7 +107,7 @@ async fn a_database_that_cannot_be_dropped_is_named_everywhere_until_a_cleanup_h
     assert!(!serde_json::to_string(&ledger).unwrap().contains("postgres://"));
 
     // A failed drill names it, too; and the next one is not kept from its work by what is left.
-    let failing = tools_with(&bench, Moment::Whole, "SELECT 1 / 0");
+    let failing = tools_that_cannot_read(&bench);
     process.run.ports.tools_dir = Some(failing.path().to_owned());
     process.drill(&bench.drill_request(Site::Primary)).await.unwrap_err();
     assert!(bench.drill(Site::Offsite).await.equal);

@@ -2,7 +2,7 @@
 //! while a backup begins.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -15,35 +15,59 @@ pub enum Moment {
     Bare,
     /// After rows, before indexes and constraints.
     Loaded,
-    /// After everything that `pg_restore` does, before the proofs.
+    /// After everything else of the archive, before the proofs.
     Whole,
 }
 
-/// A folder of tools whose `pg_restore` runs `sql` at that moment.
+/// A folder of tools whose `pg_restore` finds one more entry in each archive, which runs `sql` at that moment.
 pub fn tools_with(bench: &Bench, moment: Moment, sql: &str) -> TempDir {
+    let (folder, real) = folder_with_restore(bench);
+    let (section, kind) = match moment {
+        Moment::Bare => ("pre-data", "PROCEDURE"),
+        Moment::Loaded => ("post-data", "PROCEDURE"),
+        // An event trigger comes last.
+        Moment::Whole => ("post-data", "EVENT TRIGGER"),
+    };
+    let entry = format!(
+        "\n--\n-- TOC entry 999999 (class 1 OID 2)\n-- Name: more; Type: {kind}; Schema: -; Owner: postgres\n--\n\n{sql};\n"
+    );
+    let line = format!("999999; 1 2 {kind} - more postgres\n");
+    std::fs::write(folder.path().join("more.sql"), entry).unwrap();
+    std::fs::write(folder.path().join("more.list"), line).unwrap();
+    // Before indexes and constraints: each of them depends on it.
+    let first = match moment {
+        Moment::Loaded => {
+            "sed -i -e 's/^-- Dependencies: /&999999 /' -e '/^-- TOC entry /a -- Dependencies: 999999' \"$into\""
+        }
+        Moment::Bare | Moment::Whole => ":",
+    };
+    let script = format!(
+        "#!/bin/sh\n\"{}\" \"$@\" || exit $?\nprevious=\nfor argument; do\n[ \"$previous\" = --file ] && into=$argument\nprevious=$argument\ndone\n\
+         case \" $* \" in\n*--list*--section={section}*) cat \"{folder}/more.list\" >> \"$into\" ;;\n\
+         *--section={section}*) {first}\ncat \"{folder}/more.sql\" >> \"$into\" ;;\nesac\n",
+        real.display(),
+        folder = folder.path().display(),
+    );
+    write_program(&folder.path().join("pg_restore"), &script);
+    folder
+}
+
+/// A folder of tools whose `pg_restore` reads no archive.
+pub fn tools_that_cannot_read(bench: &Bench) -> TempDir {
+    let (folder, real) = folder_with_restore(bench);
+    let script = format!("#!/bin/sh\ncase \"$1\" in --version) exec \"{}\" \"$@\" ;; esac\nexit 1\n", real.display());
+    write_program(&folder.path().join("pg_restore"), &script);
+    folder
+}
+
+/// A folder with the other tools, and the real `pg_restore`.
+fn folder_with_restore(bench: &Bench) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let real = bench.server.bin_dir();
     for tool in ["pg_dump", "pg_dumpall"] {
         symlink(real.join(tool), folder.path().join(tool)).unwrap();
     }
-    let sql_file = folder.path().join("more.sql");
-    std::fs::write(&sql_file, sql).unwrap();
-    let restore = format!("\"{}\" \"$@\" || exit $?", real.join("pg_restore").display());
-    // The connection is in libpq's variables, the database among them.
-    let more = format!(
-        "\"{}\" --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file=\"{}\" || exit $?",
-        real.join("psql").display(),
-        sql_file.display()
-    );
-    let (section, first, second) = match moment {
-        Moment::Bare => ("pre-data", &restore, &more),
-        Moment::Loaded => ("post-data", &more, &restore),
-        Moment::Whole => ("post-data", &restore, &more),
-    };
-    let script =
-        format!("#!/bin/sh\ncase \" $* \" in\n*--section={section}*)\n{first}\n{second}\n;;\n*) {restore} ;;\nesac\n");
-    write_program(&folder.path().join("pg_restore"), &script);
-    folder
+    (folder, real.join("pg_restore"))
 }
 
 /// A folder of tools whose `pg_dump` first runs this script, once: what others do between a backup's snapshot and its schema. The script

@@ -47,8 +47,8 @@ impl ServerError {
     /// The error of a statement that reads no row: only a user's code can quote one in its message.
     pub(crate) fn of_definition(error: &tokio_postgres::Error) -> Option<Self> {
         let db = error.as_db_error()?;
-        let is_withheld = is_raised_by_user_code(db.file(), db.where_());
-        Some(Self::new(db.code().code(), if is_withheld { None } else { Some(db.message()) }))
+        let message = (!is_raised_by_user_code(db.file(), db.where_())).then(|| db.message().to_owned());
+        Some(Self { sqlstate: db.code().code().to_owned(), message })
     }
 
     /// `message` is the server's own; absent when a user's code wrote it.

@@ -373,7 +373,7 @@ impl DefinitionSession {
             self.settings = Arc::clone(&entry.settings);
         }
         let step = format!("restoring {} `{}`", entry.kind, entry.object());
-        let done = match entry.reads_rows() {
+        let done = match entry.reads_rows(statement) || !entry.may_be_shown() {
             true => self.session.run(&step, statement).await,
             false => self.session.run_definition(&step, statement).await,
         };

@@ -70,10 +70,11 @@ impl Entry {
         self.is_of(SUBSCRIPTION)
     }
 
-    /// Whether the server evaluates expressions on rows when it restores this, so that its messages can quote a value.
-    pub(super) fn reads_rows(&self) -> bool {
+    /// Whether the server evaluates expressions on rows when it runs this statement of the entry, so that its messages can quote a value. A table
+    /// is created without rows, and altered when it may have some.
+    pub(super) fn reads_rows(&self, statement: &str) -> bool {
         const READING: [&str; 5] = ["INDEX", "CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT", "TABLE ATTACH"];
-        READING.contains(&self.kind.as_str())
+        READING.contains(&self.kind.as_str()) || self.kind == "TABLE" && !statement.starts_with("CREATE ")
     }
 
     /// Whether it is about grants. Natively they come after the data and the indexes: an index is built although its owner may not execute the

@@ -29,7 +29,8 @@ pub fn tools_with(bench: &Bench, moment: Moment, sql: &str) -> TempDir {
         Moment::Whole => ("post-data", "EVENT TRIGGER"),
     };
     let entry = format!(
-        "\n--\n-- TOC entry 999999 (class 1 OID 2)\n-- Name: more; Type: {kind}; Schema: -; Owner: postgres\n--\n\n{sql};\n"
+        "\n--\n-- TOC entry 999999 (class 1 OID 2)\n-- Name: more; Type: {kind}; Schema: -; Owner: postgres\n--\n\n\
+         SELECT pg_catalog.set_config('search_path', 'public', false);\n{sql};\nSELECT pg_catalog.set_config('search_path', '', false);\n"
     );
     let line = format!("999999; 1 2 {kind} - more postgres\n");
     std::fs::write(folder.path().join("more.sql"), entry).unwrap();

@@ -223,7 +223,7 @@ pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
     let verdict = match report.outcome {
         _ if report.equal => "equal".to_owned(),
         Some(RestoreOutcome::RowsWhole) => {
-            format!("NOT EQUAL, all rows are back, {} object(s) set aside", report.set_aside.len())
+            format!("NOT EQUAL, all rows are back, {} finding(s)", report.findings.len())
         }
         _ => "NOT EQUAL, rows are missing or differ".to_owned(),
     };

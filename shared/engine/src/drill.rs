@@ -118,7 +118,14 @@ async fn restore_then_prove(
 ) -> Result<Proofs, EngineError> {
     let restored = restore.execute(target, stopwatch).await?;
     stopwatch.begin("prove", Some(restore.manifest.totals.relations));
-    prove(restore, target, restored).await
+    let roles = restored.roles.clone();
+    let proofs = prove(restore, target, restored).await;
+    // Only now: a member reads what belongs to these roles.
+    let stays = restore.leave(target, &roles).await;
+    proofs.map(|mut proofs| {
+        proofs.notes.extend(stays);
+        proofs
+    })
 }
 
 /// Stores the report as `drills/<database>/<time>.json` on each site by itself: it is the proof of the drill, and one site may be away. Says

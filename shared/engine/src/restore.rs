@@ -20,10 +20,14 @@ pub(crate) use proof::{Proofs, prove};
 
 use definitions::Definitions;
 
+/// Objects set aside that are named. A role that lacks a right may be refused the same thing for each object of a database.
+const MOST_NAMED: usize = 1000;
+
 /// What was restored, for the proofs.
 pub(crate) struct Restored {
     definitions: Definitions,
-    roles: RestoredRoles,
+    /// What became of the roles. The restoring role is a member of some of them.
+    pub(crate) roles: RestoredRoles,
     /// One sentence for each property of the server, a role or the database that the server refused.
     refused: Vec<String>,
     /// What is missing or weaker than on the source.
@@ -45,6 +49,39 @@ impl Restore<'_> {
         stopwatch.begin("schema", None);
         let definitions = self.definitions().await?;
         let roles = target.restore_roles(&definitions.roles, self.is_kept).await?;
+        let roles = roles.keeping(target.settings().user(), definitions.globals.as_ref());
+        let (names, public) = (definitions.roles.clone(), definitions.public());
+        let restored = Box::pin(self.restore_as_member(target, definitions, roles.clone(), stopwatch)).await;
+        if restored.is_err() {
+            if let Err(error) = target.take_back_create(&names, &public).await {
+                tracing::warn!(%error, "rights on the schema public could not be taken back");
+            }
+            self.leave(target, &roles).await;
+        }
+        restored
+    }
+
+    /// Ends the memberships that the restore took. Returns one sentence for each that stays.
+    ///
+    /// Drills on one scratch server share its roles, and another one may need them. They stay until the last drill drops the roles.
+    pub(crate) async fn leave(&self, target: &RestoreTarget, roles: &RestoredRoles) -> Vec<String> {
+        if !self.is_kept {
+            return Vec::new();
+        }
+        target.leave_roles(roles).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "memberships of the restoring role could not be looked at");
+            let why = lifeboat_model::story(&error);
+            vec![format!("memberships that the restoring role took could not be looked at: {why}")]
+        })
+    }
+
+    async fn restore_as_member(
+        &self,
+        target: &RestoreTarget,
+        definitions: Definitions,
+        roles: RestoredRoles,
+        stopwatch: &mut Stopwatch<'_>,
+    ) -> Result<Restored, EngineError> {
         let mut refused = roles.refused.clone();
         // A scratch server rarely has the source's tablespaces. The drill names what is in another one.
         let tablespaces = target.has_tablespaces(&definitions.inventory).await?;
@@ -73,7 +110,7 @@ impl Restore<'_> {
         archive.restore_last(self.is_kept).await?;
         set_aside.extend(archive.set_aside().await?);
         refused.extend(self.restore_surroundings(target, &definitions, &roles.created).await?);
-        let routed = obstacles.routed();
+        let (set_aside, routed) = (bounded(set_aside), obstacles.routed());
         Ok(Restored { definitions, roles, refused, set_aside, routed })
     }
 
@@ -106,9 +143,7 @@ impl Restore<'_> {
             }
             refused.extend(target.restore_database_properties(&globals.database, self.is_kept).await?);
         }
-        let surroundings = definitions.inventory.surroundings.as_ref();
-        let public = surroundings.and_then(|surroundings| surroundings.public.as_deref());
-        target.take_back_create(&definitions.roles, public.unwrap_or_default()).await?;
+        target.take_back_create(&definitions.roles, &definitions.public()).await?;
         Ok(refused)
     }
 
@@ -122,4 +157,21 @@ impl Restore<'_> {
         let tables = self.manifest.tables();
         tables.map(|(relation, data)| (RelationName::new(&relation.schema, &relation.name), data.raw_bytes)).collect()
     }
+}
+
+/// Keeps what is missing first, and counts what is beyond the limit.
+fn bounded(mut set_aside: Vec<SetAside>) -> Vec<SetAside> {
+    set_aside.sort_by_key(|one| one.kind != "rows");
+    let more = set_aside.len().saturating_sub(MOST_NAMED);
+    if more > 0 {
+        set_aside.truncate(MOST_NAMED);
+        set_aside.push(SetAside {
+            kind: "objects".to_owned(),
+            object: format!("and {more} more"),
+            reason: "they are not named one by one".to_owned(),
+            what_to_do: "remove the causes of the others first, which are often the same, and restore again".to_owned(),
+            definition: None,
+        });
+    }
+    set_aside
 }

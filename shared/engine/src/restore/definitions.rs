@@ -24,6 +24,12 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
+    /// Owner and grants of the schema `public` on the source, in words. Empty where that is not known.
+    pub(super) fn public(&self) -> String {
+        let surroundings = self.inventory.surroundings.as_ref();
+        surroundings.and_then(|surroundings| surroundings.public.clone()).unwrap_or_default()
+    }
+
     /// The version of each extension on the source. Unknown in backups that are older than the inventory's surroundings.
     pub(super) fn extension_versions(&self) -> BTreeMap<String, String> {
         self.inventory.surroundings.as_ref().map(|surroundings| surroundings.extensions.clone()).unwrap_or_default()

@@ -80,9 +80,9 @@ pub(crate) async fn prove(
     prove_sequences(&prover, &definitions, &mut findings).await?;
     let large_objects = prove_large_objects(restore, &mut prover, &mut findings).await?;
     prover.close().await;
-    notes.extend(target.leave_roles(&roles).await?);
     explain(&set_aside, &mut findings, &mut notes);
-    let outcome = outcome(&findings, &set_aside);
+    let counts = |aside: &SetAside| restore.is_kept || !is_not_proved(aside);
+    let outcome = outcome(&findings, set_aside.iter().any(counts));
     Ok(Proofs { outcome, tables, schema_objects, large_objects, findings, set_aside, notes, not_compared })
 }
 
@@ -97,7 +97,7 @@ fn explain(set_aside: &[SetAside], findings: &mut Vec<Finding>, notes: &mut Vec<
         if is_found {
             continue;
         }
-        if NOT_PROVED.iter().any(|kind| aside.kind.starts_with(kind)) {
+        if is_not_proved(aside) {
             notes.push(aside.to_string());
         } else {
             let detail = format!("{}: {}", aside.kind, aside.reason);
@@ -106,7 +106,12 @@ fn explain(set_aside: &[SetAside], findings: &mut Vec<Finding>, notes: &mut Vec<
     }
 }
 
-fn outcome(findings: &[Finding], set_aside: &[SetAside]) -> RestoreOutcome {
+/// Whether no comparison shows it.
+fn is_not_proved(aside: &SetAside) -> bool {
+    NOT_PROVED.iter().any(|kind| aside.kind.starts_with(kind))
+}
+
+fn outcome(findings: &[Finding], has_set_aside: bool) -> RestoreOutcome {
     let lacks_rows = |finding: &Finding| match finding.kind {
         FindingKind::RowCount | FindingKind::RowDigest => true,
         FindingKind::LargeObjects => !finding.detail.starts_with(PROPERTIES_DIFFER),
@@ -114,7 +119,7 @@ fn outcome(findings: &[Finding], set_aside: &[SetAside]) -> RestoreOutcome {
     };
     match findings.iter().any(lacks_rows) {
         true => RestoreOutcome::Failed,
-        false if findings.is_empty() && set_aside.is_empty() => RestoreOutcome::Whole,
+        false if findings.is_empty() && !has_set_aside => RestoreOutcome::Whole,
         false => RestoreOutcome::RowsWhole,
     }
 }

@@ -142,6 +142,7 @@ impl ArchiveRestore<'_> {
         except: &HashSet<RelationName>,
         sizes: &HashMap<RelationName, u64>,
     ) -> Result<()> {
+        let except = &self.with_ancestors(except).await?;
         let named = |entry: &Entry| RelationName::new(&entry.schema, &entry.name);
         let tables: HashMap<u32, RelationName> = self
             .pre_data
@@ -153,8 +154,11 @@ impl ArchiveRestore<'_> {
         let is_wanted = |entry: &Arc<Entry>| {
             !entry.is_last() && !entry.is_grant() && !of(entry).iter().any(|table| except.contains(table))
         };
-        let (wanted, later) = std::mem::take(&mut self.post_data).into_iter().partition(is_wanted);
+        let (wanted, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.post_data).into_iter().partition(is_wanted);
         self.post_data = later;
+        if wanted.is_empty() {
+            return self.retry().await;
+        }
         let size = |entry: &Entry| of(entry).iter().filter_map(|table| sizes.get(table)).max().copied().unwrap_or(0);
         let schedule = Schedule::new(wanted, tables.keys().copied().collect(), size);
         let shared = Arc::new((Mutex::new(schedule), Notify::new()));
@@ -173,8 +177,32 @@ impl ArchiveRestore<'_> {
         self.retry().await
     }
 
+    /// These tables and all that they inherit from: a trigger or a key of a partitioned table is one of its partitions, too.
+    async fn with_ancestors(&self, tables: &HashSet<RelationName>) -> Result<HashSet<RelationName>> {
+        const SQL: &str = "
+            WITH RECURSIVE above (rel) AS (
+                SELECT pg_catalog.to_regclass(name)::oid FROM pg_catalog.unnest($1::text[]) AS one (name)
+                UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i JOIN above ON i.inhrelid = above.rel
+            )
+            SELECT n.nspname::text, c.relname::text FROM above JOIN pg_catalog.pg_class c ON c.oid = above.rel
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+        let mut all = tables.clone();
+        if !tables.is_empty() {
+            let names: Vec<String> = tables.iter().map(RelationName::sql).collect();
+            let session = self.target.connect().await?;
+            let rows = session.rows(STEP, SQL, &[&names]).await?;
+            session.close().await;
+            all.extend(rows.iter().map(|row| RelationName::new(row.get::<_, String>(0), row.get::<_, String>(1))));
+        }
+        Ok(all)
+    }
+
     /// Tries again what was refused, then with the search paths of the source. Constraints that the rows break come back NOT VALID.
     pub async fn retry(&mut self) -> Result<()> {
+        self.retry_where(Outstanding::may_pass_later).await
+    }
+
+    async fn retry_where(&mut self, is_worth_it: impl Fn(&Outstanding) -> bool) -> Result<()> {
         if self.outstanding.is_empty() {
             return Ok(());
         }
@@ -186,7 +214,7 @@ impl ArchiveRestore<'_> {
                 session.run(&format!("SET search_path = {search_path}")).await?;
                 let mut still = Vec::new();
                 for refused in std::mem::take(&mut self.outstanding) {
-                    if refused.why.may_pass_later() {
+                    if is_worth_it(&refused) {
                         still.extend(session.retry(&self.file, refused).await?);
                     } else {
                         still.push(refused);
@@ -219,7 +247,8 @@ impl ArchiveRestore<'_> {
             session.restore(&self.file, entry, &mut self.outstanding).await?;
         }
         session.close().await;
-        self.retry().await
+        // What lacked a right may have it now.
+        self.retry_where(|refused| refused.may_pass_later() || refused.lacked_a_right()).await
     }
 
     /// Restores event triggers, publications and security labels, and subscriptions if `subscriptions`. Subscriptions stay disabled, and a
@@ -335,11 +364,27 @@ impl DefinitionSession {
             refused.extend(self.retry(file, whole).await?);
             return Ok(());
         };
+        self.apply_settings(entry, refused).await?;
         for statement in statements {
             if let Some(why) = self.attempt(entry, statement).await? {
                 refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(statement.clone()), why });
             }
         }
+        Ok(())
+    }
+
+    /// Makes the archive's settings for what is stored in files. One that the server refuses, such as an access method that it lacks, is named, and
+    /// the server's own is used.
+    async fn apply_settings(&mut self, entry: &Arc<Entry>, refused: &mut Vec<Outstanding>) -> Result<()> {
+        if !entry.is_stored() || self.settings == entry.settings {
+            return Ok(());
+        }
+        for setting in entry.settings.split(";\n").filter(|setting| !setting.is_empty()) {
+            if let Some(why) = self.attempt(entry, setting).await? {
+                refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(setting.to_owned()), why });
+            }
+        }
+        self.settings = Arc::clone(&entry.settings);
         Ok(())
     }
 
@@ -368,10 +413,6 @@ impl DefinitionSession {
 
     /// Runs one statement, and returns why the server refused it.
     async fn attempt(&mut self, entry: &Entry, statement: &str) -> Result<Option<Refused>> {
-        if self.settings != entry.settings {
-            self.run(&entry.settings).await?;
-            self.settings = Arc::clone(&entry.settings);
-        }
         let step = format!("restoring {} `{}`", entry.kind, entry.object());
         let done = match entry.reads_rows(statement) || !entry.may_be_shown() {
             true => self.session.run(&step, statement).await,

@@ -249,15 +249,13 @@ fn read_script(script: &[u8]) -> Listing {
             Piece::Statement(statement) => match (std::str::from_utf8(statement), entries.last_mut()) {
                 (Ok(statement), None) => listing.preamble.push(statement.to_owned()),
                 // It is for the entries that follow, until the next one of its name.
-                (Ok(statement), Some(_)) if statement.starts_with("SET ") => {
+                (Ok(statement), Some(_)) if statement.starts_with("SET default_") => {
                     let name = |setting: &str| setting.split(' ').nth(1).unwrap_or_default().to_owned();
                     settings.retain(|setting| name(setting) != name(statement));
                     settings.push(statement.to_owned());
                 }
                 (Ok(statement), Some(entry)) => {
-                    if let Some(statements) = &mut entry.statements {
-                        statements.push(statement.to_owned());
-                    }
+                    entry.add(statement);
                 }
                 (Err(_), Some(entry)) => entry.statements = None,
                 (Err(_), None) => {}
@@ -280,6 +278,24 @@ impl Entry {
         let id = key.split(';').next().and_then(|id| id.parse().ok()).unwrap_or_default();
         let (kind, schema, name) = (String::new(), String::new(), String::new());
         Self { id, key, kind, schema, name, dependencies: Vec::new(), settings, statements: Some(Vec::new()) }
+    }
+
+    /// Adds a statement. One that runs as another role is one with those around it, which begin and end that.
+    fn add(&mut self, statement: &str) {
+        const AS_ANOTHER: &str = "SET SESSION AUTHORIZATION";
+        let Some(statements) = &mut self.statements else { return };
+        match statements.last_mut() {
+            Some(open) if open.starts_with(AS_ANOTHER) && !open.contains("RESET SESSION AUTHORIZATION") => {
+                open.push_str(";\n");
+                open.push_str(statement);
+            }
+            _ => statements.push(statement.to_owned()),
+        }
+    }
+
+    /// Whether the settings of the archive decide how it is stored.
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self.kind.as_str(), "TABLE" | "MATERIALIZED VIEW" | "INDEX" | "CONSTRAINT")
     }
 
     fn read_comment(&mut self, comment: &str) {
@@ -317,7 +333,7 @@ mod tests {
         --\n-- TOC entry 215 (class 1259 OID 16385)\n-- Dependencies: 7 222\n-- Name: t; Type: TABLE; Schema: public; Owner: postgres\n--\n\n\
         CREATE TABLE t (a int);\n\n\
         --\n-- TOC entry 3386 (class 0 OID 0)\n-- Name: TABLE \"t\"; Type: ACL; Schema: public; Owner: postgres\n--\n\n\
-        GRANT SELECT ON TABLE t TO a;\nGRANT SELECT ON TABLE t TO b;\n\n\n-- Completed on 2026\n\n\\unrestrict x\n";
+        GRANT SELECT ON TABLE t TO a;\nSET SESSION AUTHORIZATION \"a\";\nGRANT SELECT ON TABLE t TO b;\nRESET SESSION AUTHORIZATION;\n\n\n-- Completed on 2026\n\n\\unrestrict x\n";
 
     #[test]
     fn a_script_is_cut_into_entries_with_their_statements_and_settings() {
@@ -328,7 +344,12 @@ mod tests {
         assert_eq!((function.statements.as_ref().unwrap().len(), &*function.settings), (2, ""));
         assert_eq!((table.id, table.dependencies.as_slice()), (215, [7, 222].as_slice()));
         assert_eq!(&*table.settings, "SET default_tablespace = '';\nSET default_table_access_method = heap");
-        assert_eq!(acl.statements.as_ref().unwrap().len(), 2);
+        let [_, as_another] = acl.statements.as_deref().unwrap() else { panic!("{acl:?}") };
+        assert_eq!(
+            as_another,
+            "SET SESSION AUTHORIZATION \"a\";\nGRANT SELECT ON TABLE t TO b;\nRESET SESSION AUTHORIZATION"
+        );
+        assert_eq!(acl.settings, table.settings, "no setting for what follows");
         assert_eq!((acl.object(), acl.key.as_str()), ("public.t".to_owned(), "3386; 0 0"));
     }
 

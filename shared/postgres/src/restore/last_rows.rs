@@ -17,7 +17,12 @@ impl RestoreTarget {
             for Kept { table, rows, plaintext, why } in kept {
                 if loader.load_without_triggers(&table, &plaintext).await?.is_some() {
                     // The first refusal is nearer to the cause.
-                    refused.lose(&table, rows, &why.to_string());
+                    let why = if rows > 1 {
+                        format!("{why}; there were too many to try each alone")
+                    } else {
+                        why.to_string()
+                    };
+                    refused.lose(&table, rows, &why);
                 }
             }
             loader.close().await;

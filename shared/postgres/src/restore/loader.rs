@@ -1,5 +1,6 @@
 //! Loading: each chunk of rows is one COPY.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -19,6 +20,9 @@ use crate::session::identifier::{RelationName, column_list};
 use crate::session::settings::ConnectionSettings;
 use crate::snapshot::large_object;
 use crate::snapshot::relation::copy_options;
+
+/// Parts of one chunk that are refused and looked into. Each costs some statements.
+const MOST_PARTS: u32 = 10_000;
 
 const NOT_NULL_VIOLATION: &str = "23502";
 
@@ -98,7 +102,7 @@ impl Loader {
             let step = format!("loading `{}`", table.name);
             return Err(PostgresError::UnexpectedAnswer { step, fact: "a chunk is no COPY file".to_owned() });
         };
-        let (mut waiting, mut loaded) = (Vec::new(), 0);
+        let (mut waiting, mut loaded, mut parts) = (Vec::new(), 0, 0);
         waiting.push(0..chunk.len());
         while let Some(range) = waiting.pop() {
             let part = chunk.part(range.clone());
@@ -110,7 +114,8 @@ impl Loader {
                 Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => source,
                 Err(error) => return Err(error),
             };
-            if range.len() > 1 && refused.may_look_closer() {
+            parts += 1;
+            if range.len() > 1 && parts < MOST_PARTS {
                 let middle = range.start + range.len() / 2;
                 waiting.extend([middle..range.end, range.start..middle]);
             } else {
@@ -206,7 +211,7 @@ impl Loader {
         self.copy_in(STEP, large_object::COPY_PROPERTIES_IN, plaintext).await?;
         self.session.expect_utf8().await?;
         let rows = self.session.rows(STEP, large_object::PROPERTY_STATEMENTS, &[]).await?;
-        let mut refused = Vec::new();
+        let mut refused: BTreeMap<String, (u64, SetAside)> = BTreeMap::new();
         for batch in rows.chunks(large_object::PROPERTY_BATCH) {
             let statements: Vec<String> = batch.iter().map(|row| row.get(1)).collect();
             // One refusal undoes the whole batch. Each object is then tried alone.
@@ -224,7 +229,8 @@ impl Loader {
                     let statement = String::from_utf8_lossy(statement);
                     match self.session.run(STEP, &statement).await {
                         Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
-                            refused.push(unlike_on_source(object, &statement, &source));
+                            let first = || (0, unlike_on_source(object, &statement, &source));
+                            refused.entry(source.to_string()).or_insert_with(first).0 += 1;
                         }
                         other => other?,
                     }
@@ -233,7 +239,7 @@ impl Loader {
         }
         self.session.run(STEP, large_object::DROP_PROPERTIES).await?;
         self.session.expect_bytes_as_stored().await?;
-        Ok(refused)
+        Ok(refused.into_values().map(|(count, first)| with_others(first, count)).collect())
     }
 
     async fn store_pages(&mut self, plaintext: &[u8]) -> Result<u64> {
@@ -294,10 +300,20 @@ fn unlike_on_source(object: u32, statement: &str, why: &ServerError) -> SetAside
     }
 }
 
+/// The first of several that have one reason.
+fn with_others(first: SetAside, count: u64) -> SetAside {
+    match count.saturating_sub(1) {
+        0 => first,
+        more => SetAside { reason: format!("{}; {more} more refusal(s) like this", first.reason), ..first },
+    }
+}
+
 async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Session> {
     let session = Session::connect(settings, application_name).await?;
     session.expect_bytes_as_stored().await?;
     // A later commit that waits, such as that of the indexes, makes all earlier ones durable.
     session.run("preparing to load", "SET synchronous_commit = off").await?;
+    // A session that takes constraints off a table waits for the others' COPY, and they for it. Nobody else is in the database.
+    session.run("preparing to load", "SET lock_timeout = 0").await?;
     Ok(session)
 }

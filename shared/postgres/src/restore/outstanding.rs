@@ -30,9 +30,26 @@ impl Refused {
         }
     }
 
-    /// Whether the same statement can succeed once other objects are there. Rows stay as they are, and so do rights; an index that has
-    /// duplicates must not be built again and again.
-    pub(super) fn may_pass_later(&self) -> bool {
+    /// Whether the same statement can succeed once other objects are there. Rows stay as they are, and so do rights.
+    fn may_pass_later(&self) -> bool {
         !self.sqlstate().starts_with("23") && self.sqlstate() != "42501"
+    }
+
+    /// Whether it names something that is not there. Such a statement ends at once, and not after hours with the rows of a large table.
+    fn is_about_names(&self) -> bool {
+        ["0A", "3F", "40", "42", "55"].iter().any(|class| self.sqlstate().starts_with(class))
+    }
+}
+
+impl Outstanding {
+    /// Whether it may pass once the grants are made.
+    pub(super) fn lacked_a_right(&self) -> bool {
+        self.why.sqlstate() == "42501"
+    }
+
+    /// Whether it is worth another attempt.
+    pub(super) fn may_pass_later(&self) -> bool {
+        let reads_rows = self.statement.as_ref().is_some_and(|statement| self.entry.reads_rows(statement));
+        self.why.may_pass_later() && (!reads_rows || self.why.is_about_names())
     }
 }

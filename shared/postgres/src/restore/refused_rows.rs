@@ -9,9 +9,6 @@ use crate::restore::table_target::TableTarget;
 /// Bytes of refused rows that are kept for a last attempt, when everything else is restored. They are in memory.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// Parts of chunks that one restore looks into. Each costs some statements.
-const MOST_PARTS: u32 = 20_000;
-
 /// The rows of a restore that were refused so far.
 #[derive(Debug, Default)]
 pub struct RefusedRows(Mutex<State>);
@@ -20,7 +17,6 @@ pub struct RefusedRows(Mutex<State>);
 struct State {
     kept: Vec<Kept>,
     kept_bytes: usize,
-    parts: u32,
     lost: BTreeMap<(String, String), u64>,
 }
 
@@ -34,13 +30,6 @@ pub(super) struct Kept {
 }
 
 impl RefusedRows {
-    /// Whether refused rows may still be told apart from those beside them.
-    pub(super) fn may_look_closer(&self) -> bool {
-        let mut state = self.state();
-        state.parts += 1;
-        state.parts <= MOST_PARTS
-    }
-
     /// Keeps rows that no way leads around.
     pub(super) fn keep(&self, table: &TableTarget, rows: u64, plaintext: Vec<u8>, why: ServerError) {
         let mut state = self.state();

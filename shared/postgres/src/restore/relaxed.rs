@@ -8,6 +8,9 @@ use crate::session::identifier::{RelationName, quote_identifier, quote_literal};
 
 const STEP: &str = "taking off constraints";
 
+/// How often a deadlock with other loading sessions is tried again. There are few of them.
+const ATTEMPTS: u32 = 5;
+
 /// What stands in the way of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -133,13 +136,19 @@ pub(super) async fn relax(session: &Session, table: &RelationName, kind: Kind) -
     }
     // Sessions that load the table end their COPY first, however long it takes.
     let all = format!("BEGIN; SET LOCAL lock_timeout = 0; {}; COMMIT", statements.join("; "));
-    match session.run(STEP, &all).await {
-        Ok(()) => Ok(relaxed),
-        Err(PostgresError::Query { .. }) => {
-            session.run(STEP, "ROLLBACK").await?;
-            Ok(Vec::new())
+    let mut attempts = 1..=ATTEMPTS;
+    loop {
+        let refused = match session.run(STEP, &all).await {
+            Ok(()) => return Ok(relaxed),
+            Err(error) if error.is_a_refusal() => error,
+            Err(error) => return Err(error),
+        };
+        session.run(STEP, "ROLLBACK").await?;
+        // A session that begins to load another partition can be in its way.
+        let is_in_the_way = matches!(refused.sqlstate(), Some("40P01" | "55P03"));
+        if !is_in_the_way || attempts.next().is_none() {
+            return Ok(Vec::new());
         }
-        Err(error) => Err(error),
     }
 }
 

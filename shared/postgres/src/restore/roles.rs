@@ -21,7 +21,7 @@ const TO_JOIN: &str = "
 const INHERIT: &str = "INHERIT";
 
 /// What became of the roles that a restored database needs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RestoredRoles {
     /// Roles that the server did not have before, or that were a drill's.
     pub created: Vec<String>,
@@ -31,6 +31,18 @@ pub struct RestoredRoles {
     member_of: Vec<String>,
     /// Roles that it became a member of, to give them what is theirs.
     joined: Vec<String>,
+    /// Roles that it is a member of on the source, too.
+    kept: Vec<String>,
+}
+
+impl RestoredRoles {
+    /// Keeps the memberships that the restoring role has on the source.
+    #[must_use]
+    pub fn keeping(mut self, me: &str, globals: Option<&Globals>) -> Self {
+        let memberships = globals.into_iter().flat_map(|globals| &globals.memberships);
+        self.kept = memberships.filter(|one| one.member == me).map(|one| one.role.clone()).collect();
+        self
+    }
 }
 
 impl RestoreTarget {
@@ -53,6 +65,8 @@ impl RestoreTarget {
             WHERE r.rolname = ANY ($1) AND pg_catalog.shobj_description(r.oid, 'pg_authid') = $2";
         let wanted = archive::role_names(roles_sql);
         let session = self.connect().await?;
+        // Before any is created: from version 16 on, that makes their creator a member.
+        let (member_of, mut joined) = (memberships(&session).await?, Vec::new());
         let mut refusals = Refusals::default();
         let mut created: Vec<String> =
             session.rows(STEP, MISSING, &[&wanted]).await?.iter().map(|row| row.get(0)).collect();
@@ -81,7 +95,6 @@ impl RestoreTarget {
                 }
             }
         }
-        let (member_of, mut joined) = (memberships(&session).await?, Vec::new());
         for row in session.rows(STEP, TO_JOIN, &[&wanted]).await? {
             let name = quote_identifier(&row.get::<_, String>(0));
             // A failed grant matters only if the role owns an object, which is then set aside.
@@ -92,7 +105,7 @@ impl RestoreTarget {
         }
         session.close().await;
         joined.retain(|role| !member_of.contains(role));
-        Ok(RestoredRoles { created, refused: refusals.notes(), member_of, joined })
+        Ok(RestoredRoles { created, refused: refusals.notes(), member_of, joined, kept: Vec::new() })
     }
 
     /// Takes back the right to create in schema `public` that [`restore_roles`](Self::restore_roles) lent, from each role that the source
@@ -137,12 +150,15 @@ impl RestoreTarget {
     pub async fn leave_roles(&self, roles: &RestoredRoles) -> Result<Vec<String>> {
         const STEP: &str = "taking back rights";
         let session = self.connect().await?;
-        for role in &roles.joined {
+        for role in roles.joined.iter().filter(|role| !roles.kept.contains(role)) {
             // What stays is named below.
             let _ = session.run(STEP, &format!("REVOKE {} FROM CURRENT_USER", quote_identifier(role))).await;
         }
         let me = self.settings().user();
-        let stays = memberships(&session).await?.into_iter().filter(|role| !roles.member_of.contains(role));
+        let stays = memberships(&session)
+            .await?
+            .into_iter()
+            .filter(|role| !roles.member_of.contains(role) && !roles.kept.contains(role));
         let notes = stays.map(|role| {
             format!("role `{me}`, which restored, is still a member of `{role}`: `REVOKE \"{role}\" FROM \"{me}\"` as a superuser")
         });

@@ -119,7 +119,9 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         "SELECT o.type || ' ' || o.identity, d.description
          FROM pg_catalog.pg_description d, LATERAL pg_catalog.pg_identify_object(d.classoid, d.objoid, d.objsubid) o
          WHERE (d.objoid >= 16384 OR d.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
-                                     AND o.identity NOT IN ('public', 'pg_catalog', 'pg_toast', 'information_schema'))
+                                     AND o.identity NOT IN ('pg_catalog', 'pg_toast', 'information_schema'))
+           AND NOT (d.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND o.identity = 'public'
+                    AND d.description = 'standard public schema')
            AND o.identity IS NOT NULL
            AND NOT (d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objoid = ANY ($1::oid[]))
            AND d.classoid <> 'pg_catalog.pg_largeobject'::pg_catalog.regclass

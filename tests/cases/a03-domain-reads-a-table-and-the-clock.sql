@@ -1,6 +1,5 @@
 -- ends: rows-whole
 -- aside: check constraint in_future on domain public.soon
--- aside: check constraint known on domain public.country_code
 -- Domains whose CHECKs read a table, and the clock; used as a column, in an array, in a composite, as a range's bound.
 CREATE TABLE country (code text PRIMARY KEY);
 INSERT INTO country VALUES ('de'), ('fr'), ('it');

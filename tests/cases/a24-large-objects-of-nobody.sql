@@ -1,6 +1,5 @@
 -- ends: rows-whole
 -- aside: large object 240001
--- aside: large object 240002
 -- Large objects: one owned by a role that is gone, one granted to it, one good, with the table that names them.
 SELECT 'CREATE ROLE case24_gone' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'case24_gone') \gexec
 CREATE EXTENSION lo;

@@ -12,7 +12,7 @@ use lifeboat_vault::{Incidents, Sites};
 use crate::bench::Bench;
 use crate::sample::CLINIC;
 use crate::stores::{BOTH, Stores};
-use crate::wrapped_tools::{Moment, tools_with};
+use crate::wrapped_tools::tools_that_cannot_read;
 
 /// Harms the object of this key on this site.
 type Harm = fn(&Stores, Site, &str);
@@ -310,7 +310,7 @@ async fn an_old_backup_that_the_server_refuses_stays_an_incident_and_a_site_that
     let bench = Bench::with("refused-drill", "CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i");
     let old = bench.back_up().await.backup_id;
     let newest = bench.back_up().await.backup_id;
-    let broken = tools_with(&bench, Moment::Whole, "SELECT 1 / 0");
+    let broken = tools_that_cannot_read(&bench);
     let name = "drill-failed/clinic".parse().unwrap();
     let incidents = Incidents::new(&bench.stores.sites());
     let parts = async || incidents.get(&name).await.unwrap().unwrap().parts.into_iter().collect::<Vec<Part>>();

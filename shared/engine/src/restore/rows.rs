@@ -37,10 +37,26 @@ impl Deferred {
 impl Restore<'_> {
     /// Loads the chunks of rows with the configured number of sessions. One more session loads the large objects, whose pages must come in
     /// order. Returns the chunks that the server refused. Any other failure ends all sessions.
+    ///
+    /// Refused rows are tried again when all others are there, then without the constraints that they break.
     pub(super) async fn load_rows(
         &self,
         target: &RestoreTarget,
         obstacles: &Arc<Obstacles>,
+    ) -> Result<Deferred, EngineError> {
+        let refused = self.load_chunks(target, obstacles, None).await?;
+        if refused.chunks.is_empty() {
+            return Ok(refused);
+        }
+        self.load_chunks(target, obstacles, Some(refused.chunks)).await
+    }
+
+    /// Loads all chunks, or only those at these places of the list, for which constraints may be taken off.
+    async fn load_chunks(
+        &self,
+        target: &RestoreTarget,
+        obstacles: &Arc<Obstacles>,
+        only: Option<BTreeSet<u64>>,
     ) -> Result<Deferred, EngineError> {
         let sessions = self.run.ports.sessions();
         let (rows, waiting_rows) = mpsc::channel(sessions * WAITING_ENTRIES);
@@ -55,11 +71,12 @@ impl Restore<'_> {
                 tables: Arc::clone(&tables),
                 obstacles: Arc::clone(obstacles),
                 deferred: Arc::clone(&deferred),
+                may_relax: only.is_some(),
                 progress: Arc::clone(&self.run.progress),
             };
             workers.spawn(session.load(Arc::clone(waiting)));
         }
-        workers.spawn(follow(self.repository.chunk_entries(self.manifest, self.site)?, rows, pages));
+        workers.spawn(follow(self.repository.chunk_entries(self.manifest, self.site)?, only, rows, pages));
         workers.all().await?;
         let deferred: Deferred = std::mem::take(&mut *deferred.write().unwrap_or_else(PoisonError::into_inner));
         Ok(deferred)
@@ -108,6 +125,7 @@ impl Restore<'_> {
 /// Hands the entries of a chunk list to the sessions, in the list's order, each with its place.
 async fn follow(
     mut list: ChunkEntries,
+    only: Option<BTreeSet<u64>>,
     rows: mpsc::Sender<(u64, ChunkEntry)>,
     pages: mpsc::Sender<(u64, ChunkEntry)>,
 ) -> Result<(), EngineError> {
@@ -123,7 +141,7 @@ async fn follow(
             | Stream::Inventory
             | Stream::LargeObjectProperties => None,
         };
-        if let Some(sessions) = sessions
+        if let Some(sessions) = sessions.filter(|_| only.as_ref().is_none_or(|only| only.contains(&place)))
             && sessions.send((place, entry)).await.is_err()
         {
             // The sessions have failed, and their error is the one to report.
@@ -140,6 +158,7 @@ struct LoadingSession {
     tables: Arc<HashMap<u32, TableTarget>>,
     obstacles: Arc<Obstacles>,
     deferred: Arc<RwLock<Deferred>>,
+    may_relax: bool,
     progress: Arc<dyn Progress>,
 }
 
@@ -173,7 +192,7 @@ impl LoadingSession {
             return Ok(());
         }
         self.reader.read(chunk, plaintext).await?;
-        match self.loader.load_chunk_around(table, plaintext, &self.obstacles).await {
+        match self.loader.load_chunk_around(table, plaintext, &self.obstacles, self.may_relax).await {
             Ok(_) => {}
             Err(error) if error.is_a_refusal() => {
                 tracing::info!(table = %table.name, %error, "rows wait until everything else is restored");

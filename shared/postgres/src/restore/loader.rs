@@ -51,6 +51,8 @@ impl Loader {
     /// Loads one chunk although the server refuses it at first: with a search path of the source, without the table's constraints, or through the root
     /// of its partitions. All of its rows or none.
     ///
+    /// Constraints are taken off only if `may_relax`: a CHECK may read rows that are not there yet.
+    ///
     /// # Errors
     /// [`PostgresError::Query`] when no way is left, which says nothing about other chunks. Any other error ends the session.
     pub async fn load_chunk_around(
@@ -58,6 +60,7 @@ impl Loader {
         table: &TableTarget,
         plaintext: &[u8],
         obstacles: &Obstacles,
+        may_relax: bool,
     ) -> Result<u64> {
         let simple = obstacles.known_way(&table.name).unwrap_or_default();
         let refused = match self.load_by(simple, table, plaintext, obstacles).await {
@@ -71,6 +74,7 @@ impl Loader {
         let mut has_null = refused.sqlstate() == Some(NOT_NULL_VIOLATION);
         for off in [None, Some(Kind::Check), Some(Kind::NotNull)] {
             match off {
+                Some(_) if !may_relax => break,
                 Some(Kind::NotNull) if !has_null => break,
                 Some(kind) => obstacles.relax(&self.session, &table.name, kind).await?,
                 None => {}
@@ -106,7 +110,7 @@ impl Loader {
         waiting.push(0..chunk.len());
         while let Some(range) = waiting.pop() {
             let part = chunk.part(range.clone());
-            let error = match self.load_chunk_around(table, &part, obstacles).await {
+            let error = match self.load_chunk_around(table, &part, obstacles, true).await {
                 Ok(rows) => {
                     loaded += rows;
                     continue;

@@ -126,7 +126,10 @@ async fn each_end_of_a_run_is_one_event_and_one_alert_that_says_what_happened_an
     let drilled = stage.cloud().invoke(&stage.deployment().test_restore, &json!({"database": DATABASE})).await.unwrap();
     assert!(!drilled.failed, "{}", drilled.payload);
     let equal = event(&stage, "Restore Test Completed").await;
-    assert_eq!(fields(&equal), ["backup_id", "database", "equal", "left_out", "rows", "seconds", "site", "tables"]);
+    assert_eq!(
+        fields(&equal),
+        ["backup_id", "database", "equal", "left_out", "restore_outcome", "rows", "seconds", "site", "tables"]
+    );
     let told = everything.wait_for(5, PATIENCE).await.unwrap();
     assert_eq!(attributes(&told[4]), ["info", "drill-completed", DATABASE]);
     assert_eq!(told.len(), 5, "{told:?}");

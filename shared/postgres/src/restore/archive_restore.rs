@@ -100,6 +100,7 @@ impl ArchiveRestore<'_> {
         let mut session = self.session().await?;
         let mut still = Vec::new();
         for refused in std::mem::take(&mut self.outstanding) {
+            session.apply_settings(&refused.entry).await?;
             let bare = refused.statement.as_deref().filter(|_| refused.entry.kind == "TABLE").and_then(BareTable::of);
             match bare {
                 Some(bare) if session.attempt(&refused.entry, &bare.create).await?.is_none() => {
@@ -364,7 +365,9 @@ impl DefinitionSession {
             refused.extend(self.retry(file, whole).await?);
             return Ok(());
         };
-        self.apply_settings(entry, refused).await?;
+        for (setting, why) in self.apply_settings(entry).await? {
+            refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(setting), why });
+        }
         for statement in statements {
             if let Some(why) = self.attempt(entry, statement).await? {
                 refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(statement.clone()), why });
@@ -373,24 +376,24 @@ impl DefinitionSession {
         Ok(())
     }
 
-    /// Makes the archive's settings for what is stored in files. One that the server refuses, such as an access method that it lacks, is named, and
-    /// the server's own is used.
-    async fn apply_settings(&mut self, entry: &Arc<Entry>, refused: &mut Vec<Outstanding>) -> Result<()> {
-        if !entry.is_stored() || self.settings == entry.settings {
-            return Ok(());
-        }
-        for setting in entry.settings.split(";\n").filter(|setting| !setting.is_empty()) {
-            if let Some(why) = self.attempt(entry, setting).await? {
-                refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(setting.to_owned()), why });
+    /// Makes the archive's settings for what is stored in files. Returns those that the server refuses, such as an access method that it lacks:
+    /// its own is used then.
+    async fn apply_settings(&mut self, entry: &Entry) -> Result<Vec<(String, Refused)>> {
+        let mut refused = Vec::new();
+        if entry.is_stored() && self.settings != entry.settings {
+            for setting in entry.settings.split(";\n").filter(|setting| !setting.is_empty()) {
+                refused.extend(self.attempt(entry, setting).await?.map(|why| (setting.to_owned(), why)));
             }
+            self.settings = Arc::clone(&entry.settings);
         }
-        self.settings = Arc::clone(&entry.settings);
-        Ok(())
+        Ok(refused)
     }
 
     /// Tries it again, and returns it if it is still refused.
     async fn retry(&mut self, file: &ArchiveFile<'_>, refused: Outstanding) -> Result<Option<Outstanding>> {
         let Outstanding { entry, statement, .. } = refused;
+        // A refused setting is among what is outstanding already.
+        self.apply_settings(&entry).await?;
         let why = match &statement {
             Some(statement) => self.attempt(&entry, statement).await?,
             None => match file.restore_entry(&entry).await {

@@ -51,7 +51,7 @@ impl Outstanding {
     pub(super) fn may_pass_later(&self) -> bool {
         let reads_rows = self.statement.as_ref().is_some_and(|statement| self.entry.reads_rows(statement));
         // What was stored without a setting stays so.
-        let is_setting = self.statement.as_ref().is_some_and(|statement| statement.starts_with("SET "));
+        let is_setting = self.statement.as_ref().is_some_and(|statement| statement.starts_with("SET default_"));
         !is_setting && self.why.may_pass_later() && (!reads_rows || self.why.is_about_names())
     }
 }

@@ -6,10 +6,10 @@ use lifeboat_model::{
 };
 use lifeboat_postgres::{Prover, RelationName, RestoreTarget, RowTotals};
 
-use super::Restored;
 use super::definitions::Definitions;
 use super::inputs::Restore;
 use super::row_proof::{finding, prove_rows};
+use super::whole::Restored;
 use crate::error::EngineError;
 
 /// The proofs leave these out. Every report names them, so that `equal` is not misunderstood.

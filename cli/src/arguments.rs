@@ -1,6 +1,7 @@
 //! The arguments of the command line.
 
 use clap::Parser;
+use lifeboat_runtime::RepositoryUrl;
 
 use crate::command::Command;
 
@@ -19,6 +20,11 @@ pub struct Arguments {
     /// The reason to record in the audit trail, such as a ticket number.
     #[arg(long, global = true)]
     pub reason: Option<String>,
+    /// A bucket of the repository, `s3://BUCKET`, instead of all settings from the environment; once for each bucket.
+    ///
+    /// Credentials come from the environment, and the stored objects name their keys. For the day on which nothing else is left.
+    #[arg(long, global = true, value_name = "URL")]
+    pub repository: Vec<RepositoryUrl>,
     /// The command to run.
     #[command(subcommand)]
     pub command: Command,

@@ -9,22 +9,24 @@ use std::time::Duration;
 use clap::{Subcommand, value_parser};
 use jiff::Timestamp;
 use lifeboat_engine::{
-    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, HealthRequest, ListRequest, Progress, Run,
-    Several, VerifyRequest, backup, backups, clean_scratch, doctor, drill, forget_scratch, look_at_health, show,
-    status, verify,
+    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, HealthRequest, ListRequest, Progress, Run, Several,
+    VerifyRequest, backup, backups, clean_scratch, doctor, drill, forget_scratch, look_at_health, show, status,
+    stored_databases, verify,
 };
 use lifeboat_model::{
     Act, BackupId, CleanupReport, DatabaseName, ListedBackup, Mandate, PAGE_BACKUPS, Site, Standing, Status, Verdict,
     VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
-use lifeboat_runtime::{Call, ConnectionOrigin, RuntimeError, Services, by_order};
+use lifeboat_runtime::{Call, RepositoryUrl, RuntimeError, Services, by_order};
 
 use crate::answer::{exit, exit_of_restore, print};
+use crate::connection::connection;
 use crate::incident::{self, IncidentCommand};
 use crate::ledger::{self, LedgerCommand};
 use crate::policy::{self, PolicyCommand};
 use crate::progress_bar::ProgressBar;
+use crate::restore::{self, RestoreOptions};
 use crate::table;
 
 /// Time limit of a run from a terminal: its snapshot holds back the server's vacuum.
@@ -63,7 +65,7 @@ pub enum Command {
     Doctor {
         /// The database; optional when only one is configured.
         database: Option<DatabaseName>,
-        /// The connection URL, used instead of the database's secret.
+        /// The connection URL, or @FILE with it, used instead of the database's secret.
         #[arg(long, env = "LIFEBOAT_SOURCE_URL", hide_env_values = true)]
         source: Option<String>,
     },
@@ -72,7 +74,7 @@ pub enum Command {
         /// The database; optional when only one is configured.
         #[arg(long)]
         database: Option<DatabaseName>,
-        /// The connection URL, used instead of the database's secret.
+        /// The connection URL, or @FILE with it, used instead of the database's secret.
         #[arg(long, env = "LIFEBOAT_SOURCE_URL", hide_env_values = true)]
         source: Option<String>,
     },
@@ -102,6 +104,8 @@ pub enum Command {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+    /// Restore a backup into a database that stays, after its plan. Exit status 3 when all rows are back and something else is not.
+    Restore(RestoreOptions),
     /// Restore a backup into a scratch database and prove it equal. Exit status 1 when it differs.
     Drill {
         /// The database; optional when only one is configured.
@@ -113,12 +117,9 @@ pub enum Command {
         /// The site to restore from.
         #[arg(long, default_value = "primary")]
         site: Site,
-        /// The URL of the scratch server, used instead of its secret.
+        /// The URL of the scratch server, or @FILE with it, used instead of its secret.
         #[arg(long, env = "LIFEBOAT_SCRATCH_URL", hide_env_values = true)]
         scratch: Option<String>,
-        /// Restore into this empty database, given as a URL, and keep it; no scratch database is created.
-        #[arg(long, env = "LIFEBOAT_INTO_URL", hide_env_values = true)]
-        into: Option<String>,
         /// Only drop the scratch databases that earlier drills left on the scratch server. Restores nothing.
         #[arg(long, conflicts_with_all = ["database", "backup", "site"])]
         clean: bool,
@@ -138,6 +139,7 @@ impl Command {
             Self::Drill { .. } => Some(Act::TestRestore),
             Self::Incidents(IncidentCommand::Ack { .. }) => Some(Act::Acknowledge),
             Self::Policy(PolicyCommand::Push { .. }) => Some(Act::Policy),
+            Self::Restore(options) => options.act(),
             Self::Backups { .. }
             | Self::Show { .. }
             | Self::Doctor { .. }
@@ -151,11 +153,16 @@ impl Command {
 }
 
 /// Carries out `command`; the exit status reports success.
-pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Result<ExitCode, RuntimeError> {
+pub async fn execute(
+    command: Command,
+    json: bool,
+    reason: Option<String>,
+    repository: &[RepositoryUrl],
+) -> Result<ExitCode, RuntimeError> {
     if let Command::Policy(PolicyCommand::Check { file }) = &command {
         return policy::check(file, json);
     }
-    let services = Services::from_environment().await?;
+    let services = services(repository).await?;
     let run = begin(&services, &command, json, reason.as_deref()).await?;
     let terminal = Terminal { services: &services, run: &run, json };
     match command {
@@ -170,13 +177,30 @@ pub async fn execute(command: Command, json: bool, reason: Option<String>) -> Re
         Command::Status { page } => terminal.status(page.as_deref()).await,
         Command::Drill { forget: Some(name), .. } => terminal.forget(&name).await,
         Command::Drill { clean: true, scratch, .. } => terminal.clean(scratch).await,
-        Command::Drill { database, backup, site, scratch, into, .. } => {
-            terminal.drill(DrillOptions { database, backup, site, scratch, into }).await
+        Command::Drill { database, backup, site, scratch, .. } => {
+            terminal.drill(DrillOptions { database, backup, site, scratch }).await
         }
+        Command::Restore(options) => restore::execute(options, &services, &run, json).await,
         Command::Incidents(command) => incident::execute(command, &run, json).await,
         Command::Policy(command) => policy::execute(command, &services, &run, json).await,
         Command::Ledger(command) => ledger::execute(command, &services, &run, json).await,
     }
+}
+
+/// Settings and clients: from the environment, or for a repository that is named and nothing else.
+async fn services(repository: &[RepositoryUrl]) -> Result<Services, RuntimeError> {
+    if repository.is_empty() {
+        return Services::from_environment().await;
+    }
+    let services = Services::of_repositories(repository).await?;
+    let call = Call { id: run_id(), deadline: Deadline::after(LONGEST_RUN) };
+    let run = services.run(call, None, &by_order(None, None, None)?).await;
+    let databases = stored_databases(&run).await?;
+    Ok(services.for_databases(databases))
+}
+
+fn run_id() -> String {
+    format!("cli-{:08x}", fastrand::u32(..))
 }
 
 /// Asks AWS for the caller's identity only for a recorded act: in a disaster AWS may not answer.
@@ -187,7 +211,7 @@ async fn begin(services: &Services, command: &Command, json: bool, reason: Optio
     let identity = if act.is_some() { services.identity().await } else { None };
     let mandate = identity.map_or(stated.clone(), |actor| Mandate { actor, ..stated });
 
-    let call = Call { id: format!("cli-{:08x}", fastrand::u32(..)), deadline: Deadline::after(LONGEST_RUN) };
+    let call = Call { id: run_id(), deadline: Deadline::after(LONGEST_RUN) };
     let mut run = services.run(call, act, &mandate).await;
     // A person at a terminal sees the outcome, so nobody else is notified.
     run.must_notify = false;
@@ -212,7 +236,6 @@ struct DrillOptions {
     backup: BackupChoice,
     site: Site,
     scratch: Option<String>,
-    into: Option<String>,
 }
 
 impl Terminal<'_> {
@@ -302,15 +325,11 @@ impl Terminal<'_> {
     }
 
     async fn drill(&self, options: DrillOptions) -> Result<ExitCode, RuntimeError> {
-        let DrillOptions { database, backup, site, scratch, into } = options;
-        let is_kept = into.is_some();
-        let into = match (into, scratch) {
-            (Some(url), _) => DrillTarget::Keep(connection("--into", &url)?),
-            (None, scratch) => DrillTarget::Scratch(self.scratch(scratch).await?),
-        };
-        let request = DrillRequest { database: self.services.one_database(database)?, backup, site, into };
+        let DrillOptions { database, backup, site, scratch } = options;
+        let scratch = self.scratch(scratch).await?;
+        let request = DrillRequest { database: self.services.one_database(database)?, backup, site, scratch };
         let report = drill(self.run, &request).await?;
-        print(self.json, &report, || table::of_drill(&report, is_kept))?;
+        print(self.json, &report, || table::of_drill(&report))?;
         Ok(match report.outcome {
             Some(outcome) => exit_of_restore(outcome),
             None => exit(report.equal),
@@ -380,9 +399,4 @@ fn or_as_url(error: RuntimeError, option: &str) -> RuntimeError {
         }
         other => other,
     }
-}
-
-fn connection(option: &'static str, url: &str) -> Result<ConnectionSettings, RuntimeError> {
-    ConnectionSettings::from_secret(url)
-        .map_err(|source| RuntimeError::Connection { origin: ConnectionOrigin::Option(option), source })
 }

@@ -7,10 +7,12 @@ mod advice;
 mod answer;
 mod arguments;
 mod command;
+mod connection;
 mod incident;
 mod ledger;
 mod policy;
 mod progress_bar;
+mod restore;
 mod table;
 
 use arguments::Arguments;
@@ -18,8 +20,8 @@ use clap::Parser;
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
-    let Arguments { json, reason, command } = Arguments::parse();
-    match command::execute(command, json, reason).await {
+    let Arguments { json, reason, repository, command } = Arguments::parse();
+    match command::execute(command, json, reason, &repository).await {
         Ok(outcome) => outcome,
         Err(error) => {
             eprintln!("lifeboat: {}\n  hint: {}", error.story(), advice::of(&error));

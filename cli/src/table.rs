@@ -1,13 +1,20 @@
 //! Documents as text for a person.
 
+mod restores;
+mod units;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use lifeboat_model::{
-    BackupPage, CleanupReport, Component, Coverage, DatabaseStatus, Diagnosis, DrillReport, HealthReport, ListedBackup,
-    Manifest, Presence, Probe, RelationKind, RelationStatus, RestoreOutcome, ScheduleStatus, ShownBackup, Site,
-    SiteStatus, Status, UnusableBackup, VerificationReport, Wrong,
+    BackupPage, CleanupReport, Component, Coverage, DatabaseStatus, Diagnosis, HealthReport, ListedBackup, Manifest,
+    Presence, Probe, RelationKind, RelationStatus, ScheduleStatus, ShownBackup, Site, SiteStatus, Status,
+    UnusableBackup, VerificationReport, Wrong,
 };
+
+pub use restores::{of_drill, of_plan, of_restore};
+
+use units::{bytes, seconds};
 
 /// Backups, newest last, one a line; then those that are unusable, and how to see older ones.
 pub fn of_backups(pages: &[BackupPage], site: Site) -> String {
@@ -218,43 +225,6 @@ pub fn of_verifications(reports: &[VerificationReport]) -> String {
     text
 }
 
-/// The result of a drill.
-pub fn of_drill(report: &DrillReport, is_kept: bool) -> String {
-    let verdict = match report.outcome {
-        _ if report.equal => "equal".to_owned(),
-        Some(RestoreOutcome::RowsWhole) => {
-            format!("NOT EQUAL, all rows are back, {} finding(s)", report.findings.len())
-        }
-        _ => "NOT EQUAL, rows are missing or differ".to_owned(),
-    };
-    let left_out = report.left_out_in_words().map(|words| format!("; {words}")).unwrap_or_default();
-    let mut text = format!(
-        "{verdict}: backup {} of {} from {}{left_out}\n  {} tables, {} rows, {} schema objects, {} large objects\n  {}\n",
-        report.backup_id,
-        report.database,
-        report.site,
-        report.tables.len(),
-        report.rows,
-        report.schema_objects,
-        report.large_objects,
-        seconds(&report.seconds)
-    );
-    for finding in &report.findings {
-        let _ = writeln!(text, "  {finding}");
-    }
-    for aside in &report.set_aside {
-        let _ = writeln!(text, "  set aside: {aside}\n    {}", aside.what_to_do);
-    }
-    for note in &report.notes {
-        let _ = writeln!(text, "  note: {note}");
-    }
-    let _ = writeln!(text, "  not compared: {}", report.not_compared.join("; "));
-    if is_kept {
-        text.push_str("  the restored database was kept; its roles have no passwords yet\n");
-    }
-    text
-}
-
 /// A line for each database that a cleanup dropped, found gone, or left.
 pub fn of_cleanup(report: &CleanupReport) -> String {
     let mut text = String::new();
@@ -275,11 +245,6 @@ pub fn of_cleanup(report: &CleanupReport) -> String {
     text
 }
 
-fn seconds(phases: &lifeboat_model::Phases) -> String {
-    let parts: Vec<String> = phases.iter().map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
-    format!("{:.2} ({})", phases.total(), parts.join(", "))
-}
-
 fn status(status: &RelationStatus) -> &'static str {
     match status {
         RelationStatus::Copied => "copied",
@@ -290,21 +255,6 @@ fn status(status: &RelationStatus) -> &'static str {
         RelationStatus::LeftOut { .. } => "left out",
         RelationStatus::Unreadable { .. } => "unreadable",
     }
-}
-
-/// A length in the largest unit that leaves at least one digit before the point.
-fn bytes(length: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = length as f64;
-    let mut unit = UNITS[0];
-    for larger in UNITS.iter().skip(1) {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = larger;
-    }
-    if unit == "B" { format!("{length} B") } else { format!("{value:.1} {unit}") }
 }
 
 #[cfg(test)]
@@ -324,14 +274,5 @@ mod tests {
     fn the_coverage_names_each_status_that_some_relation_has() {
         let counts = Coverage { copied: 3, rebuilt: 1, left_out: 2, ..Coverage::default() };
         assert_eq!(coverage(&counts), "relations  3 copied, 1 rebuilt, 2 left out");
-    }
-
-    #[test]
-    fn lengths_are_shown_in_the_unit_a_person_would_choose() {
-        for (length, shown) in
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 << 30, "5.0 GiB"), (3 << 50, "3072.0 TiB")]
-        {
-            assert_eq!(bytes(length), shown);
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_engine::{
-    DrillRequest, DrillTarget, EngineError, Requestable, clean_scratch_on_request, drill, drill_in_turn, request_each,
+    DrillRequest, EngineError, Requestable, clean_scratch_on_request, drill, drill_in_turn, request_each,
 };
 use lifeboat_model::Act;
 use lifeboat_runtime::{Invocation, RuntimeError};
@@ -29,11 +29,13 @@ pub async fn handle(invocation: Invocation<Request>) -> Result<Value, RuntimeErr
         }
         Request::Drill { database, wanted, mandate } => {
             let database = services.one_database(database)?;
-            let into = DrillTarget::Scratch(services.scratch().await?);
+            let scratch = services.scratch().await?;
             let run = services.run(invocation.call, Some(Act::TestRestore), &mandate).await;
             let report = match wanted {
-                Wanted::Turn => drill_in_turn(&run, &database, into).await?,
-                Wanted::Backup { backup, site } => drill(&run, &DrillRequest { database, backup, site, into }).await?,
+                Wanted::Turn => drill_in_turn(&run, &database, scratch).await?,
+                Wanted::Backup { backup, site } => {
+                    drill(&run, &DrillRequest { database, backup, site, scratch }).await?
+                }
             };
             Ok(json!([report]))
         }

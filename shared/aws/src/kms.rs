@@ -13,7 +13,7 @@ use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, Encryptio
 use lifeboat_vault::MacKey;
 
 /// The provider of a data key that KMS encrypted, as messages name it.
-const PROVIDER: &str = "aws-kms";
+pub(crate) const PROVIDER: &str = "aws-kms";
 
 /// Messages name a key by its ARN.
 const ANOTHER_NAME: &str = "it is configured by another name than its full ARN";
@@ -168,7 +168,11 @@ impl KmsKey {
         self.entry(answer.key_id(), answer.ciphertext_blob())
     }
 
-    async fn decrypt(&self, context: &EncryptionContext, key: &EncryptedDataKey) -> Result<DataKey, DataKeyError> {
+    pub(crate) async fn decrypt(
+        &self,
+        context: &EncryptionContext,
+        key: &EncryptedDataKey,
+    ) -> Result<DataKey, DataKeyError> {
         let answer = self
             .client
             .decrypt()

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use lifeboat_model::{DrillReport, Manifest, Phases, ScratchEntry};
-use lifeboat_postgres::RestoreTarget;
+use lifeboat_model::{DrillReport, Manifest, ScratchEntry};
 
 use crate::announcement::announce;
 use crate::error::EngineError;
-use crate::restore::{Proofs, Restore, prove};
+use crate::restore::{Proofs, Restore};
 use crate::run::Run;
 use crate::scratch::report_leftovers;
 use crate::stopwatch::Stopwatch;
@@ -26,7 +25,7 @@ use ending::{DrillEnding, gone_parts};
 use place::DrillPlace;
 
 pub(crate) use ending::failed;
-pub use request::{BackupChoice, DrillRequest, DrillTarget};
+pub use request::{BackupChoice, DrillRequest};
 pub use turn::drill_in_turn;
 
 /// Time kept for dropping the scratch database. The server removes its files and writes a checkpoint meanwhile.
@@ -75,7 +74,7 @@ async fn restore_prove_and_clean(run: &Run, request: &DrillRequest, chosen: &mut
     let left = place.clean(run).await;
     notes.extend(left.as_ref().map(|left| format!("scratch database {left} could not be dropped, and holds the rows")));
     let result =
-        proven.map(|(manifest, proofs)| proofs.report(request, &manifest, started_at, notes, stopwatch.phases()));
+        proven.map(|(manifest, proofs)| proofs.report(request.site, &manifest, started_at, notes, stopwatch.phases()));
     let is_kept = match &result {
         Ok(report) => keep_report(run, report).await,
         Err(_) => false,
@@ -105,27 +104,10 @@ async fn restore_and_prove(
         site: request.site,
         manifest: &manifest,
         tools: &tools,
-        is_kept: matches!(request.into, DrillTarget::Keep(_)),
+        is_kept: false,
     };
-    let proofs = place.while_on_record(Box::pin(restore_then_prove(&restore, &target, stopwatch))).await?;
+    let proofs = place.while_on_record(Box::pin(restore.execute_and_prove(&target, stopwatch))).await?;
     Ok((manifest, proofs))
-}
-
-async fn restore_then_prove(
-    restore: &Restore<'_>,
-    target: &RestoreTarget,
-    stopwatch: &mut Stopwatch<'_>,
-) -> Result<Proofs, EngineError> {
-    let restored = restore.execute(target, stopwatch).await?;
-    stopwatch.begin("prove", Some(restore.manifest.totals.relations));
-    let roles = restored.roles.clone();
-    let proofs = prove(restore, target, restored).await;
-    // Only now: a member reads what belongs to these roles.
-    let stays = restore.leave(target, &roles).await;
-    proofs.map(|mut proofs| {
-        proofs.notes.extend(stays);
-        proofs
-    })
 }
 
 /// Stores the report as `drills/<database>/<time>.json` on each site by itself: it is the proof of the drill, and one site may be away. Says
@@ -146,35 +128,4 @@ async fn keep_report(run: &Run, report: &DrillReport) -> bool {
         kept.is_ok()
     }));
     kept.await.contains(&true)
-}
-
-impl Proofs {
-    fn report(
-        self,
-        request: &DrillRequest,
-        manifest: &Manifest,
-        started_at: Timestamp,
-        notes: Vec<String>,
-        seconds: Phases,
-    ) -> DrillReport {
-        DrillReport {
-            database: request.database.clone(),
-            backup_id: manifest.backup_id.clone(),
-            site: request.site,
-            started_at,
-            finished_at: Timestamp::now(),
-            outcome: Some(self.outcome),
-            equal: self.findings.is_empty(),
-            set_aside: self.set_aside,
-            rows: self.tables.iter().map(|table| table.rows).sum(),
-            tables: self.tables,
-            schema_objects: self.schema_objects,
-            large_objects: self.large_objects,
-            findings: self.findings,
-            notes: notes.into_iter().chain(self.notes).collect(),
-            not_compared: self.not_compared,
-            left_out: manifest.left_out_by_policy(),
-            seconds,
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lifeboat_model::{Advice, BackupId, DatabaseName, IncidentName, ObjectRefusal, Site};
+use lifeboat_model::{Advice, BackupId, DatabaseName, IncidentName, ObjectRefusal, PlanHash, Site};
 use lifeboat_notify::SignalError;
 use lifeboat_postgres::PostgresError;
 use lifeboat_vault::VaultError;
@@ -166,6 +166,22 @@ pub enum EngineError {
         /// The contradiction.
         what: String,
     },
+    /// A finding of the plan keeps a restore from beginning.
+    #[error("the restore cannot begin: {what}")]
+    CannotRestore {
+        /// The finding.
+        what: String,
+        /// What an operator can do about it.
+        hint: String,
+    },
+    /// The restore that was approved is not the one that would be done now.
+    #[error("the plan has changed: `{approved}` was approved, and it is `{now}` now")]
+    PlanChanged {
+        /// The approved plan.
+        approved: PlanHash,
+        /// The plan now.
+        now: PlanHash,
+    },
     /// A file in the work folder could not be used.
     #[error("could not use the work folder `{path}`")]
     WorkFolder {
@@ -242,7 +258,7 @@ impl EngineError {
                 let advice = failures.iter().map(|(_, error)| error.advice());
                 advice.max_by_key(|advice| advice.response).unwrap_or_else(Advice::defect)
             }
-            Self::NotBegun { hint, .. } => Advice::fail(hint.clone()),
+            Self::NotBegun { hint, .. } | Self::CannotRestore { hint, .. } => Advice::fail(hint.clone()),
             Self::NoAnswer { .. }
             | Self::DeadlineNear { .. }
             | Self::OffsiteBehind { .. }
@@ -310,6 +326,9 @@ impl EngineError {
             }
             Self::Inconsistent { .. } => {
                 "run `lifeboat verify` on this backup, and restore another one in the meantime"
+            }
+            Self::PlanChanged { .. } => {
+                "make the plan again, with the backup's id in it: a newer backup may have been taken since; then approve its hash"
             }
             Self::WorkFolder { .. } => {
                 "check that the function's /tmp is writable and large enough (stack parameter `TmpSizeMb`)"

@@ -35,6 +35,22 @@ impl ListRequest {
     }
 }
 
+/// The databases that have backups on the first site that says so. For somebody who has a repository and no settings.
+///
+/// # Errors
+/// What the first site answered.
+pub async fn stored_databases(run: &Run) -> Result<Vec<DatabaseName>, EngineError> {
+    let mut refused = None;
+    for site in run.ports.sites.names() {
+        let asked = async { Ok(run.repository_on(site).await?.databases(site).await?) };
+        match asked.await {
+            Ok(databases) => return Ok(databases),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    Err(refused.unwrap_or(EngineError::NoSite(Site::Primary)))
+}
+
 /// A page of the complete backups of a database on a site. Reads no chunk and needs no key. A backup whose manifest cannot be read is listed
 /// with the reason.
 pub async fn backups(run: &Run, request: &ListRequest) -> Result<BackupPage, EngineError> {

@@ -15,6 +15,8 @@ pub enum Act {
     Verify,
     /// Restores a backup into a scratch database, proves it equal, and drops that database: the drill.
     TestRestore,
+    /// Restores a backup into a database that stays.
+    Restore,
     /// Drops scratch databases that a drill left behind.
     Clean,
     /// Looks for what should have happened and did not.
@@ -31,6 +33,7 @@ names!(Act, "an act", [
     Backup => "backup",
     Verify => "verify",
     TestRestore => "test-restore",
+    Restore => "restore",
     Clean => "clean",
     Health => "health",
     BringOver => "bring-over",
@@ -73,6 +76,12 @@ impl Act {
                 completed: Some(AlertKind::DrillCompleted),
                 failed: Some(AlertKind::DrillFailed),
                 overdue: Some(AlertKind::DrillOverdue),
+            },
+            Self::Restore => ActProfile {
+                noun: "restore",
+                completed: Some(AlertKind::RestoreCompleted),
+                failed: Some(AlertKind::RestoreFailed),
+                overdue: None,
             },
             Self::Clean => unscheduled("cleanup"),
             Self::Health => unscheduled("health check"),

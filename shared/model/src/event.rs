@@ -196,6 +196,62 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         leftover: Option<String>,
     },
+    /// A restore brought all rows back into a database that stays.
+    #[serde(rename = "Restore Completed")]
+    RestoreCompleted {
+        /// The database.
+        database: DatabaseName,
+        /// The backup.
+        backup_id: BackupId,
+        /// The site it was read from.
+        site: Site,
+        /// The database that was written: `host:port/name`.
+        #[serde(default)]
+        target: String,
+        /// `whole`, or `rows-whole` when some objects are not what they were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_outcome: Option<RestoreOutcome>,
+        /// The objects that were set aside.
+        #[serde(default)]
+        set_aside: u64,
+        /// Tables compared.
+        #[serde(default)]
+        tables: u64,
+        /// Rows compared.
+        #[serde(default)]
+        rows: u64,
+        /// Relations whose rows policy left out of the backup.
+        #[serde(default)]
+        left_out: u64,
+        /// Wall seconds by phase.
+        #[serde(default)]
+        seconds: Phases,
+    },
+    /// A restore ended without all rows, or could not run.
+    #[serde(rename = "Restore Failed")]
+    RestoreFailed {
+        /// The database, where the order named one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        database: Option<DatabaseName>,
+        /// The backup, when one had been chosen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        backup_id: Option<BackupId>,
+        /// The database that was to be written: `host:port/name`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
+        /// How the restore ended, when it came to an end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_outcome: Option<RestoreOutcome>,
+        /// The objects that were set aside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set_aside: Option<u64>,
+        /// The error.
+        #[serde(default)]
+        error: String,
+        /// A hint for a person.
+        #[serde(default)]
+        hint: String,
+    },
 }
 
 impl Event {
@@ -247,6 +303,8 @@ detail_types! {
     ScratchCleanupRequested => "Scratch Cleanup Requested",
     RestoreTestCompleted => "Restore Test Completed",
     RestoreTestFailed => "Restore Test Failed",
+    RestoreCompleted => "Restore Completed",
+    RestoreFailed => "Restore Failed",
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ pub enum Fact {
     RestoreOutcome,
     /// The number of objects that a restore set aside.
     SetAside,
+    /// The database that a restore wrote: `host:port/name`.
+    Target,
+    /// The hash of the plan that was executed.
+    Plan,
     /// Whether every proof of a drill held.
     Equal,
     /// Relations whose rows policy left out of the restored backup: `equal` does not cover them.
@@ -95,7 +99,8 @@ names!(Fact, "a fact", [
     Relations => "relations", Tables => "tables",
     Rows => "rows", RawBytes => "raw_bytes", StoredBytes => "stored_bytes", ReusedBytes => "reused_bytes",
     NewChunks => "new_chunks", ReusedChunks => "reused_chunks", Objects => "objects", ReadBytes => "read_bytes",
-    Findings => "findings", Damaged => "damaged", Healed => "healed", RestoreOutcome => "restore_outcome", SetAside => "set_aside", Equal => "equal", LeftOut => "left_out", Leftover => "leftover",
+    Findings => "findings", Damaged => "damaged", Healed => "healed", RestoreOutcome => "restore_outcome", SetAside => "set_aside", Target => "target",
+    Plan => "plan", Equal => "equal", LeftOut => "left_out", Leftover => "leftover",
     Dropped => "dropped", Gone => "gone", Seconds => "seconds", Writes => "writes",
     Reads => "reads", KeyRequests => "key_requests", GbSeconds => "gb_seconds", Sha256 => "sha256",
     BeforeSha256 => "before_sha256", ModifiedAt => "modified_at", Accepted => "accepted",

@@ -33,6 +33,7 @@ mod phase;
 mod plan;
 mod policy;
 mod repository;
+mod restore;
 mod rotation;
 mod scratch;
 mod set_aside;
@@ -78,6 +79,7 @@ pub use policy::{
     PolicyDocument, PolicyFault, PolicyVersions, Prices, Retention,
 };
 pub use repository::{Epoch, EpochCause, REPOSITORY_FORMAT, RepositoryDocument};
+pub use restore::{Destination, PlanFinding, PlannedRestore, RestoreEstimate, RestorePlan, RestoreReport, TargetState};
 pub use rotation::{READ_IN_ONE_DAY, Rotation};
 pub use scratch::{CleanupReport, ScratchEntry, ScratchList};
 pub use set_aside::{RestoreOutcome, SetAside};

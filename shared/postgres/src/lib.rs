@@ -26,6 +26,7 @@ pub use restore::scratch::{ScratchClaim, ScratchDatabase, ScratchServer, Swept};
 pub use restore::search_path::search_paths;
 pub use restore::table_target::TableTarget;
 pub use restore::target::RestoreTarget;
+pub use restore::target_facts::{TargetContents, TargetFacts};
 pub use schema::tools::ClientTools;
 pub use session::Session;
 pub use session::identifier::RelationName;

@@ -26,3 +26,4 @@ mod set_aside;
 mod statement;
 pub(crate) mod table_target;
 pub(crate) mod target;
+pub(crate) mod target_facts;

@@ -5,6 +5,7 @@
 
 mod error;
 mod http;
+mod repository_url;
 mod serve;
 mod services;
 mod settings;
@@ -12,6 +13,7 @@ mod trigger;
 
 pub use error::{ConnectionOrigin, RuntimeError};
 pub use http::{HttpAnswer, HttpRequest, serve_http};
+pub use repository_url::{NoRepositoryUrl, RepositoryUrl};
 pub use serve::{Input, Invocation, serve};
 pub use services::{Call, Services};
 pub use settings::{DatabaseSettings, Settings, SiteSettings};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lifeboat_aws::{
-    AwsError, AwsOutbox, KmsDataKeys, KmsKey, KmsMacKey, PolicyParameter, S3Store, SdkConfig, caller_arn, kms_client,
-    s3_client, sdk_config, secret_text,
+    AwsError, AwsOutbox, KmsDataKeys, KmsKey, KmsMacKey, MessageKeys, PolicyParameter, S3Store, SdkConfig,
+    bucket_region, caller_arn, kms_client, s3_client, sdk_config, secret_text,
 };
 use lifeboat_engine::{Deadline, Order, Ports, Run, policy_in_force};
 use lifeboat_model::{Act, DatabaseName, Mandate, Meter, PolicyDocument, PolicyVersions, Site, Wrong};
@@ -14,7 +14,11 @@ use lifeboat_seal::{DataKey, DataKeyError, DataKeys, EncryptedDataKey, Encryptio
 use lifeboat_vault::{MacKey, MacKeys, ObjectStore, Sites};
 
 use crate::error::{ConnectionOrigin, RuntimeError};
-use crate::settings::{Settings, SiteSettings};
+use crate::repository_url::RepositoryUrl;
+use crate::settings::{DatabaseSettings, Settings, SiteSettings};
+
+/// A region to begin in where none is stated: S3 names a bucket's own.
+const ANY_REGION: &str = "us-east-1";
 
 /// One invocation of a function or of the CLI, before its input is read.
 #[derive(Debug, Clone)]
@@ -43,6 +47,51 @@ impl Services {
         let settings = Settings::from_environment()?;
         let config = sdk_config(settings.region()).await;
         let meter = Meter::default();
+        let keys = keys(&settings, &config, &meter);
+        Ok(Self::new(settings, config, meter, keys))
+    }
+
+    /// The clients of somebody who has only these buckets of one repository, and credentials. The messages name the keys that open them.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Settings`]; [`RuntimeError::Input`] for more buckets than a repository has.
+    pub async fn of_repositories(buckets: &[RepositoryUrl]) -> Result<Self, RuntimeError> {
+        let [first, rest @ ..] = buckets else {
+            return Err(RuntimeError::Input("no repository is named".to_owned()));
+        };
+        if rest.len() > 1 {
+            return Err(RuntimeError::Input("a repository has two buckets at most".to_owned()));
+        }
+        let stated = first.region.clone().or_else(region_of_environment);
+        let config = sdk_config(stated.as_deref().unwrap_or(ANY_REGION)).await;
+        let mut sites = Vec::new();
+        for url in buckets {
+            let region = match &url.region {
+                Some(region) => region.clone(),
+                None => {
+                    let found = Box::pin(bucket_region(&config, &url.bucket)).await;
+                    found.or_else(region_of_environment).unwrap_or_else(|| ANY_REGION.to_owned())
+                }
+            };
+            sites.push(SiteSettings { bucket: url.bucket.clone(), region, key_arn: None, mac_key_arn: None });
+        }
+        let mut sites = sites.into_iter();
+        let primary = sites.next().ok_or_else(|| RuntimeError::Input("no repository is named".to_owned()))?;
+        let settings = Settings::of_buckets(primary, sites.next())?;
+        let meter = Meter::default();
+        let keys: Arc<dyn DataKeys> = Arc::new(MessageKeys::new(&config, &meter));
+        Ok(Self::new(settings, config, meter, keys))
+    }
+
+    /// These services for the databases that a repository has.
+    #[must_use]
+    pub fn for_databases(mut self, names: Vec<DatabaseName>) -> Self {
+        let settings = |name| DatabaseSettings { name, secret: String::new() };
+        self.settings.databases = names.into_iter().map(settings).collect();
+        self
+    }
+
+    fn new(settings: Settings, config: SdkConfig, meter: Meter, keys: Arc<dyn DataKeys>) -> Self {
         let store = |site: &SiteSettings| -> Arc<dyn ObjectStore> {
             Arc::new(S3Store::new(s3_client(&config, &site.region, None, &meter), &site.bucket))
         };
@@ -51,14 +100,14 @@ impl Services {
         let outbox = AwsOutbox::new(&config, bus, topic, chat_topic).with_alarms_topic(alarms_topic);
         let ports = Ports {
             sites,
-            keys: keys(&settings, &config, &meter),
+            keys,
             macs: mac_keys(&settings, &config, &meter),
             outbox: Arc::new(outbox),
             tools_dir: settings.tools_dir.clone(),
             sessions: settings.sessions,
             scratch_is_a_clone: settings.scratch_is_a_clone,
         };
-        Ok(Self { settings, config, ports, meter })
+        Self { settings, config, ports, meter }
     }
 
     /// A run under the policy in force. `act` is absent for a run that only reads.
@@ -181,6 +230,12 @@ impl Services {
         ConnectionSettings::from_secret(&text)
             .map_err(|source| RuntimeError::Connection { origin: ConnectionOrigin::Secret(name()), source })
     }
+}
+
+/// The region that the AWS CLI would use.
+fn region_of_environment() -> Option<String> {
+    let stated = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().filter_map(|name| std::env::var(name).ok());
+    stated.into_iter().find(|region| !region.is_empty())
 }
 
 fn unreachable(name: &str, source: AwsError) -> RuntimeError {

@@ -102,14 +102,40 @@ impl Settings {
             policy: reading.optional("LIFEBOAT_POLICY"),
             scratch_is_a_clone: reading.is_true("LIFEBOAT_SCRATCH_IS_A_CLONE"),
             drills: reading.is_true("LIFEBOAT_DRILLS"),
-            sessions: reading.number("LIFEBOAT_SESSIONS", SESSIONS, 1..=MOST_SESSIONS),
+            sessions: reading.sessions(),
             memory_mb: reading
                 .optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
                 .and_then(|size| size.parse().ok())
                 .unwrap_or(0),
-            tools_dir: reading.optional("LIFEBOAT_PG_BIN").map(PathBuf::from),
+            tools_dir: reading.tools_dir(),
         };
-        if reading.faults.is_empty() { Ok(settings) } else { Err(RuntimeError::Settings(reading.faults)) }
+        reading.finish(settings)
+    }
+
+    /// The settings of somebody who has only buckets, with `LIFEBOAT_SESSIONS` and `LIFEBOAT_PG_BIN` from the process's environment. The
+    /// databases are those that the repository has.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Settings`].
+    pub fn of_buckets(primary: SiteSettings, offsite: Option<SiteSettings>) -> Result<Self, RuntimeError> {
+        let mut reading = Reading { variable: |name: &str| std::env::var(name).ok(), faults: Vec::new() };
+        let settings = Self {
+            databases: Vec::new(),
+            scratch_secret: None,
+            primary: Some(primary),
+            offsite,
+            bus: None,
+            topic: None,
+            chat_topic: None,
+            alarms_topic: None,
+            policy: None,
+            scratch_is_a_clone: false,
+            drills: false,
+            sessions: reading.sessions(),
+            memory_mb: 0,
+            tools_dir: reading.tools_dir(),
+        };
+        reading.finish(settings)
     }
 
     /// The region to work in: the primary's, else the off-site's.
@@ -169,6 +195,18 @@ impl<F: Fn(&str) -> Option<String>> Reading<F> {
                 otherwise
             }
         }
+    }
+
+    fn sessions(&mut self) -> usize {
+        self.number("LIFEBOAT_SESSIONS", SESSIONS, 1..=MOST_SESSIONS)
+    }
+
+    fn tools_dir(&self) -> Option<PathBuf> {
+        self.optional("LIFEBOAT_PG_BIN").map(PathBuf::from)
+    }
+
+    fn finish(self, settings: Settings) -> Result<Settings, RuntimeError> {
+        if self.faults.is_empty() { Ok(settings) } else { Err(RuntimeError::Settings(self.faults)) }
     }
 
     fn databases(&mut self) -> Vec<DatabaseSettings> {

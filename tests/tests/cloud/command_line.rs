@@ -217,19 +217,36 @@ async fn the_audit_trail_is_listed_proved_and_exported_and_an_altered_entry_is_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drill_into_a_database_keeps_the_data_and_refuses_one_that_holds_anything() {
+async fn a_restore_is_planned_and_confirmed_and_never_written_over_anything() {
     let stage = small_stage(&[]).await;
     let id = json(&stage, &["backup"])["backup_id"].as_str().unwrap().to_owned();
     let scratch = stage.scratch();
-    for name in ["kept", "kept_too", "taken"] {
+    for name in ["kept_too", "taken"] {
         scratch.psql("postgres", &format!("CREATE DATABASE {name}")).unwrap();
     }
     scratch.psql("taken", "CREATE TABLE mine AS SELECT 1 AS a").unwrap();
 
-    // The environment names a scratch server, too, as it does for whoever drills every week.
-    let told = text(&stage, &["drill", "--into", &scratch.url("kept"), "--site", "offsite", "--backup", &id]);
-    assert!(told.starts_with("equal: ") && told.contains("the restored database was kept"), "{told}");
-    assert_eq!(json(&stage, &["drill", "--into", &scratch.url("kept_too")])["equal"], true);
+    // The plan changes nothing, and nothing happens without a confirmation.
+    let kept = scratch.url("kept");
+    let told = text(&stage, &["restore", "plan", "--to", &kept, "--backup", &id]);
+    assert!(told.contains("it does not exist, and is created") && told.contains("takes      about "), "{told}");
+    let arguments = ["restore", "--to", &kept];
+    let said = complaint(&arguments, &run(&stage, &arguments));
+    assert!(said.contains("nobody can be asked for confirmation: add `--yes`"), "{said}");
+    let databases = "SELECT count(*) FROM pg_database WHERE datname = 'kept'";
+    assert_eq!(scratch.psql("postgres", databases).unwrap(), "0");
+
+    let told = text(&stage, &["restore", "--to", &kept, "--site", "offsite", "--backup", &id, "--yes"]);
+    assert!(told.starts_with("whole: everything is back") && told.contains("have no passwords yet"), "{told}");
+    let other = json(&stage, &["restore", "plan", "--to", &scratch.url("other")])["hash"].clone();
+    let wrong = ["restore", "--to", &scratch.url("kept_too"), "--approve", other.as_str().unwrap()];
+    let said = complaint(&wrong, &run(&stage, &wrong));
+    assert!(said.contains("the plan has changed"), "{said}");
+    let planned = json(&stage, &["restore", "plan", "--to", &scratch.url("kept_too")]);
+    let hash = planned["hash"].as_str().unwrap();
+    let report = json(&stage, &["restore", "--to", &scratch.url("kept_too"), "--approve", hash]);
+    assert_eq!((&report["outcome"], &report["set_aside"]), (&"whole".into(), &serde_json::json!([])));
+    assert!(report["seconds"]["data"].is_number() && report["to"]["database"] == "kept_too", "{report}");
     for name in ["kept", "kept_too"] {
         assert_eq!(
             scratch.psql(name, "SELECT count(*) FROM patients JOIN visits ON patient = patients.id").unwrap(),
@@ -241,10 +258,10 @@ async fn a_drill_into_a_database_keeps_the_data_and_refuses_one_that_holds_anyth
     let everything = "SELECT string_agg(oid::regclass::text || relfilenode, ',' ORDER BY oid) FROM pg_class";
     for (name, holds) in [("kept", "`"), ("taken", "`public.mine`")] {
         let before = scratch.psql(name, everything).unwrap();
-        let arguments = ["drill", "--into", &scratch.url(name)];
+        let arguments = ["restore", "--to", &scratch.url(name), "--yes", "--json"];
         let said = complaint(&arguments, &run(&stage, &arguments));
-        assert!(said.contains(&format!("database `{name}` is not empty: it holds {holds}")), "{said}");
-        assert!(said.contains("hint: name an empty database"), "{said}");
+        assert!(said.contains(&format!("/{name}` is not empty: it holds {holds}")), "{said}");
+        assert!(said.contains("hint: name a database that does not exist yet"), "{said}");
         assert_eq!(scratch.psql(name, everything).unwrap(), before);
     }
 }
@@ -267,7 +284,7 @@ async fn a_mistake_is_named_with_what_to_do_about_it() {
         ),
         (vec!["backup", "--source", "mysql://u:s3cr3t-pw@h/x"], "--source", "postgres://user:password@host"),
         (vec!["drill", "--scratch", "s3cr3t-pw"], "--scratch", "postgres://user:password@host"),
-        (vec!["drill", "--into", "postgres://u:s3cr3t-pw@h:port/x"], "--into", "postgres://user:password@host"),
+        (vec!["restore", "--to", "postgres://u:s3cr3t-pw@h:port/x"], "--to", "postgres://user:password@host"),
     ] {
         for json in [&[][..], &["--json"]] {
             let arguments = [&arguments, json].concat();
@@ -279,7 +296,9 @@ async fn a_mistake_is_named_with_what_to_do_about_it() {
     for (arguments, wanted) in [
         (&["show", "yesterday"][..], "is not a backup id such as"),
         (&["backups", "--site", "mars"], "`mars` is not a site: `primary` or `offsite`"),
-        (&["restore"], "unrecognized subcommand"),
+        (&["bring-back"], "unrecognized subcommand"),
+        (&["restore"], "--to <TO>"),
+        (&["backups", "--repository", "clinic"], "a repository is `s3://BUCKET`"),
     ] {
         let Run { status, out, err } = run(&stage, arguments);
         assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}");

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use lifeboat_bench::RecordingOutbox;
 pub use lifeboat_bench::database;
 use lifeboat_engine::{
-    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
-    VerifyRequest, backup, drill, verify,
+    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, EngineError, Order, Ports, RestoreRequest, Run,
+    VerifyRequest, backup, drill, plan_restore, restore, verify,
 };
 use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::Meter;
 use lifeboat_model::{
-    DrillReport, Event, Mandate, Manifest, Policy, Severity, Site, VerificationReport, VerificationScope,
+    DrillReport, Event, Mandate, Manifest, Policy, RestoreReport, Severity, Site, VerificationReport, VerificationScope,
 };
 use lifeboat_postgres::ConnectionSettings;
 use lifeboat_vault::Sites;
@@ -120,8 +120,18 @@ impl Bench {
     }
 
     pub fn drill_request(&self, site: Site) -> DrillRequest {
-        let into = DrillTarget::Scratch(self.scratch_settings());
-        DrillRequest { database: database(), backup: BackupChoice::Newest, site, into }
+        let scratch = self.scratch_settings();
+        DrillRequest { database: database(), backup: BackupChoice::Newest, site, scratch }
+    }
+
+    /// A restore of the newest backup of one site.
+    pub fn restore_request(&self, site: Site, to: ConnectionSettings) -> RestoreRequest {
+        RestoreRequest { database: database(), backup: None, site: Some(site), to }
+    }
+
+    /// A restore of the newest backup that nothing disturbs.
+    pub async fn restore(&self, site: Site, to: ConnectionSettings) -> DrillReport {
+        self.process().restore(&self.restore_request(site, to)).await.unwrap().proved
     }
 
     /// A process that works on both sites and holds both keys.
@@ -202,6 +212,12 @@ impl Process {
 
     pub async fn drill(&self, request: &DrillRequest) -> Result<DrillReport, EngineError> {
         drill(&self.again(), request).await
+    }
+
+    /// Plans a restore and executes the plan.
+    pub async fn restore(&self, request: &RestoreRequest) -> Result<RestoreReport, EngineError> {
+        let planned = plan_restore(&self.again(), request).await?;
+        restore(&self.again(), request, planned.hash).await
     }
 
     pub async fn verify(&self, scope: VerificationScope) -> Result<VerificationReport, EngineError> {

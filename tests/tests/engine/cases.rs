@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lifeboat_engine::{Asked, BackupChoice, BackupRequest, DrillRequest, DrillTarget};
+use lifeboat_engine::{Asked, BackupRequest, RestoreRequest};
 use lifeboat_local::PostgresServer;
-use lifeboat_model::{DrillReport, Site};
+use lifeboat_model::DrillReport;
 use lifeboat_postgres::ConnectionSettings;
 
 use crate::bench::process_with;
@@ -64,9 +64,10 @@ async fn there_and_back(server: &PostgresServer, case: &Case) -> Result<DrillRep
     let source = settings(server, &case.database("source"));
     let request = BackupRequest { database: database.clone(), source, asked: Asked::Now };
     process.back_up(&request).await.map_err(|error| format!("backup: {}", lifeboat_model::story(&error)))?;
-    let into = DrillTarget::Keep(settings(server, &case.database("back")));
-    let request = DrillRequest { database, backup: BackupChoice::Newest, site: Site::Primary, into };
-    process.drill(&request).await.map_err(|error| format!("drill: {}", lifeboat_model::story(&error)))
+    let to = settings(server, &case.database("back"));
+    let request = RestoreRequest { database, backup: None, site: None, to };
+    let restored = process.restore(&request).await;
+    Ok(restored.map_err(|error| format!("restore: {}", lifeboat_model::story(&error)))?.proved)
 }
 
 /// The same with `pg_dump -Fc` and `pg_restore`.

@@ -183,9 +183,7 @@ async fn a_left_out_table_that_changes_before_its_definition_is_dumped_starts_th
         process.run.ports.tools_dir = Some(tools.path().to_owned());
         process.back_up(&bench.request()).await.unwrap();
         assert!(tools.path().join("pg_dump.ran").exists());
-        let mut request = bench.drill_request(Site::Primary);
-        request.into = lifeboat_engine::DrillTarget::Keep(bench.empty_database("kept"));
-        let report = bench.process().drill(&request).await.unwrap();
+        let report = bench.restore(Site::Primary, bench.empty_database("kept")).await;
         assert!(report.equal, "{change}: {:?}", report.findings);
         bench.server.psql("kept", &format!("SELECT {is_there} FROM audit.log")).unwrap();
         bench.server.psql("postgres", "DROP DATABASE kept").unwrap();

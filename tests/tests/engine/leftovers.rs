@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lifeboat_bench::{Fault, Gate, Operation, Refusal, Rule, Script};
 use lifeboat_engine::{
-    BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, HealthRequest, check_health, clean_scratch,
+    BackupRequest, Deadline, DrillRequest, EngineError, HealthRequest, check_health, clean_scratch,
     clean_scratch_on_request, forget_scratch, incidents,
 };
 use lifeboat_local::{PostgresOptions, PostgresServer};
@@ -281,8 +281,8 @@ async fn a_clone_is_a_scratch_server_only_where_a_person_states_that_it_is_one()
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let clone = PostgresServer::start("clone").unwrap();
     let on = |server: &PostgresServer| {
-        let into = DrillTarget::Scratch(ConnectionSettings::from_secret(&server.url("postgres")).unwrap());
-        DrillRequest { into, ..bench.drill_request(Site::Primary) }
+        let scratch = ConnectionSettings::from_secret(&server.url("postgres")).unwrap();
+        DrillRequest { scratch, ..bench.drill_request(Site::Primary) }
     };
     let mut process = bench.process();
     let error = process.drill(&on(&clone)).await.unwrap_err();
@@ -307,10 +307,8 @@ async fn a_clone_is_a_scratch_server_only_where_a_person_states_that_it_is_one()
 async fn the_server_of_a_database_that_is_backed_up_is_no_scratch_server() {
     let bench = Bench::with("source", TABLE);
     bench.back_up().await;
-    let drills_on = |server: &Bench| DrillRequest {
-        into: DrillTarget::Scratch(server.settings("postgres")),
-        ..bench.drill_request(Site::Primary)
-    };
+    let drills_on =
+        |server: &Bench| DrillRequest { scratch: server.settings("postgres"), ..bench.drill_request(Site::Primary) };
     let process = bench.process();
     let error = process.drill(&drills_on(&bench)).await.unwrap_err();
     let EngineError::ScratchIsSource { server, database: source, is_certain: true } = &error else {
@@ -335,9 +333,7 @@ async fn the_server_of_a_database_that_is_backed_up_is_no_scratch_server() {
     );
 
     // A database that a person names, and that is empty, may be there.
-    let into = DrillTarget::Keep(bench.empty_database("kept"));
-    let request = DrillRequest { into, ..bench.drill_request(Site::Primary) };
-    assert!(bench.process().drill(&request).await.unwrap().equal);
+    assert!(bench.restore(Site::Primary, bench.empty_database("kept")).await.equal);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -349,8 +345,8 @@ async fn a_server_whose_identity_a_role_may_not_read_is_used_and_the_report_says
     bench.scratch().psql("postgres", plain).unwrap();
     let drill = || async {
         let url = bench.scratch().url_as("plain", "plain", "postgres");
-        let into = DrillTarget::Scratch(ConnectionSettings::from_secret(&url).unwrap());
-        let request = DrillRequest { into, ..bench.drill_request(Site::Primary) };
+        let scratch = ConnectionSettings::from_secret(&url).unwrap();
+        let request = DrillRequest { scratch, ..bench.drill_request(Site::Primary) };
         bench.process().drill(&request).await.unwrap()
     };
     let is_noted = |note: &String| note.contains("could not be checked");
@@ -399,9 +395,7 @@ async fn a_drill_drops_the_roles_that_it_created_and_no_other_and_a_kept_databas
     leave_roles(&bench).await;
     assert_eq!(roles(), "app auditor");
     bench.scratch().psql("postgres", "CREATE DATABASE kept TEMPLATE template0").unwrap();
-    let into = DrillTarget::Keep(bench.scratch_settings().with_database("kept"));
-    let request = DrillRequest { into, ..bench.drill_request(Site::Primary) };
-    assert!(bench.process().drill(&request).await.unwrap().equal);
+    assert!(bench.restore(Site::Primary, bench.scratch_settings().with_database("kept")).await.equal);
     let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'app'";
     assert_eq!(bench.scratch().psql("postgres", limit).unwrap(), "7", "it has its attributes");
     assert!(bench.drill(Site::Primary).await.equal);

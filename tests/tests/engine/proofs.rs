@@ -1,9 +1,8 @@
 //! Each proof of a drill can fail: a restored database that differs is not called equal, and what differs is named.
 
-use lifeboat_engine::{DrillRequest, DrillTarget};
 use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::{FindingKind, Severity, Site};
-use lifeboat_postgres::{ConnectionSettings, PostgresError};
+use lifeboat_postgres::ConnectionSettings;
 
 use crate::bench::Bench;
 use crate::sample::CLINIC;
@@ -130,9 +129,7 @@ async fn what_depends_on_the_server_is_named_and_makes_no_difference() {
 
     // The server has the tablespace, so everything is where it was.
     let version = "extension `citext` has version `1.6` and had `0.9`";
-    let mut request = bench.drill_request(Site::Primary);
-    request.into = DrillTarget::Keep(bench.empty_database("kept"));
-    let report = bench.process().drill(&request).await.unwrap();
+    let report = bench.restore(Site::Primary, bench.empty_database("kept")).await;
     assert!(report.equal, "{:?}", report.findings);
     assert_eq!(report.notes, [version]);
     let generated = "values of generated columns, which the server computes anew: `public.bill.gross`";
@@ -141,7 +138,8 @@ async fn what_depends_on_the_server_is_named_and_makes_no_difference() {
 
     // Another server has not.
     let other = PostgresServer::start(PostgresOptions::named("surrounded-other").for_drills()).unwrap();
-    request.into = DrillTarget::Scratch(ConnectionSettings::from_secret(&other.url("postgres")).unwrap());
+    let mut request = bench.drill_request(Site::Primary);
+    request.scratch = ConnectionSettings::from_secret(&other.url("postgres")).unwrap();
     let report = bench.process().drill(&request).await.unwrap();
     assert!(report.equal, "{:?}", report.findings);
     let moved = "2 tables or indexes are in another tablespace, such as `public.bill`, which is in `pg_default` and was in `fast`";
@@ -164,8 +162,7 @@ async fn the_owner_of_the_schema_public_may_still_create_there_after_a_restore_b
         "CREATE ROLE plain LOGIN CREATEROLE PASSWORD 'plain'; CREATE DATABASE kept TEMPLATE template0 OWNER plain";
     plain.split("; ").for_each(|sql| drop(bench.scratch().psql("postgres", sql).unwrap()));
     let url = bench.scratch().url_as("plain", "plain", "kept");
-    let into = DrillTarget::Keep(ConnectionSettings::from_secret(&url).unwrap());
-    let report = bench.process().drill(&DrillRequest { into, ..bench.drill_request(Site::Primary) }).await.unwrap();
+    let report = bench.restore(Site::Primary, ConnectionSettings::from_secret(&url).unwrap()).await;
     let found: Vec<FindingKind> = report.findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(found, [FindingKind::DatabaseDiffers], "a plain role keeps the database itself: {:?}", report.findings);
     for role in ["app", "clerk"] {
@@ -178,15 +175,15 @@ async fn the_owner_of_the_schema_public_may_still_create_there_after_a_restore_b
 async fn a_database_that_is_not_empty_is_never_restored_into() {
     let bench = Bench::with("not-empty", CLINIC);
     bench.back_up().await;
-    let mut request = bench.drill_request(Site::Primary);
     let kept = bench.empty_database("kept");
     bench.server.psql("kept", "CREATE TABLE mine AS SELECT 42 AS answer").unwrap();
-    request.into = DrillTarget::Keep(kept);
     let process = bench.process();
-    let error = process.drill(&request).await.unwrap_err();
-    let expected =
-        |error: &PostgresError| matches!(error, PostgresError::NotEmpty { example, .. } if example == "public.mine");
-    assert!(matches!(&error, lifeboat_engine::EngineError::Postgres(error) if expected(error)), "{error:?}");
+    let error = process.restore(&bench.restore_request(Site::Primary, kept)).await.unwrap_err();
+    let lifeboat_engine::EngineError::CannotRestore { what, hint } = &error else { panic!("{error:?}") };
+    assert!(
+        what.contains("/kept` is not empty: it holds `public.mine`") && hint.contains("`kept_restored`"),
+        "{what}; {hint}"
+    );
     assert_eq!(bench.server.psql("kept", "SELECT answer FROM mine").unwrap(), "42");
-    assert_eq!(process.said(), ["Restore Test Failed"]);
+    assert_eq!(process.said(), <[&str; 0]>::default(), "nothing was done, and only who asked needs to know");
 }

@@ -1,6 +1,5 @@
 //! What a server will not have restored is named, and everything else is restored all the same.
 
-use lifeboat_engine::{DrillRequest, DrillTarget};
 use lifeboat_local::{Installation, PostgresOptions, PostgresServer};
 use lifeboat_model::{DrillReport, FindingKind, Site};
 use lifeboat_postgres::ConnectionSettings;
@@ -35,9 +34,7 @@ async fn what_only_a_superuser_may_restore_is_named_and_the_rows_come_back() {
     bench.back_up().await;
     bench.server.psql("postgres", "CREATE DATABASE kept TEMPLATE template0 OWNER lifeboat_restorer").unwrap();
     let url = bench.server.url_as("lifeboat_restorer", "lifeboat_restorer", "kept");
-    let into = DrillTarget::Keep(ConnectionSettings::from_secret(&url).unwrap());
-    let request = DrillRequest { into, ..bench.drill_request(Site::Primary) };
-    let report = bench.process().drill(&request).await.unwrap();
+    let report = bench.restore(Site::Primary, ConnectionSettings::from_secret(&url).unwrap()).await;
 
     assert!(!report.equal);
     assert!(report.tables.iter().all(|table| table.equal) && report.rows == 100);
@@ -79,8 +76,7 @@ async fn a_scratch_database_gets_no_subscription_so_that_it_can_be_dropped_and_o
     let report = bench.drill(Site::Primary).await;
     assert!(report.equal, "{:#?}", report.findings);
     assert_eq!(bench.scratch_databases(), Vec::<String>::new());
-    let into = DrillTarget::Keep(bench.empty_database("kept"));
-    let report = bench.process().drill(&DrillRequest { into, ..bench.drill_request(Site::Primary) }).await.unwrap();
+    let report = bench.restore(Site::Primary, bench.empty_database("kept")).await;
     assert!(report.equal, "{:#?} {:#?}", report.findings, report.notes);
     let there =
         "SELECT subname, subenabled FROM pg_subscription JOIN pg_database d ON d.oid = subdbid WHERE datname = 'kept'";
@@ -120,8 +116,7 @@ async fn rows_that_users_put_into_an_extension_s_tables_come_back_and_its_own_ar
     );
     let manifest = bench.back_up().await;
     assert_eq!((manifest.totals.rows, manifest.coverage().left_out), (3, 1));
-    let into = DrillTarget::Keep(bench.empty_database("kept"));
-    let report = bench.process().drill(&DrillRequest { into, ..bench.drill_request(Site::Primary) }).await.unwrap();
+    let report = bench.restore(Site::Primary, bench.empty_database("kept")).await;
     assert!(report.equal, "{:#?}", report.findings);
     let there = "SELECT (SELECT string_agg(name, ',' ORDER BY name) FROM setting), (SELECT string_agg(text, ',' ORDER BY id) FROM note),
                  nextval('note_id_seq'), (SELECT count(*) FROM fixed)";

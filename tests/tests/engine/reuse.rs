@@ -1,6 +1,5 @@
 //! What a second backup costs.
 
-use lifeboat_engine::{BackupChoice, DrillTarget};
 use lifeboat_model::{Manifest, Origin, RelationStatus, SLICE_BLOCKS, Site, Stream};
 
 use crate::bench::Bench;
@@ -71,10 +70,9 @@ async fn a_backup_after_one_percent_of_the_rows_changed_in_one_range_stores_at_m
     assert_eq!(visit.rows, 600_000);
 
     // The second restores as itself, from chunks of both; the first is whole as it was.
-    let mut request = bench.drill_request(Site::Offsite);
-    request.backup = BackupChoice::Id(second.backup_id.clone());
-    request.into = DrillTarget::Keep(bench.empty_database("restored"));
-    let report = bench.process().drill(&request).await.unwrap();
+    let mut request = bench.restore_request(Site::Offsite, bench.empty_database("restored"));
+    request.backup = Some(second.backup_id.clone());
+    let report = bench.process().restore(&request).await.unwrap().proved;
     assert!(report.equal, "{:?}", report.findings);
     let changed_rows =
         "SELECT count(*) FROM visit WHERE starts_with(report, encode(sha512(int8send(id + 1000000)), 'hex'))";

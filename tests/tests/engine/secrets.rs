@@ -63,7 +63,7 @@ async fn neither_the_password_nor_a_row_is_in_any_log_error_event_alert_report_o
     let keeper = format!("CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '{PASSWORD}'");
     bench.scratch().psql("postgres", &keeper).unwrap();
     let scratch = bench.scratch().url_as("keeper", PASSWORD, "postgres");
-    drill.into = lifeboat_engine::DrillTarget::Scratch(ConnectionSettings::from_secret(&scratch).unwrap());
+    drill.scratch = ConnectionSettings::from_secret(&scratch).unwrap();
     assert!(process.drill(&drill).await.unwrap().equal);
     for (moment, sql) in REFUSALS {
         let tools = tools_with(&bench, moment, sql);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lifeboat_engine::{BackupChoice, DrillTarget};
 use lifeboat_model::Site;
 use tokio_postgres::{Client, NoTls};
 
@@ -153,10 +152,10 @@ async fn while_eight_writers_move_money_every_backup_is_a_state_that_was_committ
     let mut transfers = Vec::new();
     for (number, manifest) in backups.iter().enumerate() {
         let name = format!("restored_{number}");
-        let mut request = bench.drill_request(if number % 2 == 0 { Site::Primary } else { Site::Offsite });
-        request.backup = BackupChoice::Id(manifest.backup_id.clone());
-        request.into = DrillTarget::Keep(bench.empty_database(&name));
-        let report = bench.process().drill(&request).await.unwrap();
+        let site = if number % 2 == 0 { Site::Primary } else { Site::Offsite };
+        let mut request = bench.restore_request(site, bench.empty_database(&name));
+        request.backup = Some(manifest.backup_id.clone());
+        let report = bench.process().restore(&request).await.unwrap().proved;
         assert!(report.equal, "{name}: {:?}", report.findings);
         for (what, sql) in BROKEN {
             assert_eq!(bench.server.psql(&name, sql).unwrap(), "0", "{name}: {what}");

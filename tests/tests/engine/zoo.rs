@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use lifeboat_engine::{Asked, BackupChoice, BackupRequest, DrillRequest, DrillTarget};
+use lifeboat_engine::{Asked, BackupRequest, RestoreRequest};
 use lifeboat_local::{Installation, PostgresOptions, PostgresServer};
 use lifeboat_model::{DrillReport, Manifest, RelationStatus, Site};
 use lifeboat_postgres::ConnectionSettings;
@@ -41,10 +41,9 @@ async fn carry(
     let stores = Stores::default();
     let request = BackupRequest { database: database(), source, asked: Asked::Now };
     let manifest = process_with(stores.sites(), dump.to_owned()).back_up(&request).await.unwrap();
-    let into = DrillTarget::Keep(into);
-    let request = DrillRequest { database: database(), backup: BackupChoice::Newest, site: Site::Offsite, into };
-    let report = process_with(stores.sites(), restore.to_owned()).drill(&request).await.unwrap();
-    (manifest, report)
+    let request = RestoreRequest { database: database(), backup: None, site: Some(Site::Offsite), to: into };
+    let report = process_with(stores.sites(), restore.to_owned()).restore(&request).await.unwrap();
+    (manifest, report.proved)
 }
 
 /// What the native tools make of the same, on the server that was given its roles.

@@ -323,15 +323,15 @@ mod tests {
     use lifeboat_postgres::{ConnectionSettings, PostgresError};
     use lifeboat_vault::{StoreError, VaultError};
 
-    use super::super::request::{BackupChoice, DrillTarget};
+    use super::super::request::BackupChoice;
     use super::*;
 
     const BACKUP: &str = "2026-11-21T20-49-33Z-k3f9";
 
     fn request() -> DrillRequest {
         let settings = ConnectionSettings::from_secret("postgres://u:p@scratch.example.com/postgres").unwrap();
-        let (database, into) = ("clinic".parse().unwrap(), DrillTarget::Scratch(settings));
-        DrillRequest { database, backup: BackupChoice::Random, site: Site::Offsite, into }
+        let (database, scratch) = ("clinic".parse().unwrap(), settings);
+        DrillRequest { database, backup: BackupChoice::Random, site: Site::Offsite, scratch }
     }
 
     fn chosen(is_newest: bool, is_restoring: bool) -> Chosen {

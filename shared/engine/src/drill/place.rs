@@ -5,7 +5,7 @@ use lifeboat_postgres::{RestoreTarget, ScratchDatabase, ScratchServer};
 use lifeboat_vault::Repository;
 
 use super::identity;
-use super::request::{DrillRequest, DrillTarget};
+use super::request::DrillRequest;
 use crate::error::EngineError;
 use crate::run::Run;
 use crate::scratch::{SCRATCH_PREFIX, ScratchRecord, sweep};
@@ -27,7 +27,7 @@ struct Scratch {
 }
 
 impl DrillPlace {
-    /// Creates the scratch database, after it has dropped those of killed drills. Or checks that the given database is empty.
+    /// Creates the scratch database, after it has dropped those of killed drills.
     pub(super) async fn prepare(
         &mut self,
         run: &Run,
@@ -35,15 +35,7 @@ impl DrillPlace {
         repository: &Repository,
         manifest: &Manifest,
     ) -> Result<RestoreTarget, EngineError> {
-        let settings = match &request.into {
-            DrillTarget::Scratch(settings) => settings,
-            DrillTarget::Keep(settings) => {
-                let target = RestoreTarget::new(settings.clone());
-                target.require_empty().await?;
-                return Ok(target);
-            }
-        };
-        let server = ScratchServer::new(settings.clone());
+        let server = ScratchServer::new(request.scratch.clone());
         let (identity, address) = (server.identity().await?, server.address());
         let known =
             identity::Scratch { address: &address, identity: &identity, is_a_clone: run.ports.scratch_is_a_clone };

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use lifeboat_model::{BackupId, DatabaseName, NameError, Site};
 use lifeboat_postgres::ConnectionSettings;
 
-/// What to restore, from where and into what.
+/// What to restore, from where and on which server.
 #[derive(Debug, Clone)]
 pub struct DrillRequest {
     /// The database.
@@ -15,17 +15,8 @@ pub struct DrillRequest {
     pub backup: BackupChoice,
     /// The only site that is read.
     pub site: Site,
-    /// The database to restore into.
-    pub into: DrillTarget,
-}
-
-/// The database that a drill restores into.
-#[derive(Debug, Clone)]
-pub enum DrillTarget {
-    /// A scratch database on this server, created for the drill and dropped after it.
-    Scratch(ConnectionSettings),
-    /// This database, which must be empty and is kept after the drill.
-    Keep(ConnectionSettings),
+    /// The server to restore to. A database is created there for the drill and dropped after it.
+    pub scratch: ConnectionSettings,
 }
 
 /// A backup chosen by id or by a rule.

@@ -1,9 +1,10 @@
 //! What a scheduled drill restores: each site in turn, mostly its newest backup, and now and then an older one.
 
 use lifeboat_model::{Act, DatabaseName, DrillReport, History, Site};
+use lifeboat_postgres::ConnectionSettings;
 
 use super::drill;
-use super::request::{BackupChoice, DrillRequest, DrillTarget};
+use super::request::{BackupChoice, DrillRequest};
 use crate::deadline::within;
 use crate::error::EngineError;
 use crate::health::{SITE_WITHIN, look_at_history, readable, site_views};
@@ -16,11 +17,15 @@ const RANDOM_ONE_OF: u32 = 4;
 ///
 /// # Errors
 /// As [`drill`].
-pub async fn drill_in_turn(run: &Run, database: &DatabaseName, into: DrillTarget) -> Result<DrillReport, EngineError> {
+pub async fn drill_in_turn(
+    run: &Run,
+    database: &DatabaseName,
+    scratch: ConnectionSettings,
+) -> Result<DrillReport, EngineError> {
     let sites = run.ports.sites.names();
     let history = history(run).await;
     let site = next_site(&sites, &history, database);
-    drill(run, &DrillRequest { database: database.clone(), backup: next_backup(), site, into }).await
+    drill(run, &DrillRequest { database: database.clone(), backup: next_backup(), site, scratch }).await
 }
 
 /// Mostly the newest backup, and now and then a random one.

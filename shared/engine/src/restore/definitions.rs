@@ -24,6 +24,11 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
+    /// The statements that create the roles of the source.
+    pub(super) fn roles(&self) -> &str {
+        &self.roles
+    }
+
     /// Owner and grants of the schema `public` on the source, in words. Empty where that is not known.
     pub(super) fn public(&self) -> String {
         let surroundings = self.inventory.surroundings.as_ref();

@@ -1,15 +1,16 @@
 //! The proofs: they compare rows, definitions, sequences and large objects of the restored database with the backup's documents.
 
+use jiff::Timestamp;
 use lifeboat_model::{
-    Difference, Finding, FindingKind, Globals, InventoryObject, ObjectKind, RestoreOutcome, RowHasher, SetAside,
-    Stream, Surroundings, TableProof,
+    Difference, DrillReport, Finding, FindingKind, Globals, InventoryObject, Manifest, ObjectKind, Phases,
+    RestoreOutcome, RowHasher, SetAside, Site, Stream, Surroundings, TableProof,
 };
 use lifeboat_postgres::{Prover, RelationName, RestoreTarget, RowTotals};
 
 use super::definitions::Definitions;
 use super::inputs::Restore;
+use super::restored::Restored;
 use super::row_proof::{finding, prove_rows};
-use super::whole::Restored;
 use crate::error::EngineError;
 
 /// The proofs leave these out. Every report names them, so that `equal` is not misunderstood.
@@ -46,18 +47,50 @@ const NOT_PROVED: [&str; 2] = ["security label", "subscription"];
 
 /// The results of the proofs.
 pub(crate) struct Proofs {
-    pub(crate) outcome: RestoreOutcome,
-    pub(crate) tables: Vec<TableProof>,
-    pub(crate) schema_objects: u64,
-    pub(crate) large_objects: u64,
-    pub(crate) findings: Vec<Finding>,
-    pub(crate) set_aside: Vec<SetAside>,
-    pub(crate) notes: Vec<String>,
-    pub(crate) not_compared: Vec<String>,
+    outcome: RestoreOutcome,
+    tables: Vec<TableProof>,
+    schema_objects: u64,
+    large_objects: u64,
+    findings: Vec<Finding>,
+    set_aside: Vec<SetAside>,
+    pub(super) notes: Vec<String>,
+    not_compared: Vec<String>,
+}
+
+impl Proofs {
+    /// As a report. `notes` are those that were made before the restore.
+    pub(crate) fn report(
+        self,
+        site: Site,
+        manifest: &Manifest,
+        started_at: Timestamp,
+        notes: Vec<String>,
+        seconds: Phases,
+    ) -> DrillReport {
+        DrillReport {
+            database: manifest.database.clone(),
+            backup_id: manifest.backup_id.clone(),
+            site,
+            started_at,
+            finished_at: Timestamp::now(),
+            outcome: Some(self.outcome),
+            equal: self.findings.is_empty(),
+            set_aside: self.set_aside,
+            rows: self.tables.iter().map(|table| table.rows).sum(),
+            tables: self.tables,
+            schema_objects: self.schema_objects,
+            large_objects: self.large_objects,
+            findings: self.findings,
+            notes: notes.into_iter().chain(self.notes).collect(),
+            not_compared: self.not_compared,
+            left_out: manifest.left_out_by_policy(),
+            seconds,
+        }
+    }
 }
 
 /// Reads the restored database and compares it with the backup.
-pub(crate) async fn prove(
+pub(super) async fn prove(
     restore: &Restore<'_>,
     target: &RestoreTarget,
     restored: Restored,

@@ -1,6 +1,6 @@
 //! Restoring a backup from one site alone into an empty database: definitions, rows, then what needs the rows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lifeboat_model::{RelationStatus, SetAside, Stream};
@@ -8,35 +8,20 @@ use lifeboat_postgres::{Obstacles, RelationName, RestoreTarget, RestoredRoles, s
 
 use super::definitions::Definitions;
 use super::inputs::Restore;
+use super::proof::{Proofs, prove};
+use super::restored::Restored;
 use crate::error::EngineError;
 use crate::stopwatch::Stopwatch;
 
 /// Objects set aside that are named. A role that lacks a right may be refused the same thing for each object of a database.
 const MOST_NAMED: usize = 1000;
 
-/// What was restored, for the proofs.
-pub(crate) struct Restored {
-    pub(super) definitions: Definitions,
-    /// What became of the roles. The restoring role is a member of some of them.
-    pub(crate) roles: RestoredRoles,
-    /// One sentence for each property of the server, a role or the database that the server refused.
-    pub(super) refused: Vec<String>,
-    /// What is missing or weaker than on the source.
-    pub(super) set_aside: Vec<SetAside>,
-    /// Tables whose rows went through the root of their partitions, and may be in any of them.
-    pub(super) routed: BTreeSet<RelationName>,
-}
-
 impl Restore<'_> {
     /// Restores everything that can be restored. What the server refuses is set aside, and everything else goes on.
     ///
     /// Rows are loaded between the two sections of the schema, so that no trigger fires and no foreign key is checked too early. The constraints
     /// are created afterwards and prove the rows. Rows that are refused wait until the objects exist that they may name.
-    pub(crate) async fn execute(
-        &self,
-        target: &RestoreTarget,
-        stopwatch: &mut Stopwatch<'_>,
-    ) -> Result<Restored, EngineError> {
+    async fn execute(&self, target: &RestoreTarget, stopwatch: &mut Stopwatch<'_>) -> Result<Restored, EngineError> {
         stopwatch.begin("schema", None);
         let definitions = self.definitions().await?;
         let roles = target.restore_roles(&definitions.roles, self.is_kept).await?;
@@ -52,10 +37,28 @@ impl Restore<'_> {
         restored
     }
 
+    /// Restores everything, compares it with the backup, and ends the memberships that the restore took.
+    pub(crate) async fn execute_and_prove(
+        &self,
+        target: &RestoreTarget,
+        stopwatch: &mut Stopwatch<'_>,
+    ) -> Result<Proofs, EngineError> {
+        let restored = self.execute(target, stopwatch).await?;
+        stopwatch.begin("prove", Some(self.manifest.totals.relations));
+        let roles = restored.roles.clone();
+        let proofs = prove(self, target, restored).await;
+        // Only now: a member reads what belongs to these roles.
+        let stays = self.leave(target, &roles).await;
+        proofs.map(|mut proofs| {
+            proofs.notes.extend(stays);
+            proofs
+        })
+    }
+
     /// Ends the memberships that the restore took. Returns one sentence for each that stays.
     ///
     /// Drills on one scratch server share its roles, and another one may need them. They stay until the last drill drops the roles.
-    pub(crate) async fn leave(&self, target: &RestoreTarget, roles: &RestoredRoles) -> Vec<String> {
+    async fn leave(&self, target: &RestoreTarget, roles: &RestoredRoles) -> Vec<String> {
         if !self.is_kept {
             return Vec::new();
         }

@@ -54,6 +54,8 @@ pub enum AlertKind {
     VerificationCompleted,
     /// A drill proved a backup.
     DrillCompleted,
+    /// A restore brought all rows back.
+    RestoreCompleted,
     /// A backup did not complete.
     BackupFailed,
     /// No backup completed in the time that policy allows.
@@ -68,6 +70,8 @@ pub enum AlertKind {
     DrillOverdue,
     /// A scratch database of a drill that has ended still holds restored rows.
     DrillLeftover,
+    /// A restore ended without all rows, or could not run.
+    RestoreFailed,
     /// A backup claims to have begun in the future.
     BackupMisdated,
     /// Backups have not reached the off-site in the time that policy allows.
@@ -103,6 +107,7 @@ names!(AlertKind, "a kind of alert", [
     BackupCompleted => "backup-completed",
     VerificationCompleted => "verification-completed",
     DrillCompleted => "drill-completed",
+    RestoreCompleted => "restore-completed",
     BackupFailed => "backup-failed",
     BackupOverdue => "backup-overdue",
     VerificationFinding => "verification-finding",
@@ -110,6 +115,7 @@ names!(AlertKind, "a kind of alert", [
     DrillFailed => "drill-failed",
     DrillOverdue => "drill-overdue",
     DrillLeftover => "drill-leftover",
+    RestoreFailed => "restore-failed",
     BackupMisdated => "backup-misdated",
     OffsiteLag => "offsite-lag",
     KeyUnusable => "key-unusable",
@@ -132,7 +138,10 @@ impl AlertKind {
 
     /// Whether policy has a rule for it, and `docs/runbooks` a page. Good news has neither.
     pub fn has_rule(self) -> bool {
-        !matches!(self, Self::BackupCompleted | Self::VerificationCompleted | Self::DrillCompleted)
+        !matches!(
+            self,
+            Self::BackupCompleted | Self::VerificationCompleted | Self::DrillCompleted | Self::RestoreCompleted
+        )
     }
 
     /// Whether something finds it today. Policy has rules for the others already.
@@ -145,7 +154,8 @@ impl AlertKind {
     pub fn is_about_databases(self) -> bool {
         use AlertKind::{
             BackupCompleted, BackupFailed, BackupMisdated, BackupOverdue, DrillCompleted, DrillFailed, DrillOverdue,
-            OffsiteLag, VerificationCompleted, VerificationFinding, VerificationOverdue,
+            OffsiteLag, RestoreCompleted, RestoreFailed, VerificationCompleted, VerificationFinding,
+            VerificationOverdue,
         };
         matches!(
             self,
@@ -157,6 +167,8 @@ impl AlertKind {
                 | DrillFailed
                 | DrillOverdue
                 | OffsiteLag
+                | RestoreCompleted
+                | RestoreFailed
                 | VerificationCompleted
                 | VerificationFinding
                 | VerificationOverdue
@@ -169,6 +181,7 @@ impl AlertKind {
             Self::BackupCompleted => "Backup completed",
             Self::VerificationCompleted => "Verification completed",
             Self::DrillCompleted => "Drill completed",
+            Self::RestoreCompleted => "Restore completed",
             Self::BackupFailed => "Backup failed",
             Self::BackupOverdue => "Backup overdue",
             Self::VerificationFinding => "Verification found damage or failed",
@@ -176,6 +189,7 @@ impl AlertKind {
             Self::DrillFailed => "Drill failed",
             Self::DrillOverdue => "Drill overdue",
             Self::DrillLeftover => "Drill left a database behind",
+            Self::RestoreFailed => "Restore failed",
             Self::BackupMisdated => "Backup dated in the future",
             Self::OffsiteLag => "Off-site lags behind",
             Self::KeyUnusable => "Key unusable",
@@ -197,6 +211,7 @@ impl AlertKind {
             Self::BackupCompleted => "a new backup is available",
             Self::VerificationCompleted => "the stored bytes are the bytes that were written",
             Self::DrillCompleted => "the backup can be restored",
+            Self::RestoreCompleted => "a copy of the data is in the database that was named, with all of its rows",
             Self::BackupFailed => "the new backup is not on every site; older backups are unchanged",
             Self::BackupOverdue => "changes since the last backup would be lost with the database",
             Self::VerificationFinding => "some stored bytes are damaged, or could not be checked",
@@ -204,6 +219,7 @@ impl AlertKind {
             Self::DrillFailed => "the backup may not be restorable",
             Self::DrillOverdue => "no restore has been proved recently",
             Self::DrillLeftover => "restored rows remain on the scratch server, although the drill has ended",
+            Self::RestoreFailed => "the data is not back, or not all of it; the backup is unchanged",
             Self::BackupMisdated => "the backup counts as absent; somebody may have forged it, or a clock was wrong",
             Self::OffsiteLag => "the newest backups would be lost with the primary region",
             Self::KeyUnusable => {
@@ -243,6 +259,7 @@ impl AlertKind {
             Self::DrillCompleted | Self::DrillFailed | Self::DrillOverdue => {
                 of_one("drill --database ", "ledger list --action test-restore")
             }
+            Self::RestoreCompleted | Self::RestoreFailed => "lifeboat ledger list --action restore".to_owned(),
             Self::DrillLeftover => "lifeboat drill --clean".to_owned(),
             Self::KeyUnusable | Self::BucketUnprotected | Self::AlertsUnheard => "lifeboat health".to_owned(),
             Self::LedgerBroken => "lifeboat ledger verify".to_owned(),
@@ -285,12 +302,15 @@ impl AlertRule {
             AlertKind::BackupCompleted | AlertKind::VerificationCompleted | AlertKind::DrillCompleted => {
                 rule(Severity::Info, &[Email, Sms, Pager, Dashboard], Escalation::Immediate)
             }
+            // Rows of patients have been copied somewhere: somebody may not have expected it.
+            AlertKind::RestoreCompleted => rule(Severity::Warning, everywhere, Escalation::Immediate),
             AlertKind::BackupFailed
             | AlertKind::BackupOverdue
             | AlertKind::BackupMisdated
             | AlertKind::VerificationFinding
             | AlertKind::DrillFailed
             | AlertKind::DrillLeftover
+            | AlertKind::RestoreFailed
             | AlertKind::KeyUnusable
             | AlertKind::BucketUnprotected
             | AlertKind::LedgerBroken

@@ -2,7 +2,9 @@
 
 use lifeboat_model::Source;
 
-use crate::session::identifier::quote_literal;
+use crate::error::{PostgresError, PostgresResult as Result};
+use crate::session::Session;
+use crate::session::identifier::{quote_identifier, quote_literal};
 
 /// PostgreSQL 15 brought locale providers, 17 the builtin one.
 const PROVIDERS_SINCE: u32 = 15;
@@ -15,6 +17,26 @@ pub(crate) struct Locale {
     pub(crate) options: String,
     /// What is different from the source, as a sentence; `None` for the source's own locale.
     pub(crate) note: Option<String>,
+}
+
+/// Creates a database with the first locale that the server has, and returns the note on it.
+pub(super) async fn create_like(session: &Session, step: &str, name: &str, source: &Source) -> Result<Option<String>> {
+    const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+    let major: i32 = session.row(step, MAJOR, &[]).await?.get(0);
+    let (name, encoding) = (quote_identifier(name), quote_literal(&source.encoding));
+    let mut refused = None;
+    for Locale { options, note } in candidates(source, major.unsigned_abs()) {
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} {options}");
+        match session.run(step, &create).await {
+            Ok(()) => return Ok(note),
+            Err(error) if error.sqlstate().is_some_and(is_not_available) => refused = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| PostgresError::UnexpectedAnswer {
+        step: step.to_owned(),
+        fact: "there is no locale to try".to_owned(),
+    }))
 }
 
 /// Whether this refusal of CREATE DATABASE says that the server cannot have the locale: an unknown name (42809), one that is

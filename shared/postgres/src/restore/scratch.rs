@@ -5,7 +5,7 @@ use lifeboat_model::Source;
 
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::drill_roles::{SHARE_ROLES, drop_roles};
-use crate::restore::locale::{self, Locale};
+use crate::restore::locale::create_like;
 use crate::restore::target::RestoreTarget;
 use crate::session::Session;
 use crate::session::identifier::{quote_identifier, quote_literal};
@@ -236,26 +236,6 @@ async fn exists(session: &Session, name: &str) -> Result<bool> {
 fn is_generated(name: &str, prefix: &str) -> bool {
     let digits = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).unwrap_or_default();
     digits.len() == 8 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Creates the database with the first locale that the server has, and returns the note on it.
-async fn create_like(session: &Session, step: &str, name: &str, source: &Source) -> Result<Option<String>> {
-    const MAJOR: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
-    let major: i32 = session.row(step, MAJOR, &[]).await?.get(0);
-    let (name, encoding) = (quote_identifier(name), quote_literal(&source.encoding));
-    let mut refused = None;
-    for Locale { options, note } in locale::candidates(source, major.unsigned_abs()) {
-        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} {options}");
-        match session.run(step, &create).await {
-            Ok(()) => return Ok(note),
-            Err(error) if error.sqlstate().is_some_and(locale::is_not_available) => refused = Some(error),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(refused.unwrap_or_else(|| PostgresError::UnexpectedAnswer {
-        step: step.to_owned(),
-        fact: "there is no locale to try".to_owned(),
-    }))
 }
 
 /// An advisory lock on the name, in the database of the server's settings, for as long as the session lives.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lifeboat_bench::RecordingOutbox;
 use lifeboat_engine::{
-    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, DrillTarget, EngineError, Order, Ports, Run,
-    VerifyRequest, backup, clean_scratch, drill, verify,
+    Asked, BackupChoice, BackupRequest, Deadline, DrillRequest, EngineError, Order, Ports, Run, VerifyRequest, backup,
+    clean_scratch, drill, verify,
 };
 use lifeboat_local::{PostgresOptions, PostgresServer};
 use lifeboat_model::Meter;
@@ -376,8 +376,8 @@ async fn story(verb: Verb, run: Run, settings: impl Fn(&str) -> ConnectionSettin
             Ok(())
         }
         Verb::Drill => {
-            let into = DrillTarget::Scratch(settings("postgres"));
-            let request = DrillRequest { database, backup: BackupChoice::Newest, site: Site::Offsite, into };
+            let scratch = settings("postgres");
+            let request = DrillRequest { database, backup: BackupChoice::Newest, site: Site::Offsite, scratch };
             let report = drill(&run, &request).await?;
             assert!(report.equal, "{:?}", report.findings);
             Ok(())

@@ -10,7 +10,7 @@ pub struct Options {
     #[arg(long, value_name = "URL", env = "LIFEBOAT_DEMO_SOURCE_URL", hide_env_values = true)]
     pub source: Option<String>,
 
-    /// Also restore into this empty database, and leave the restored data there.
+    /// Also restore into this database, which is empty or does not exist yet, and leave the restored data there.
     #[arg(long, value_name = "URL", env = "LIFEBOAT_DEMO_INTO_URL", hide_env_values = true)]
     pub into: Option<String>,
 

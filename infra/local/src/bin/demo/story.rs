@@ -73,13 +73,14 @@ async fn round(stage: &mut Stage, watch: &Watch, schedule: &str) -> Result<Round
     Ok(Round { backup, verification, drill })
 }
 
-/// Restores a backup into the user's empty database with the command line tool. True if every proof held.
+/// Restores a backup into the user's database with the command line tool. True if everything is back.
 fn restore_into(stage: &Stage, backup_id: &str, url: &str) -> Result<bool> {
-    let run = stage.lifeboat_with(&[("LIFEBOAT_INTO_URL", url)], &["drill", "--json", "--backup", backup_id])?;
+    let arguments = ["restore", "--yes", "--json", "--backup", backup_id];
+    let run = stage.lifeboat_with(&[("LIFEBOAT_TO_URL", url)], &arguments)?;
     let report: Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
     let said = String::from_utf8_lossy(&run.stderr);
     ensure!(report.is_object(), "the restore failed: {}", said.trim());
-    Ok(run.status.success() && report.get("equal") == Some(&Value::Bool(true)))
+    Ok(run.status.success() && report.get("outcome").and_then(Value::as_str) == Some("whole"))
 }
 
 /// Prints how to look around on a stage that still runs.

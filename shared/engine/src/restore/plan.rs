@@ -1,0 +1,191 @@
+//! The plan of a restore: which backup is read, which database is written, what speaks against it, and how long it takes.
+
+use lifeboat_model::{Manifest, Plan as _, PlanFinding, PlannedRestore, RestorePlan, Site, TargetState};
+use lifeboat_postgres::{ClientTools, RestoreTarget, TargetContents, TargetFacts};
+use lifeboat_vault::Repository;
+
+use super::definitions::Definitions;
+use super::estimate::estimate;
+use super::inputs::Restore;
+use super::request::RestoreRequest;
+use crate::error::EngineError;
+use crate::run::{Run, newest_backup};
+
+/// Names that a finding lists; the others are counted.
+const NAMED: usize = 5;
+
+/// A restore that has been planned, with what carries it out.
+pub(crate) struct Prepared {
+    pub(crate) planned: PlannedRestore,
+    pub(crate) repository: Repository,
+    pub(crate) manifest: Manifest,
+    pub(crate) tools: ClientTools,
+}
+
+/// Says what a restore would do. Reads the backup's documents and definitions, and looks at the target. Writes nothing.
+///
+/// # Errors
+/// [`EngineError::NoBackup`], [`EngineError::UnknownBackup`]; why the repository, its keys or the server cannot be read.
+pub async fn plan_restore(run: &Run, request: &RestoreRequest) -> Result<PlannedRestore, EngineError> {
+    Ok(Box::pin(run.deadline.bound(Box::pin(prepare(run, request)))).await?.planned)
+}
+
+/// Plans a restore, and keeps what its execution needs.
+pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepared, EngineError> {
+    let tools = run.ports.tools().await?;
+    let (repository, site, manifest) = choose(run, request).await?;
+    // The definitions open only with the key: a plan proves that it serves.
+    let restore = Restore { run, repository: &repository, site, manifest: &manifest, tools: &tools, is_kept: true };
+    let definitions = restore.definitions().await?;
+    let facts = RestoreTarget::new(request.to.clone()).facts(definitions.roles(), &definitions.inventory).await?;
+    let plan = plan_of(request, site, &manifest);
+    let planned = PlannedRestore {
+        hash: plan.hash().map_err(|error| restore.inconsistent(error.to_string()))?,
+        target: match facts.contents {
+            TargetContents::Absent => TargetState::New,
+            TargetContents::Nothing => TargetState::Empty,
+            TargetContents::Something(_) => TargetState::Occupied,
+        },
+        findings: findings(request, &manifest, &tools, &definitions, facts),
+        estimate: estimate(&repository, &manifest, site).await,
+        plan,
+    };
+    Ok(Prepared { planned, repository, manifest, tools })
+}
+
+/// The backup, on the first site that gives it.
+///
+/// # Errors
+/// Those of the first site.
+async fn choose(run: &Run, request: &RestoreRequest) -> Result<(Repository, Site, Manifest), EngineError> {
+    let sites = request.site.map_or_else(|| run.ports.sites.names(), |site| vec![site]);
+    let mut refused = None;
+    for site in sites {
+        match choose_on(run, request, site).await {
+            Ok((repository, manifest)) => return Ok((repository, site, manifest)),
+            Err(error) => {
+                tracing::warn!(%site, error = error.story(), "this site does not give the backup");
+                refused.get_or_insert(error);
+            }
+        }
+    }
+    Err(refused.unwrap_or(EngineError::NoSite(Site::Primary)))
+}
+
+async fn choose_on(run: &Run, request: &RestoreRequest, site: Site) -> Result<(Repository, Manifest), EngineError> {
+    let repository = run.repository_on(site).await?;
+    let database = &request.database;
+    let backup_id = match &request.backup {
+        Some(id) if repository.has_manifest(database, id, site).await? => id.clone(),
+        Some(id) => return Err(EngineError::UnknownBackup { backup_id: id.clone(), site }),
+        None => newest_backup(&repository, database, site)
+            .await?
+            .ok_or_else(|| EngineError::NoBackup { database: database.clone(), site })?,
+    };
+    let manifest = repository.authenticated_manifest(database, &backup_id, site).await?;
+    Ok((repository, manifest))
+}
+
+fn plan_of(request: &RestoreRequest, site: Site, manifest: &Manifest) -> RestorePlan {
+    RestorePlan {
+        database: request.database.clone(),
+        backup_id: manifest.backup_id.clone(),
+        snapshot_at: manifest.source.snapshot_at,
+        site,
+        to: request.destination(),
+        tables: manifest.tables().count() as u64,
+        rows: manifest.totals.rows,
+        large_objects: manifest.large_objects,
+        raw_bytes: manifest.totals.raw_bytes,
+        left_out: manifest.left_out_by_policy(),
+    }
+}
+
+/// What keeps the restore from beginning comes first.
+fn findings(
+    request: &RestoreRequest,
+    manifest: &Manifest,
+    tools: &ClientTools,
+    definitions: &Definitions,
+    facts: TargetFacts,
+) -> Vec<PlanFinding> {
+    let TargetFacts { contents, major, missing, roles_missing, may_create } = facts;
+    let (to, user) = (request.destination(), request.to.user());
+    let mut findings = Vec::new();
+    let mut found = |blocks, what, hint| findings.push(PlanFinding { what, hint, blocks });
+    match contents {
+        TargetContents::Something(example) => found(
+            true,
+            format!("database `{to}` is not empty: it holds `{example}`"),
+            format!(
+                "name a database that does not exist yet, such as `{}_restored`: it is created; or an empty one",
+                to.database
+            ),
+        ),
+        TargetContents::Absent if !may_create => found(
+            true,
+            format!("database `{to}` does not exist, and role `{user}` may not create databases"),
+            format!(
+                "run `CREATE DATABASE \"{}\" OWNER \"{user}\"` as an administrator, or `ALTER ROLE \"{user}\" CREATEDB`",
+                to.database
+            ),
+        ),
+        TargetContents::Absent | TargetContents::Nothing => {}
+    }
+    let source = manifest.source.server_version_num / 10_000;
+    if tools.major() < source {
+        found(
+            true,
+            format!("`pg_restore` is of major version {}, and the backup of a server of {source}", tools.major()),
+            format!(
+                "install the client programs of PostgreSQL {source} or newer (Debian: `apt install postgresql-client-{source}`), or name their folder in `LIFEBOAT_PG_BIN`"
+            ),
+        );
+    }
+    if major < source {
+        found(
+            false,
+            format!(
+                "the server is PostgreSQL {major}, and the backup is of {source}: objects that need {source} are set aside"
+            ),
+            format!("restore to a server of PostgreSQL {source} or newer"),
+        );
+    }
+    if !roles_missing.is_empty() {
+        found(
+            false,
+            format!(
+                "role `{user}` may not create the role(s) {}: what belongs to them will belong to `{user}`",
+                named(&roles_missing)
+            ),
+            format!("create them first, or run `ALTER ROLE \"{user}\" CREATEROLE` as an administrator"),
+        );
+    }
+    for error in missing {
+        let hint = error.advice().hint.into_owned();
+        found(false, format!("{error}: what needs it is set aside"), hint);
+    }
+    let left_out = manifest.left_out_by_policy();
+    if !left_out.is_empty() {
+        found(
+            false,
+            format!("the backup has no rows of {}: the policy leaves them out", named(&left_out)),
+            "nothing: these tables come back empty".to_owned(),
+        );
+    }
+    if definitions.globals.is_none() {
+        found(
+            false,
+            "this older backup has no settings and grants of the database itself".to_owned(),
+            "set them by hand afterwards".to_owned(),
+        );
+    }
+    findings
+}
+
+fn named(names: &[String]) -> String {
+    let mut text: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(NAMED);
+    text.extend((more > 0).then(|| format!("{more} more")));
+    text.join(", ")
+}

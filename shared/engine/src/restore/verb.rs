@@ -1,0 +1,71 @@
+//! `restore`: brings a backup back into a database that stays, and proves it.
+
+use jiff::Timestamp;
+use lifeboat_model::{PlanHash, PlannedRestore, RestoreReport, TargetState};
+use lifeboat_postgres::RestoreTarget;
+
+use super::ending::RestoreEnding;
+use super::inputs::Restore;
+use super::plan::{Prepared, prepare};
+use super::request::RestoreRequest;
+use crate::announcement::announce;
+use crate::error::EngineError;
+use crate::run::Run;
+use crate::stopwatch::Stopwatch;
+
+/// Executes the plan that a person approved, proves what it restored, and announces how it ended.
+///
+/// Rows that are missing are no error: the report's `outcome` says so. A plan that is refused changes nothing and is not announced: only the one
+/// who asked needs to know.
+///
+/// # Errors
+/// [`EngineError::CannotRestore`] when a finding of the plan is in the way; [`EngineError::PlanChanged`] when the plan is not the approved one
+/// any longer; the failures of [`plan_restore`](super::plan::plan_restore); why the restore could not come to an end.
+pub async fn restore(run: &Run, request: &RestoreRequest, approved: PlanHash) -> Result<RestoreReport, EngineError> {
+    let started_at = Timestamp::now();
+    let mut stopwatch = Stopwatch::new(&*run.progress);
+    stopwatch.begin("plan", None);
+    let prepared = Box::pin(run.deadline.bound(Box::pin(prepare(run, request)))).await?;
+    require_approved(&prepared.planned, approved)?;
+
+    let work = Box::pin(execute(run, request, &prepared, started_at, &mut stopwatch));
+    let result = run.deadline.bound(work).await;
+    let announced = announce(run, &RestoreEnding { plan: &prepared.planned.plan, result: &result }).await;
+    result.and_then(|report| announced.map(|()| report))
+}
+
+async fn execute(
+    run: &Run,
+    request: &RestoreRequest,
+    prepared: &Prepared,
+    started_at: Timestamp,
+    stopwatch: &mut Stopwatch<'_>,
+) -> Result<RestoreReport, EngineError> {
+    let Prepared { planned, repository, manifest, tools } = prepared;
+    stopwatch.begin("create", None);
+    let target = RestoreTarget::new(request.to.clone());
+    let notes = match planned.target {
+        TargetState::New => target.create_database(&manifest.source).await?.into_iter().collect(),
+        TargetState::Empty | TargetState::Occupied => Vec::new(),
+    };
+    let site = planned.plan.site;
+    let restore = Restore { run, repository, site, manifest, tools, is_kept: true };
+    let proofs = Box::pin(restore.execute_and_prove(&target, stopwatch)).await?;
+    Ok(RestoreReport {
+        run_id: run.id.clone(),
+        plan: planned.hash,
+        to: planned.plan.to.clone(),
+        proved: proofs.report(site, manifest, started_at, notes, stopwatch.phases()),
+    })
+}
+
+fn require_approved(planned: &PlannedRestore, approved: PlanHash) -> Result<(), EngineError> {
+    if let Some(obstacle) = planned.obstacle() {
+        let (what, hint) = (obstacle.what.clone(), obstacle.hint.clone());
+        return Err(EngineError::CannotRestore { what, hint });
+    }
+    if planned.hash != approved {
+        return Err(EngineError::PlanChanged { approved, now: planned.hash });
+    }
+    Ok(())
+}

@@ -76,6 +76,9 @@ pub async fn execute(
     }
     // A newer backup may come between the plan and its execution.
     request.backup = Some(planned.plan.backup_id.clone());
+    if run.ports.macs.is_empty() {
+        eprintln!("note: this restore is not in the audit trail, because no key for it is configured: note it down");
+    }
     let report = restore(run, &request, approve.unwrap_or(planned.hash)).await?;
     print(json, &report, || table::of_restore(&report))?;
     Ok(report.proved.outcome.map_or(ExitCode::FAILURE, exit_of_restore))

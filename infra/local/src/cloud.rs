@@ -74,6 +74,7 @@ pub struct Deployment {
     pub backup: DeployedFunction,
     pub verify: DeployedFunction,
     pub test_restore: DeployedFunction,
+    pub restore: DeployedFunction,
     pub health: DeployedFunction,
     /// The name of the function behind [`Deployment::status_url`].
     pub status: String,
@@ -199,6 +200,7 @@ impl Cloud {
             backup: function("Backup")?,
             verify: function("Verify")?,
             test_restore: function("TestRestore")?,
+            restore: function("Restore")?,
             health: function("Health")?,
             status: stack.output("StatusFunctionName")?,
             status_url: stack.output("StatusUrl")?,

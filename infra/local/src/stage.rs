@@ -71,6 +71,7 @@ impl Stage {
             ("DatabaseNames", DATABASE),
             ("DatabaseSecretArns", &source_secret),
             ("ScratchSecretArn", &scratch_secret),
+            ("RestoreSecretArn", &scratch_secret),
             ("AlertEmail", ON_CALL),
         ];
         let parameters = own.iter().chain(parameters).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -101,7 +101,7 @@ async fn restore_and_prove(
     let restore = Restore {
         run,
         repository: &repository,
-        site: request.site,
+        order: repository.site_order(&[request.site])?,
         manifest: &manifest,
         tools: &tools,
         is_kept: false,

@@ -8,7 +8,7 @@ use lifeboat_model::{Act, DatabaseName, IncidentSubject};
 use crate::announcement::Announcement;
 use crate::error::EngineError;
 use crate::run::Run;
-use crate::{backup, drill, restore, verify};
+use crate::{backup, drill, verify};
 
 /// Announces that the verb of `run` could not begin, and why, like any other failure of the verb. Nothing else in the repository changes.
 ///
@@ -38,9 +38,8 @@ pub(crate) fn failure(act: Act, database: Option<&DatabaseName>, error: &EngineE
         Act::Backup => Some(backup::failed(database, error)),
         Act::Verify => Some(verify::failed(database, None, error)),
         Act::TestRestore => Some(drill::failed(database, error)),
-        Act::Restore => Some(restore::failed(database, error)),
-        // A cleanup updates the incident of what is left. A health check that fails is counted by Lambda, and a CloudWatch alarm fires when
+        // Only a person restores, and sees the answer. A cleanup updates the incident of what is left. A health check that fails is counted by Lambda, and a CloudWatch alarm fires when
         // none has succeeded.
-        Act::Clean | Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy => None,
+        Act::Restore | Act::Clean | Act::Health | Act::BringOver | Act::Acknowledge | Act::Policy => None,
     }
 }

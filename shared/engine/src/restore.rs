@@ -13,7 +13,6 @@ mod rows;
 mod verb;
 mod whole;
 
-pub(crate) use ending::failed;
 pub(crate) use inputs::Restore;
 pub(crate) use proof::Proofs;
 

@@ -227,18 +227,16 @@ pub enum Event {
         #[serde(default)]
         seconds: Phases,
     },
-    /// A restore ended without all rows, or could not run.
+    /// A restore ended without all rows, or did not come to an end.
     #[serde(rename = "Restore Failed")]
     RestoreFailed {
-        /// The database, where the order named one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        database: Option<DatabaseName>,
-        /// The backup, when one had been chosen.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        backup_id: Option<BackupId>,
-        /// The database that was to be written: `host:port/name`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        target: Option<String>,
+        /// The database.
+        database: DatabaseName,
+        /// The backup.
+        backup_id: BackupId,
+        /// The database that was written: `host:port/name`.
+        #[serde(default)]
+        target: String,
         /// How the restore ended, when it came to an end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restore_outcome: Option<RestoreOutcome>,

@@ -222,6 +222,20 @@ impl Services {
         self.connection("the scratch server", secret).await
     }
 
+    /// The connection of the server that the function `restore` writes to.
+    ///
+    /// # Errors
+    /// As [`Services::scratch`].
+    pub async fn restore_server(&self) -> Result<ConnectionSettings, RuntimeError> {
+        let missing = || {
+            RuntimeError::Settings(vec![
+                "`LIFEBOAT_RESTORE_SECRET` is missing: set `RestoreSecretArn` on the stack".to_owned(),
+            ])
+        };
+        let secret = self.settings.restore_secret.as_ref().ok_or_else(missing)?;
+        self.connection("the server to restore to", secret).await
+    }
+
     /// Fetches the secret `arn`, which holds the connection of `name`, and reads it.
     async fn connection(&self, name: &str, arn: &str) -> Result<ConnectionSettings, RuntimeError> {
         let name = || name.to_owned();

@@ -42,6 +42,8 @@ pub struct Settings {
     pub databases: Vec<DatabaseSettings>,
     /// `LIFEBOAT_SCRATCH_SECRET`: the server that drills restore to.
     pub scratch_secret: Option<String>,
+    /// `LIFEBOAT_RESTORE_SECRET`: the server that the function `restore` writes to.
+    pub restore_secret: Option<String>,
     /// `LIFEBOAT_SCRATCH_IS_A_CLONE`, `true` when that server was made from the image of a source, and so has its system identifier.
     pub scratch_is_a_clone: bool,
     /// `LIFEBOAT_PRIMARY_BUCKET`, `_REGION`, `_MAC_KEY` and, for a function that seals or opens, `_KEY`. Absent when only
@@ -93,6 +95,7 @@ impl Settings {
         let settings = Self {
             databases,
             scratch_secret: reading.optional("LIFEBOAT_SCRATCH_SECRET"),
+            restore_secret: reading.optional("LIFEBOAT_RESTORE_SECRET"),
             primary,
             offsite,
             bus: reading.optional("LIFEBOAT_BUS"),
@@ -122,6 +125,7 @@ impl Settings {
         let settings = Self {
             databases: Vec::new(),
             scratch_secret: None,
+            restore_secret: None,
             primary: Some(primary),
             offsite,
             bus: None,

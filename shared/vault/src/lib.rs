@@ -50,4 +50,5 @@ pub use store::port::{
     BodySink, CopySource, DOCUMENT_LIMIT_BYTES, DefaultLock, Fetched, KeyPage, LockPeriod, Measured, NewObject,
     ObjectHead, ObjectStore, PAGE_KEYS, Protection, PutCondition, ReadObject, Summed, Version, copy_through,
 };
+pub use store::site_order::{Detours, SiteOrder};
 pub use store::sites::{SiteStore, Sites};

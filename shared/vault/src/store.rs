@@ -4,4 +4,5 @@ pub(crate) mod checksum;
 pub(crate) mod contention;
 pub(crate) mod error;
 pub(crate) mod port;
+pub(crate) mod site_order;
 pub(crate) mod sites;

@@ -13,6 +13,9 @@ use crate::trouble::{PATIENCE, Trouble};
 /// The backup that the samples speak of.
 const SAMPLE_ID: &str = "2026-11-21T20-00-02Z-k3f9";
 
+/// The plan that the sample of a restore approves.
+const SAMPLE_PLAN: &str = "6b0f7f0c2f0c5a7e5c0b0a8d9d6c3f1b2a4e6d8c0f1e3d5b7a9c8e6f4d2b0a1c";
+
 /// The table of events/README.md: file → function. A file without a row, or a row without a file, is an error.
 fn samples() -> BTreeMap<String, String> {
     let folder = root().join("events");
@@ -38,6 +41,7 @@ fn function(stage: &Stage, name: &str) -> DeployedFunction {
         "backup" => at.backup.clone(),
         "verify" => at.verify.clone(),
         "test-restore" => at.test_restore.clone(),
+        "restore" => at.restore.clone(),
         "health" => at.health.clone(),
         // It is asked and answers: nothing of it waits in a queue.
         "status" => {
@@ -58,9 +62,12 @@ async fn every_sample_event_succeeds_at_its_function() {
     let taken = invoke(&stage, "backup", &json!({"database": DATABASE})).await;
     let backup_id = taken.payload["backup_id"].as_str().unwrap().to_owned();
 
+    let mut plan = SAMPLE_PLAN.to_owned();
+    // The sample of a plan is before that of its execution.
     for (file, name) in &samples {
         let sample = std::fs::read_to_string(root().join("events").join(file)).unwrap();
-        let input: Value = serde_json::from_str(&sample.replace(SAMPLE_ID, &backup_id)).unwrap();
+        let input: Value =
+            serde_json::from_str(&sample.replace(SAMPLE_ID, &backup_id).replace(SAMPLE_PLAN, &plan)).unwrap();
         let answer = invoke(&stage, name, &input).await;
         assert!(!answer.failed, "{file}: {}", answer.payload);
         let answer = &answer.payload;
@@ -73,6 +80,15 @@ async fn every_sample_event_succeeds_at_its_function() {
                 let word = if file == "status-page.json" { "<!doctype html>" } else { r#"{"status":"# };
                 assert_eq!(answer["statusCode"], 200, "{file}: {answer}");
                 assert!(answer["body"].as_str().unwrap().starts_with(word), "{file}: {answer}");
+            }
+            ("restore", "restore-order-plan.json") => {
+                assert_eq!((&answer["target"], &answer["findings"]), (&json!("new"), &json!([])), "{answer}");
+                plan = answer["hash"].as_str().unwrap().to_owned();
+            }
+            ("restore", _) => {
+                assert_eq!((&answer["outcome"], &answer["rows"]), (&json!("whole"), &json!(25_000)), "{answer}");
+                let there = stage.scratch().psql("clinic_restored", "SELECT count(*) FROM visits").unwrap();
+                assert_eq!(there, "20000");
             }
             (_, "test-restore-cleanup-requested.json" | "test-restore-order-clean.json") => {
                 assert_eq!(*answer, json!({"dropped": [], "gone": [], "left": []}), "{file}");
@@ -167,6 +183,15 @@ async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_not
     }
 
     // Before the first backup the buckets are empty but for what is wrong, so any change would be seen.
+    // Only a person restores, and sees the answer: nobody else is told.
+    for (input, word) in [
+        (json!({}), "give `to`"),
+        (json!({"to": "x", "plan": "yes"}), "hexadecimal"),
+        (json!({"to": "x", "database": "postgres://backup:Wr0ng-Sesame@db/clinic"}), "`…` is not a database name"),
+    ] {
+        let answer = invoke(&trouble.stage, "restore", &input).await;
+        assert!(answer.failed && answer.payload["errorMessage"].as_str().unwrap().contains(word), "{}", answer.payload);
+    }
     let (cloud, deployment) = (trouble.stage.cloud(), trouble.stage.deployment());
     assert_eq!(count_objects(cloud, PRIMARY_REGION, &deployment.primary_bucket).await, 0);
     assert_eq!(count_objects(cloud, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().bucket).await, 0);

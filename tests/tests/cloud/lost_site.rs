@@ -54,6 +54,7 @@ async fn with_the_primary_unreadable_and_its_key_disabled_the_off_site_alone_res
     assert_eq!(stage.tap().next(PATIENCE).await.unwrap().unwrap().kind, "Backup Failed");
 
     drill_by_hand(&stage, backup_id);
+    restore_with_a_bucket_alone(&stage, backup_id);
     let left =
         stage.scratch().psql("postgres", "SELECT datname FROM pg_database WHERE datname LIKE 'lifeboat%'").unwrap();
     assert_eq!(left, "");
@@ -93,6 +94,29 @@ fn assert_equal(report: &Value, backup_id: &str) {
     assert_eq!(report["site"], "offsite");
     assert_eq!(report["rows"], 25_000);
     assert_eq!(report["findings"], json!([]));
+}
+
+/// A bucket and credentials: nothing else is left, and no setting is there.
+fn restore_with_a_bucket_alone(stage: &Stage, backup_id: &str) {
+    let mut environment = stage.environment();
+    environment.retain(|name, _| name.starts_with("AWS_") || *name == "LIFEBOAT_PG_BIN");
+    environment.insert("LIFEBOAT_TO_URL", stage.scratch().url("on_the_worst_day"));
+    let program = stage.cloud().executable("lifeboat").unwrap();
+    let bucket = format!("s3://{}", stage.deployment().offsite.as_ref().unwrap().bucket);
+    let run = |arguments: &[&str]| {
+        let output = Command::new(program).args(["--repository", &bucket]).args(arguments).envs(&environment).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap(), said)
+    };
+    let (listed, _) = run(&["backups", "--json"]);
+    assert!(listed.as_array().unwrap().iter().any(|backup| backup["manifest"]["backup_id"] == backup_id), "{listed}");
+    let (report, said) = run(&["restore", "--yes", "--json"]);
+    assert_eq!((&report["outcome"], &report["rows"]), (&json!("whole"), &json!(25_000)), "{report}");
+    assert!(said.contains("is not in the audit trail"), "{said}");
+    let there = stage.scratch().psql("on_the_worst_day", "SELECT count(*) FROM visits").unwrap();
+    assert_eq!(there, "20000");
 }
 
 /// The command line tool on the worst day: nothing is known of the primary but the name of a bucket that is not there.

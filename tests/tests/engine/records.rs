@@ -20,6 +20,7 @@ async fn an_entry_of_each_act_has_the_run_s_id_and_usage() {
     bench.back_up().await;
     bench.verify_all().await;
     bench.drill(Site::Primary).await;
+    bench.restore(Site::Primary, bench.settings("restored")).await;
     let drill_killed_early = format!("CREATE DATABASE lifeboat_drill_0123abcd OWNER {}", bench.driller());
     bench.scratch().psql("postgres", &drill_killed_early).unwrap();
     clean_scratch(&bench.process().again(), Ok(bench.scratch_settings())).await.unwrap();

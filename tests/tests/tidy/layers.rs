@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::tree::{read, root};
 
 /// What each crate may use of the others, and which foreign crates it must never know. The order is the order of layers.
-const LAYERS: [Layer; 17] = [
+const LAYERS: [Layer; 18] = [
     ("shared/model", &[], &["tokio", "aws-", "tokio-postgres"]),
     ("shared/seal", &[], &["aws-", "tokio-postgres"]),
     ("shared/postgres", &["model"], &["aws-"]),
@@ -19,6 +19,7 @@ const LAYERS: [Layer; 17] = [
     ("functions/backup", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/verify", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/test-restore", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
+    ("functions/restore", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/health", &["model", "engine", "runtime"], &["aws-", "tokio-postgres"]),
     ("functions/status", &["model", "engine", "runtime", "report"], &["aws-", "tokio-postgres"]),
     ("cli", &["model", "postgres", "vault", "report", "engine", "runtime"], &["aws-", "tokio-postgres"]),

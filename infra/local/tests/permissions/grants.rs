@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::caller::{Answer, At};
 use crate::statements::{beside_everything, decide, without};
 
-/// Roles that may ask: the five functions, those of `OperatorArns`, and two that the site has not heard of.
-const ROLES: [&str; 8] =
-    ["backup", "verify", "test-restore", "health", "status", "operator", "administrator", "another-backup"];
+/// Roles that may ask: the six functions, those of `OperatorArns`, and two that the site has not heard of.
+const ROLES: [&str; 9] =
+    ["backup", "verify", "test-restore", "restore", "health", "status", "operator", "administrator", "another-backup"];
 
 const PURPOSES: [&str; 4] = ["chunk", "chunk-key", "doctor", "other"];
 
@@ -54,14 +54,15 @@ fn may_use_key(role: &str, action: &str, purpose: &str, at: At) -> bool {
     match (role, action) {
         ("backup", "kms:Decrypt") => at == At::Primary && purpose == "chunk-key",
         ("backup", action) => action == seals && purpose != "other",
-        ("test-restore", "kms:Decrypt") => matches!(purpose, "chunk" | "chunk-key"),
+        ("test-restore" | "restore", "kms:Decrypt") => matches!(purpose, "chunk" | "chunk-key"),
         ("health" | "operator", "kms:GenerateDataKey" | "kms:Encrypt" | "kms:Decrypt") => purpose == "doctor",
         _ => false,
     }
 }
 
 fn may_use_mac_key(role: &str, action: &str) -> bool {
-    matches!(role, "backup" | "verify" | "test-restore" | "health" | "operator") && action != "kms:DescribeKey"
+    matches!(role, "backup" | "verify" | "test-restore" | "restore" | "health" | "operator")
+        && action != "kms:DescribeKey"
 }
 
 fn may_use_bucket(role: &str, action: &str, key: &str) -> bool {
@@ -78,7 +79,7 @@ fn may_use_bucket(role: &str, action: &str, key: &str) -> bool {
         ("backup", "s3:PutObject") => is_record || is_entry || is_of_backup,
         ("verify", "s3:PutObject") => is_record || is_entry || is_of_backup || folder == "findings",
         ("test-restore", "s3:PutObject") => is_record || is_entry || folder == "drills",
-        ("health", "s3:PutObject") => is_record || is_entry,
+        ("restore" | "health", "s3:PutObject") => is_record || is_entry,
         _ => false,
     }
 }

@@ -23,7 +23,7 @@ use crate::record::Record;
 use crate::statements::{decide, hire, of_templates, parameters, people, store_something, trail_bucket, without};
 
 /// Statements without a request here, each with its reason.
-const NOT_EXERCISED: [(&str, &str); 10] = [
+const NOT_EXERCISED: [(&str, &str); 11] = [
     ("AlertsPolicy/TlsOnly", "the emulator speaks plain HTTP"),
     ("Bucket/TlsOnly", "the emulator speaks plain HTTP"),
     ("TrailBucket/TlsOnly", "the emulator speaks plain HTTP"),
@@ -33,6 +33,7 @@ const NOT_EXERCISED: [(&str, &str); 10] = [
     ("TrailRole/Log", "there is no CloudTrail"),
     ("BackupRole/OpenSecrets", "no secret is encrypted under a key here"),
     ("TestRestoreRole/OpenSecrets", "no secret is encrypted under a key here"),
+    ("RestoreRole/OpenSecrets", "no secret is encrypted under a key here"),
     ("Key/AccountAdministers", "it delegates to the roles' policies, which are exercised"),
 ];
 
@@ -57,7 +58,7 @@ const CHUNK: &str = "chunks/0001/ab/cd";
 const MANIFEST: &str = "backups/clinic/1/manifest.json";
 const ENTRY: &str = "ledger/000000000001.json";
 
-fn functions() -> [Function; 5] {
+fn functions() -> [Function; 6] {
     let reach = |read, create, replace| Reach { read, create, replace };
     [
         Function {
@@ -88,6 +89,17 @@ fn functions() -> [Function; 5] {
                 Some(("incidents/drill-failed/clinic.json", "incidents/verification-finding/clinic.json")),
             ),
             offsite: reach((CHUNK, ""), Some((ENTRY, CHUNK)), Some(("incidents/drill-failed/clinic.json", "drills/x"))),
+        },
+        Function {
+            role: "restore",
+            logical: "RestoreRole",
+            event: Some(("Restore Completed", "Restore Test Completed")),
+            primary: reach(
+                (CHUNK, ""),
+                Some((ENTRY, "drills/x")),
+                Some(("incidents/restore-failed/clinic.json", "incidents/drill-failed/clinic.json")),
+            ),
+            offsite: reach((CHUNK, ""), Some((ENTRY, CHUNK)), Some(("incidents/restore-failed/clinic.json", ENTRY))),
         },
         Function {
             role: "health",
@@ -160,8 +172,13 @@ async fn own(record: &mut Record, caller: &Caller, function: &Function, at: &Dep
     if *role == "status" {
         return;
     }
-    let queues =
-        [("backup", &at.backup), ("verify", &at.verify), ("test-restore", &at.test_restore), ("health", &at.health)];
+    let queues = [
+        ("backup", &at.backup),
+        ("verify", &at.verify),
+        ("test-restore", &at.test_restore),
+        ("restore", &at.restore),
+        ("health", &at.health),
+    ];
     let queue = |of: &str| queues.iter().find(|(role, _)| *role == of).unwrap().1.failures_queue_url.clone();
     record.statement(&named("FailAloud"), caller.send(&queue(role)).await, caller.send(&queue(other)).await);
     let elsewhere = at.topic_arn.replace(&at.topic_arn[at.topic_arn.rfind(':').unwrap()..], ":another");
@@ -192,6 +209,10 @@ async fn own(record: &mut Record, caller: &Caller, function: &Function, at: &Dep
     match *role {
         "backup" => record.statement(&named("Connect"), source, scratch),
         "test-restore" => record.statement(&named("Connect"), scratch, source),
+        "restore" => {
+            record.statement(&named("Connect"), caller.secret("restore").await, source);
+            assert_eq!(scratch, Answer::Denied);
+        }
         _ => assert_eq!([source, scratch], [Answer::Denied; 2], "{role}"),
     }
     let history = caller.parameter_history(&at.policy).await;
@@ -244,10 +265,11 @@ async fn keys(record: &mut Record, caller: &Caller, role: &str) {
             let opened = caller.decrypt(Offsite, "chunk-key").await;
             record.statement("BackupRole/SealOffsite", caller.encrypt(Offsite, "chunk").await, opened);
         }
-        "test-restore" => {
-            for (site, sid) in [(Primary, "TestRestoreRole/OpenOnPrimary"), (Offsite, "TestRestoreRole/OpenOffsite")] {
+        "test-restore" | "restore" => {
+            let logical = if role == "restore" { "RestoreRole" } else { "TestRestoreRole" };
+            for (site, sid) in [(Primary, "OpenOnPrimary"), (Offsite, "OpenOffsite")] {
                 let sealed = caller.encrypt(site, "chunk").await;
-                record.statement(sid, caller.decrypt(site, "chunk").await, sealed);
+                record.statement(&format!("{logical}/{sid}"), caller.decrypt(site, "chunk").await, sealed);
             }
         }
         "health" => {
@@ -425,11 +447,7 @@ async fn keys_alone(record: &mut Record, cloud: &Cloud, at: &Deployment, people:
             let chunk = backup.decrypt(site, "chunk").await;
             record.statement("Key/BackupOpensChunkKeys", backup.decrypt(site, "chunk-key").await, chunk);
         }
-        record.statement(
-            "Key/TestRestoreOpens",
-            drill.decrypt(site, "chunk").await,
-            drill.decrypt(site, "doctor").await,
-        );
+        record.statement("Key/RestoresOpen", drill.decrypt(site, "chunk").await, drill.decrypt(site, "doctor").await);
         record.statement("Key/HealthTries", health.decrypt(site, "doctor").await, health.decrypt(site, "chunk").await);
         record.statement(
             "Key/OperatorsTry",

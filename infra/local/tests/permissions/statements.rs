@@ -97,11 +97,13 @@ pub async fn people(cloud: &Cloud, at: &Deployment) -> [Caller; 3] {
 pub async fn parameters(cloud: &Cloud) -> Parameters {
     let source = cloud.put_secret("source", "postgres://source").await.unwrap();
     let scratch = cloud.put_secret("scratch", "postgres://scratch").await.unwrap();
+    let restore = cloud.put_secret("restore", "postgres://restore").await.unwrap();
     let person = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
     let given = [
         ("DatabaseNames", "clinic".to_owned()),
         ("DatabaseSecretArns", source),
         ("ScratchSecretArn", scratch),
+        ("RestoreSecretArn", restore),
         ("BreakGlassRoleName", "break-glass".to_owned()),
         ("OperatorArns", person("operator")),
     ];

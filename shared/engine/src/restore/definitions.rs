@@ -65,9 +65,9 @@ impl Restore<'_> {
     }
 
     async fn fetch_streams(&self) -> Result<Streams, EngineError> {
-        let reader = self.repository.reader(self.site)?;
+        let reader = self.reader();
         let mut streams = Streams::default();
-        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        let mut list = self.chunk_entries();
         while let Some(entry) = list.next().await? {
             if let (false, Some(chunk)) = (is_rows(entry.stream), &entry.chunk) {
                 let mut plaintext = Vec::new();

@@ -1,12 +1,12 @@
 //! How the end of a restore is announced. It is on record whatever came of it: rows of patients were copied.
 
 use lifeboat_model::{
-    Act, AlertKind, BackupId, Cleared, DamagedObjects, DatabaseName, Event, Fact, Facts, RestoreOutcome, RestorePlan,
-    RestoreReport, SetAside, Severity,
+    Act, AlertKind, Cleared, DamagedObjects, Event, Fact, Facts, RestoreOutcome, RestorePlan, RestoreReport, SetAside,
+    Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
-use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts, name_of};
+use crate::announcement::{Announcement, Ending, RunResult, about, failure_facts};
 use crate::error::EngineError;
 use crate::run::Run;
 
@@ -91,7 +91,7 @@ impl RestoreEnding<'_> {
     }
 
     fn broken(&self, error: &EngineError) -> Announcement {
-        let hint = format!("{}; {} holds what was restored until then", error.hint(), self.plan.to);
+        let hint = format!("{}; `{}` holds what was restored until then", error.hint(), self.plan.to);
         let facts = failure_facts(error).with(Fact::BackupId, &self.plan.backup_id).with(Fact::Site, self.plan.site);
         self.failure(facts.with(Fact::Target, &self.plan.to), error.story(), hint, None)
     }
@@ -103,48 +103,16 @@ impl RestoreEnding<'_> {
         hint: String,
         outcome: Option<(RestoreOutcome, u64)>,
     ) -> Announcement {
-        let failure = Failure {
-            backup_id: Some(self.plan.backup_id.clone()),
-            target: Some(self.plan.to.to_string()),
-            facts,
-            error,
-            hint,
-            outcome,
-        };
-        failure.announcement(Some(&self.plan.database))
-    }
-}
-
-/// A restore that could not begin.
-pub(crate) fn failed(database: Option<&DatabaseName>, error: &EngineError) -> Announcement {
-    let (facts, outcome) = (failure_facts(error), None);
-    let (error, hint) = (error.story(), error.hint());
-    Failure { backup_id: None, target: None, facts, error, hint, outcome }.announcement(database)
-}
-
-/// Why a restore failed.
-struct Failure {
-    backup_id: Option<BackupId>,
-    target: Option<String>,
-    facts: Facts,
-    error: String,
-    hint: String,
-    /// How it ended, and how many objects it set aside.
-    outcome: Option<(RestoreOutcome, u64)>,
-}
-
-impl Failure {
-    fn announcement(self, database: Option<&DatabaseName>) -> Announcement {
-        let Self { backup_id, target, facts, error, hint, outcome } = self;
+        let RestorePlan { database, backup_id, to, .. } = self.plan;
         Announcement {
             act: Act::Restore,
-            database: database.cloned(),
-            subject: backup_id.as_ref().map_or_else(|| name_of(database).to_owned(), ToString::to_string),
+            database: Some(database.clone()),
+            subject: backup_id.to_string(),
             facts,
             event: Event::RestoreFailed {
-                database: database.cloned(),
-                backup_id,
-                target,
+                database: database.clone(),
+                backup_id: backup_id.clone(),
+                target: to.to_string(),
                 restore_outcome: outcome.map(|(outcome, _)| outcome),
                 set_aside: outcome.map(|(_, set_aside)| set_aside),
                 error: error.clone(),
@@ -157,8 +125,8 @@ impl Failure {
                 error,
                 hint,
             },
-            metrics: MetricsLine::new(name_of(database)).with("restore_failed", Unit::Count, 1.0),
-            about: about(database),
+            metrics: MetricsLine::new(database.as_str()).with("restore_failed", Unit::Count, 1.0),
+            about: about(Some(database)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use lifeboat_model::{Manifest, Plan as _, PlanFinding, PlannedRestore, RestorePlan, Site, TargetState};
 use lifeboat_postgres::{ClientTools, RestoreTarget, TargetContents, TargetFacts};
-use lifeboat_vault::Repository;
+use lifeboat_vault::{Repository, SiteOrder};
 
 use super::definitions::Definitions;
 use super::estimate::estimate;
@@ -18,6 +18,8 @@ const NAMED: usize = 5;
 pub(crate) struct Prepared {
     pub(crate) planned: PlannedRestore,
     pub(crate) repository: Repository,
+    /// The sites that are read.
+    pub(crate) order: SiteOrder,
     pub(crate) manifest: Manifest,
     pub(crate) tools: ClientTools,
 }
@@ -33,9 +35,16 @@ pub async fn plan_restore(run: &Run, request: &RestoreRequest) -> Result<Planned
 /// Plans a restore, and keeps what its execution needs.
 pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepared, EngineError> {
     let tools = run.ports.tools().await?;
-    let (repository, site, manifest) = choose(run, request).await?;
+    let Chosen { repository, site, order, manifest } = choose(run, request).await?;
     // The definitions open only with the key: a plan proves that it serves.
-    let restore = Restore { run, repository: &repository, site, manifest: &manifest, tools: &tools, is_kept: true };
+    let restore = Restore {
+        run,
+        repository: &repository,
+        order: order.clone(),
+        manifest: &manifest,
+        tools: &tools,
+        is_kept: true,
+    };
     let definitions = restore.definitions().await?;
     let facts = RestoreTarget::new(request.to.clone()).facts(definitions.roles(), &definitions.inventory).await?;
     let plan = plan_of(request, site, &manifest);
@@ -50,19 +59,33 @@ pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepa
         estimate: estimate(&repository, &manifest, site).await,
         plan,
     };
-    Ok(Prepared { planned, repository, manifest, tools })
+    Ok(Prepared { planned, repository, order, manifest, tools })
 }
 
-/// The backup, on the first site that gives it.
+/// The backup, and where it is read.
+struct Chosen {
+    repository: Repository,
+    /// The site that gave the manifest.
+    site: Site,
+    order: SiteOrder,
+    manifest: Manifest,
+}
+
+/// The backup, on the first site that gives it. The other site is read for what this one does not give, unless one is named.
 ///
 /// # Errors
 /// Those of the first site.
-async fn choose(run: &Run, request: &RestoreRequest) -> Result<(Repository, Site, Manifest), EngineError> {
-    let sites = request.site.map_or_else(|| run.ports.sites.names(), |site| vec![site]);
+async fn choose(run: &Run, request: &RestoreRequest) -> Result<Chosen, EngineError> {
+    let mut sites = request.site.map_or_else(|| run.ports.sites.names(), |site| vec![site]);
     let mut refused = None;
-    for site in sites {
+    for site in sites.clone() {
         match choose_on(run, request, site).await {
-            Ok((repository, manifest)) => return Ok((repository, site, manifest)),
+            Ok((repository, manifest)) => {
+                sites.retain(|site| repository.sites().names().contains(site));
+                sites.sort_by_key(|other| *other != site);
+                let order = repository.site_order(&sites)?;
+                return Ok(Chosen { repository, site, order, manifest });
+            }
             Err(error) => {
                 tracing::warn!(%site, error = error.story(), "this site does not give the backup");
                 refused.get_or_insert(error);
@@ -73,7 +96,14 @@ async fn choose(run: &Run, request: &RestoreRequest) -> Result<(Repository, Site
 }
 
 async fn choose_on(run: &Run, request: &RestoreRequest, site: Site) -> Result<(Repository, Manifest), EngineError> {
-    let repository = run.repository_on(site).await?;
+    let repository = match request.site {
+        Some(site) => run.repository_on(site).await?,
+        // Two sites that contradict each other are a matter for a verification. Each alone may have the backup.
+        None => match run.repository().await {
+            Ok(repository) => repository.clone(),
+            Err(_) => run.repository_on(site).await?,
+        },
+    };
     let database = &request.database;
     let backup_id = match &request.backup {
         Some(id) if repository.has_manifest(database, id, site).await? => id.clone(),

@@ -275,7 +275,7 @@ async fn prove_large_objects(
 ) -> Result<u64, EngineError> {
     let hasher: RowHasher = restore.repository.chunk_key(restore.manifest.epoch).await?.row_hasher();
     let (mut pages, mut properties) = (RowTotals::default(), RowTotals::default());
-    let mut list = restore.repository.chunk_entries(restore.manifest, restore.site)?;
+    let mut list = restore.chunk_entries();
     while let Some(entry) = list.next().await? {
         let sums = match entry.stream {
             Stream::LargeObjects => &mut pages,

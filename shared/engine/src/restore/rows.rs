@@ -67,7 +67,7 @@ impl Restore<'_> {
         for waiting in std::iter::repeat_n(&waiting_rows, sessions).chain([&waiting_pages]) {
             let session = LoadingSession {
                 loader: target.loader().await?,
-                reader: self.repository.reader(self.site)?,
+                reader: self.reader(),
                 tables: Arc::clone(&tables),
                 obstacles: Arc::clone(obstacles),
                 deferred: Arc::clone(&deferred),
@@ -76,7 +76,7 @@ impl Restore<'_> {
             };
             workers.spawn(session.load(Arc::clone(waiting)));
         }
-        workers.spawn(follow(self.repository.chunk_entries(self.manifest, self.site)?, only, rows, pages));
+        workers.spawn(follow(self.chunk_entries(), only, rows, pages));
         workers.all().await?;
         let deferred: Deferred = std::mem::take(&mut *deferred.write().unwrap_or_else(PoisonError::into_inner));
         Ok(deferred)
@@ -93,9 +93,9 @@ impl Restore<'_> {
         if deferred.chunks.is_empty() {
             return Ok(refused);
         }
-        let (reader, mut loader, tables) = (self.repository.reader(self.site)?, target.loader().await?, self.tables());
+        let (reader, mut loader, tables) = (self.reader(), target.loader().await?, self.tables());
         let mut plaintext = Vec::new();
-        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        let mut list = self.chunk_entries();
         for place in 0.. {
             let Some(entry) = list.next().await? else { break };
             let (Stream::Table(oid), Some(chunk), true) =

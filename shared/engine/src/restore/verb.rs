@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use lifeboat_model::{PlanHash, PlannedRestore, RestoreReport, TargetState};
 use lifeboat_postgres::RestoreTarget;
+use lifeboat_vault::Detours;
 
 use super::ending::RestoreEnding;
 use super::inputs::Restore;
@@ -41,16 +42,19 @@ async fn execute(
     started_at: Timestamp,
     stopwatch: &mut Stopwatch<'_>,
 ) -> Result<RestoreReport, EngineError> {
-    let Prepared { planned, repository, manifest, tools } = prepared;
+    let Prepared { planned, repository, order, manifest, tools } = prepared;
     stopwatch.begin("create", None);
     let target = RestoreTarget::new(request.to.clone());
-    let notes = match planned.target {
+    let mut notes: Vec<String> = match planned.target {
         TargetState::New => target.create_database(&manifest.source).await?.into_iter().collect(),
         TargetState::Empty | TargetState::Occupied => Vec::new(),
     };
     let site = planned.plan.site;
-    let restore = Restore { run, repository, site, manifest, tools, is_kept: true };
+    let restore = Restore { run, repository, order: order.clone(), manifest, tools, is_kept: true };
     let proofs = Box::pin(restore.execute_and_prove(&target, stopwatch)).await?;
+    notes.extend(order.detours().map(|Detours { objects, from, why }| {
+        format!("{objects} object(s) were read from {from}, because {site} did not give them, first: {why}")
+    }));
     Ok(RestoreReport {
         run_id: run.id.clone(),
         plan: planned.hash,

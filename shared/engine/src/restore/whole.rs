@@ -110,9 +110,9 @@ impl Restore<'_> {
 
     /// Gives the large objects their owners, grants and comments. Returns what the server refused.
     async fn load_large_object_properties(&self, target: &RestoreTarget) -> Result<Vec<SetAside>, EngineError> {
-        let (reader, mut loader) = (self.repository.reader(self.site)?, target.loader().await?);
+        let (reader, mut loader) = (self.reader(), target.loader().await?);
         let (mut plaintext, mut refused) = (Vec::new(), Vec::new());
-        let mut list = self.repository.chunk_entries(self.manifest, self.site)?;
+        let mut list = self.chunk_entries();
         while let Some(entry) = list.next().await? {
             if let (Stream::LargeObjectProperties, Some(chunk)) = (entry.stream, &entry.chunk) {
                 reader.read(chunk, &mut plaintext).await?;

@@ -70,7 +70,7 @@ pub enum AlertKind {
     DrillOverdue,
     /// A scratch database of a drill that has ended still holds restored rows.
     DrillLeftover,
-    /// A restore ended without all rows, or could not run.
+    /// A restore ended without all rows, or did not come to an end.
     RestoreFailed,
     /// A backup claims to have begun in the future.
     BackupMisdated,

@@ -12,6 +12,7 @@ use crate::repository::Repository;
 use crate::repository::document::Place;
 use crate::store::checksum::sha256;
 use crate::store::port::NewObject;
+use crate::store::site_order::{SiteOrder, first_failure};
 use crate::store::sites::{SiteStore, Sites};
 
 /// Lines in one part: some 15 MB of JSON, 3 MB compressed. All that a writer or reader of a list ever holds.
@@ -70,15 +71,20 @@ impl Repository {
     /// # Errors
     /// [`VaultError::NoSite`].
     pub fn chunk_entries(&self, manifest: &Manifest, site: Site) -> Result<ChunkEntries, VaultError> {
-        Ok(ChunkEntries {
-            store: self.sites.get(site)?.clone(),
+        Ok(self.chunk_entries_of(manifest, &self.site_order(&[site])?))
+    }
+
+    /// Reads the chunk list of a backup, each part from the first of these sites that gives it whole.
+    pub fn chunk_entries_of(&self, manifest: &Manifest, order: &SiteOrder) -> ChunkEntries {
+        ChunkEntries {
+            order: order.clone(),
             database: manifest.database.clone(),
             backup_id: manifest.backup_id.clone(),
             epoch: manifest.epoch,
             list: manifest.chunk_list.clone(),
             next_part: 0,
             entries: Vec::new().into_iter(),
-        })
+        }
     }
 }
 
@@ -128,7 +134,7 @@ impl ChunkListWriter {
 
 /// The lines of a chunk list, read part by part; each part's SHA-256 is checked before a line of it is given out.
 pub struct ChunkEntries {
-    store: SiteStore,
+    order: SiteOrder,
     database: DatabaseName,
     backup_id: BackupId,
     epoch: EpochNumber,
@@ -155,13 +161,32 @@ impl ChunkEntries {
     }
 
     async fn read_part(&self, number: usize, part: &ChunkListPart) -> Result<Vec<ChunkEntry>, VaultError> {
+        let mut refused = Vec::new();
+        for store in self.order.stores() {
+            match self.read_part_of(&store, number, part).await {
+                Ok(entries) => {
+                    self.order.learn(store.site(), &refused);
+                    return Ok(entries);
+                }
+                Err(error) => refused.push(error),
+            }
+        }
+        Err(first_failure(refused))
+    }
+
+    async fn read_part_of(
+        &self,
+        store: &SiteStore,
+        number: usize,
+        part: &ChunkListPart,
+    ) -> Result<Vec<ChunkEntry>, VaultError> {
         let key = chunk_list_key(&self.database, &self.backup_id, number);
-        let site = self.store.site();
+        let site = store.site();
         let wrong = |reason| VaultError::WrongContent { site, key: key.clone(), reason };
         if part.stored_bytes > PART_LIMIT_BYTES {
             return Err(wrong("it is longer than a part can be"));
         }
-        let fetched = self.store.get(&key, part.stored_bytes).await?;
+        let fetched = store.get(&key, part.stored_bytes).await?;
         on_cpu(|| {
             if sha256(&fetched.body) != part.sha256 {
                 return Err(wrong("its sha-256 differs from the manifest"));

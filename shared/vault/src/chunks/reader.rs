@@ -1,4 +1,4 @@
-//! Reading chunks back, from one site alone.
+//! Reading chunks back, from one site alone or from the first one that gives them.
 
 use std::sync::Arc;
 
@@ -15,17 +15,18 @@ use crate::repository::Repository;
 use crate::repository::document::Place;
 use crate::store::checksum::Sha256Sum;
 use crate::store::port::{BodySink, ReadObject};
+use crate::store::site_order::{SiteOrder, first_failure};
 use crate::store::sites::SiteStore;
 
 /// Longest plaintext of a chunk, in bytes. A chunk is closed at the first row boundary after 8 MiB, and PostgreSQL copies
 /// no row longer than 1 GiB; a list that claims more is forged, and no buffer is made for it.
 pub const CHUNK_LIMIT_BYTES: u64 = (1 << 30) + (64 << 20);
 
-/// Opens chunks of one site. What it returns is authenticated, complete and the content that the id names.
+/// Opens chunks. What it returns is authenticated, complete and the content that the id names.
 #[derive(Clone)]
 pub struct Reader {
     repository: Repository,
-    store: SiteStore,
+    order: SiteOrder,
 }
 
 impl Repository {
@@ -34,32 +35,40 @@ impl Repository {
     /// # Errors
     /// [`VaultError::NoSite`].
     pub fn reader(&self, site: Site) -> Result<Reader, VaultError> {
-        Ok(Reader { store: self.sites().get(site)?.clone(), repository: self.clone() })
+        Ok(self.reader_of(&self.site_order(&[site])?))
+    }
+
+    /// A reader that takes each chunk from the first of these sites that gives it whole.
+    pub fn reader_of(&self, order: &SiteOrder) -> Reader {
+        Reader { order: order.clone(), repository: self.clone() }
     }
 }
 
 impl Reader {
-    /// The site it reads.
-    pub fn site(&self) -> Site {
-        self.store.site()
-    }
-
     /// Reads a chunk's plaintext into `out`, which is emptied first and is empty again on failure.
     ///
     /// # Errors
+    /// Those of the preferred site, when no site gives it:
     /// [`VaultError::WrongContent`] for other content than listed, or an object that is neither the listed one nor opens;
     /// [`VaultError::Open`] and
     /// [`VaultError::Foreign`] for a message that is damaged, forged or of another repository.
     pub async fn read(&self, chunk: &StoredChunk, out: &mut Vec<u8>) -> Result<(), VaultError> {
-        out.clear();
-        let read = self.read_checked(chunk, out).await;
-        if read.is_err() {
+        let mut refused = Vec::new();
+        for store in self.order.stores() {
             out.clear();
+            match self.read_checked(&store, chunk, out).await {
+                Ok(()) => {
+                    self.order.learn(store.site(), &refused);
+                    return Ok(());
+                }
+                Err(error) => refused.push(error),
+            }
         }
-        read
+        out.clear();
+        Err(first_failure(refused))
     }
 
-    async fn read_checked(&self, chunk: &StoredChunk, out: &mut Vec<u8>) -> Result<(), VaultError> {
+    async fn read_checked(&self, store: &SiteStore, chunk: &StoredChunk, out: &mut Vec<u8>) -> Result<(), VaultError> {
         let key = chunk_key(chunk.epoch, &chunk.id);
         for length in [chunk.raw_bytes, chunk.stored_bytes] {
             if length > CHUNK_LIMIT_BYTES {
@@ -69,12 +78,12 @@ impl Reader {
         let secret = self.repository.chunk_key(chunk.epoch).await?;
         let limit_bytes = chunk.stored_bytes.max(longest_object(chunk.raw_bytes));
         let opener = ChunkOpener::new(self.repository.keys.clone(), &self.repository.id(), chunk.epoch)?;
-        let read = opener.read(&self.store, &key, limit_bytes, &secret, chunk, out).await?;
+        let read = opener.read(store, &key, limit_bytes, &secret, chunk, out).await?;
         match (read.sha256, read.content) {
             // Another object than listed is taken when it holds the content: the chunk was lost on every site and sealed
             // again, and its id, which is keyed, proves the plaintext.
             (sha256, Err(VaultError::Open { source, .. })) if sha256 != chunk.sha256 && source.is_bad_message() => {
-                Err(wrong(Place { site: self.site(), key: &key }, "its sha-256 differs, and it does not open"))
+                Err(wrong(Place { site: store.site(), key: &key }, "its sha-256 differs, and it does not open"))
             }
             (_, opened) => opened,
         }

@@ -18,7 +18,7 @@ impl ProgressBar {
 impl Progress for ProgressBar {
     fn step(&self, name: &str, total: Option<u64>) {
         let style = match total {
-            Some(_) => ProgressStyle::with_template("{msg:14} [{bar:40}] {pos}/{len} {elapsed}"),
+            Some(_) => ProgressStyle::with_template("{msg:14} [{bar:40}] {pos}/{len} {elapsed}, {eta} left"),
             None => ProgressStyle::with_template("{msg:14} {spinner} {elapsed}"),
         };
         if let Ok(style) = style {

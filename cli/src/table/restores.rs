@@ -103,9 +103,9 @@ fn push_proofs(text: &mut String, report: &DrillReport) {
 fn ago(age: SignedDuration) -> String {
     let seconds = age.as_secs().max(0);
     let (count, unit) = match seconds {
-        ..=119 => (seconds, "second"),
-        ..=7199 => (seconds / 60, "minute"),
-        ..=172_799 => (seconds / 3600, "hour"),
+        0..=119 => (seconds, "second"),
+        120..=7199 => (seconds / 60, "minute"),
+        7200..=172_799 => (seconds / 3600, "hour"),
         _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })

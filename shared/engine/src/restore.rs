@@ -5,6 +5,7 @@ mod ending;
 mod estimate;
 mod inputs;
 mod plan;
+mod plan_findings;
 mod proof;
 mod request;
 mod restored;

@@ -100,7 +100,7 @@ fn both_ways(path: &str) -> [(Fault, &'static str); 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_is_given_wrong_bytes_of_anything_it_reads_is_whole_or_fails_and_says_so() {
-    let field = Field::set().await;
+    let field = Box::pin(Field::set()).await;
     let backup = field.stage.deployment().backup.clone();
     assert!(!field.run(&backup, None).await.failed);
     let read = objects_read(&field.proxy.requests());
@@ -147,7 +147,7 @@ async fn a_backup_that_is_given_wrong_bytes_of_anything_it_reads_is_whole_or_fai
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verification_that_is_given_wrong_bytes_never_calls_them_sound() {
-    let field = Field::set().await;
+    let field = Box::pin(Field::set()).await;
     let verify = field.stage.deployment().verify.clone();
     assert!(!field.run(&verify, None).await.failed);
     let read = objects_read(&field.proxy.requests());
@@ -173,7 +173,7 @@ async fn a_verification_that_is_given_wrong_bytes_never_calls_them_sound() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drill_that_is_given_wrong_bytes_fails_and_never_calls_them_equal() {
-    let field = Field::set().await;
+    let field = Box::pin(Field::set()).await;
     let drill = field.stage.deployment().test_restore.clone();
     assert!(!field.run(&drill, None).await.failed);
     let read = objects_read(&field.proxy.requests());

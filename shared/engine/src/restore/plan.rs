@@ -1,18 +1,15 @@
 //! The plan of a restore: which backup is read, which database is written, what speaks against it, and how long it takes.
 
-use lifeboat_model::{Manifest, Plan as _, PlanFinding, PlannedRestore, RestorePlan, Site, TargetState};
-use lifeboat_postgres::{ClientTools, RestoreTarget, TargetContents, TargetFacts};
+use lifeboat_model::{Manifest, Plan as _, PlannedRestore, RestorePlan, Site, TargetState};
+use lifeboat_postgres::{ClientTools, RestoreTarget, TargetContents};
 use lifeboat_vault::{Repository, SiteOrder};
 
-use super::definitions::Definitions;
 use super::estimate::estimate;
 use super::inputs::Restore;
+use super::plan_findings::{Looked, findings};
 use super::request::RestoreRequest;
 use crate::error::EngineError;
 use crate::run::{Run, newest_backup};
-
-/// Names that a finding lists; the others are counted.
-const NAMED: usize = 5;
 
 /// A restore that has been planned, with what carries it out.
 pub(crate) struct Prepared {
@@ -55,7 +52,7 @@ pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepa
             TargetContents::Nothing => TargetState::Empty,
             TargetContents::Something(_) => TargetState::Occupied,
         },
-        findings: findings(request, &manifest, &tools, &definitions, facts),
+        findings: findings(request, Looked { manifest: &manifest, tools: &tools, definitions: &definitions, facts }),
         estimate: estimate(&repository, &manifest, site).await,
         plan,
     };
@@ -129,93 +126,4 @@ fn plan_of(request: &RestoreRequest, site: Site, manifest: &Manifest) -> Restore
         raw_bytes: manifest.totals.raw_bytes,
         left_out: manifest.left_out_by_policy(),
     }
-}
-
-/// What keeps the restore from beginning comes first.
-fn findings(
-    request: &RestoreRequest,
-    manifest: &Manifest,
-    tools: &ClientTools,
-    definitions: &Definitions,
-    facts: TargetFacts,
-) -> Vec<PlanFinding> {
-    let TargetFacts { contents, major, missing, roles_missing, may_create } = facts;
-    let (to, user) = (request.destination(), request.to.user());
-    let mut findings = Vec::new();
-    let mut found = |blocks, what, hint| findings.push(PlanFinding { what, hint, blocks });
-    match contents {
-        TargetContents::Something(example) => found(
-            true,
-            format!("database `{to}` is not empty: it holds `{example}`"),
-            format!(
-                "name a database that does not exist yet, such as `{}_restored`: it is created; or an empty one",
-                to.database
-            ),
-        ),
-        TargetContents::Absent if !may_create => found(
-            true,
-            format!("database `{to}` does not exist, and role `{user}` may not create databases"),
-            format!(
-                "run `CREATE DATABASE \"{}\" OWNER \"{user}\"` as an administrator, or `ALTER ROLE \"{user}\" CREATEDB`",
-                to.database
-            ),
-        ),
-        TargetContents::Absent | TargetContents::Nothing => {}
-    }
-    let source = manifest.source.server_version_num / 10_000;
-    if tools.major() < source {
-        found(
-            true,
-            format!("`pg_restore` is of major version {}, and the backup of a server of {source}", tools.major()),
-            format!(
-                "install the client programs of PostgreSQL {source} or newer (Debian: `apt install postgresql-client-{source}`), or name their folder in `LIFEBOAT_PG_BIN`"
-            ),
-        );
-    }
-    if major < source {
-        found(
-            false,
-            format!(
-                "the server is PostgreSQL {major}, and the backup is of {source}: objects that need {source} are set aside"
-            ),
-            format!("restore to a server of PostgreSQL {source} or newer"),
-        );
-    }
-    if !roles_missing.is_empty() {
-        found(
-            false,
-            format!(
-                "role `{user}` may not create the role(s) {}: what belongs to them will belong to `{user}`",
-                named(&roles_missing)
-            ),
-            format!("create them first, or run `ALTER ROLE \"{user}\" CREATEROLE` as an administrator"),
-        );
-    }
-    for error in missing {
-        let hint = error.advice().hint.into_owned();
-        found(false, format!("{error}: what needs it is set aside"), hint);
-    }
-    let left_out = manifest.left_out_by_policy();
-    if !left_out.is_empty() {
-        found(
-            false,
-            format!("the backup has no rows of {}: the policy leaves them out", named(&left_out)),
-            "nothing: these tables come back empty".to_owned(),
-        );
-    }
-    if definitions.globals.is_none() {
-        found(
-            false,
-            "this older backup has no settings and grants of the database itself".to_owned(),
-            "set them by hand afterwards".to_owned(),
-        );
-    }
-    findings
-}
-
-fn named(names: &[String]) -> String {
-    let mut text: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
-    let more = names.len().saturating_sub(NAMED);
-    text.extend((more > 0).then(|| format!("{more} more")));
-    text.join(", ")
 }

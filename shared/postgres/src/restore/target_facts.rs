@@ -24,7 +24,7 @@ pub struct TargetFacts {
     pub missing: Vec<PostgresError>,
     /// Roles of the backup that the server lacks, when this role may not create them.
     pub roles_missing: Vec<String>,
-    /// Whether the role may create databases. Of interest only where there is none yet.
+    /// Whether the role may create databases, which matters where there is none yet.
     pub may_create: bool,
 }
 

@@ -1,0 +1,108 @@
+//! What speaks against a restore, and what will be different afterwards.
+
+use lifeboat_model::{Manifest, PlanFinding};
+use lifeboat_postgres::{ClientTools, TargetContents, TargetFacts};
+
+use super::definitions::Definitions;
+use super::request::RestoreRequest;
+
+/// Names that a finding lists; the others are counted.
+const NAMED: usize = 5;
+
+/// Everything that was looked at for a plan.
+pub(super) struct Looked<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) tools: &'a ClientTools,
+    pub(super) definitions: &'a Definitions,
+    pub(super) facts: TargetFacts,
+}
+
+/// What keeps the restore from beginning comes first.
+pub(super) fn findings(request: &RestoreRequest, looked: Looked<'_>) -> Vec<PlanFinding> {
+    let mut findings = obstacles(request, &looked);
+    findings.extend(differences(request, looked));
+    findings
+}
+
+/// What keeps it from beginning.
+fn obstacles(request: &RestoreRequest, looked: &Looked<'_>) -> Vec<PlanFinding> {
+    let Looked { manifest, tools, facts, .. } = looked;
+    let (to, user) = (request.destination(), request.to.user());
+    let name = &to.database;
+    let mut findings = Vec::new();
+    let mut found = |what, hint| findings.push(PlanFinding { what, hint, blocks: true });
+    match &facts.contents {
+        TargetContents::Something(example) => found(
+            format!("database `{to}` is not empty: it holds `{example}`"),
+            format!(
+                "name a database that does not exist yet, such as `{name}_restored`: it is created; or an empty one"
+            ),
+        ),
+        TargetContents::Absent if !facts.may_create => found(
+            format!("database `{to}` does not exist, and role `{user}` may not create databases"),
+            format!(
+                "run `CREATE DATABASE \"{name}\" OWNER \"{user}\"` as an administrator, or `ALTER ROLE \"{user}\" CREATEDB`"
+            ),
+        ),
+        TargetContents::Absent | TargetContents::Nothing => {}
+    }
+    let source = manifest.source.server_version_num / 10_000;
+    if tools.major() < source {
+        found(
+            format!("`pg_restore` is of major version {}, and the backup of a server of {source}", tools.major()),
+            format!(
+                "install the client programs of PostgreSQL {source} or newer (Debian: `apt install postgresql-client-{source}`), or name their \
+                 folder in `LIFEBOAT_PG_BIN`"
+            ),
+        );
+    }
+    findings
+}
+
+/// What will be different, while the restore begins all the same.
+fn differences(request: &RestoreRequest, looked: Looked<'_>) -> Vec<PlanFinding> {
+    let Looked { manifest, definitions, facts, .. } = looked;
+    let TargetFacts { major, missing, roles_missing, .. } = facts;
+    let (user, source) = (request.to.user(), manifest.source.server_version_num / 10_000);
+    let mut findings = Vec::new();
+    let mut found = |what, hint| findings.push(PlanFinding { what, hint, blocks: false });
+    if major < source {
+        found(
+            format!(
+                "the server is PostgreSQL {major}, and the backup is of {source}: what needs {source} is set aside"
+            ),
+            format!("restore to a server of PostgreSQL {source} or newer"),
+        );
+    }
+    if !roles_missing.is_empty() {
+        let names = named(&roles_missing);
+        found(
+            format!("role `{user}` may not create the role(s) {names}: what is theirs will belong to `{user}`"),
+            format!("create them first, or run `ALTER ROLE \"{user}\" CREATEROLE` as an administrator"),
+        );
+    }
+    for error in missing {
+        found(format!("{error}: what needs it is set aside"), error.advice().hint.into_owned());
+    }
+    let left_out = manifest.left_out_by_policy();
+    if !left_out.is_empty() {
+        found(
+            format!("the backup has no rows of {}: the policy leaves them out", named(&left_out)),
+            "nothing: these tables come back empty".to_owned(),
+        );
+    }
+    if definitions.globals.is_none() {
+        found(
+            "this older backup has no settings and grants of the database itself".to_owned(),
+            "set them by hand afterwards".to_owned(),
+        );
+    }
+    findings
+}
+
+fn named(names: &[String]) -> String {
+    let mut text: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(NAMED);
+    text.extend((more > 0).then(|| format!("{more} more")));
+    text.join(", ")
+}

@@ -9,7 +9,7 @@ pub fn of(error: &RuntimeError) -> String {
         RuntimeError::SeveralDatabases(_) => "name one database with `--database`".to_owned(),
         RuntimeError::Input(_) => "`lifeboat help` shows the commands and their options".to_owned(),
         RuntimeError::UnknownDatabase(_) => {
-            "use a name from `LIFEBOAT_DATABASES`, or add this database to it".to_owned()
+            "use a name that `lifeboat backups` lists, or add this database to `LIFEBOAT_DATABASES`".to_owned()
         }
         RuntimeError::Connection { origin: ConnectionOrigin::Option(_), .. } => {
             "give the connection as `postgres://user:password@host:5432/database`, in quotes".to_owned()

@@ -32,6 +32,11 @@ pub fn print<T: serde::Serialize>(json: bool, document: &T, text: impl FnOnce() 
     Ok(())
 }
 
+/// A text for a person beside the document, on standard error.
+pub fn tell(text: &str) {
+    eprintln!("{}", without_controls(text));
+}
+
 /// A name in a text may hold any character. A terminal must not obey it.
 fn without_controls(text: &str) -> String {
     let shown = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };

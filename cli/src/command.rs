@@ -32,6 +32,9 @@ use crate::table;
 /// Time limit of a run from a terminal: its snapshot holds back the server's vacuum.
 const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 
+/// Time limit of a restore from a terminal, which holds back nothing. It is there so that no run is without a limit.
+const LONGEST_RESTORE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// The most backups on a page: their manifests are held until they are printed.
 const LONGEST_PAGE: i64 = 1000;
 
@@ -130,6 +133,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether a bucket and credentials are enough for it.
+    fn needs_only_a_repository(&self) -> bool {
+        matches!(self, Self::Backups { .. } | Self::Show { .. } | Self::Restore(_))
+    }
+
     /// The act to record in the ledger; absent for a command that only reads.
     fn act(&self) -> Option<Act> {
         match self {
@@ -161,6 +169,10 @@ pub async fn execute(
 ) -> Result<ExitCode, RuntimeError> {
     if let Command::Policy(PolicyCommand::Check { file }) = &command {
         return policy::check(file, json);
+    }
+    if !repository.is_empty() && !command.needs_only_a_repository() {
+        let fault = "`--repository` is for `backups`, `show` and `restore`; every other command needs its settings";
+        return Err(RuntimeError::Input(fault.to_owned()));
     }
     let services = services(repository).await?;
     let run = begin(&services, &command, json, reason.as_deref()).await?;
@@ -196,6 +208,9 @@ async fn services(repository: &[RepositoryUrl]) -> Result<Services, RuntimeError
     let call = Call { id: run_id(), deadline: Deadline::after(LONGEST_RUN) };
     let run = services.run(call, None, &by_order(None, None, None)?).await;
     let databases = stored_databases(&run).await?;
+    if databases.is_empty() {
+        return Err(RuntimeError::Input("no database has a backup in this repository".to_owned()));
+    }
     Ok(services.for_databases(databases))
 }
 
@@ -211,7 +226,8 @@ async fn begin(services: &Services, command: &Command, json: bool, reason: Optio
     let identity = if act.is_some() { services.identity().await } else { None };
     let mandate = identity.map_or(stated.clone(), |actor| Mandate { actor, ..stated });
 
-    let call = Call { id: run_id(), deadline: Deadline::after(LONGEST_RUN) };
+    let longest = if act == Some(Act::Restore) { LONGEST_RESTORE } else { LONGEST_RUN };
+    let call = Call { id: run_id(), deadline: Deadline::after(longest) };
     let mut run = services.run(call, act, &mandate).await;
     // A person at a terminal sees the outcome, so nobody else is notified.
     run.must_notify = false;

@@ -8,7 +8,7 @@ use lifeboat_engine::{RestoreRequest, Run, plan_restore, restore};
 use lifeboat_model::{Act, BackupId, DatabaseName, PlanHash, PlannedRestore, Site};
 use lifeboat_runtime::{RuntimeError, Services};
 
-use crate::answer::{exit, exit_of_restore, print};
+use crate::answer::{exit, exit_of_restore, print, tell};
 use crate::connection::connection;
 use crate::table;
 
@@ -64,23 +64,24 @@ pub async fn execute(
     let mut request = RestoreRequest { database, backup, site, to };
     let planned = plan_restore(run, &request).await?;
     if only == Some(Only::Plan) {
-        print(json, &planned, || table::of_plan(&planned))?;
+        print(json, &planned, || table::of_plan(&planned, &services.place(planned.site)))?;
         return Ok(exit(planned.obstacle().is_none()));
     }
-    if !json {
+    let must_ask = planned.obstacle().is_none() && approve.is_none() && !yes;
+    if !json || must_ask {
         // Standard output is for the report.
-        eprintln!("{}", table::of_plan(&planned));
+        tell(&table::of_plan(&planned, &services.place(planned.site)));
     }
-    if planned.obstacle().is_none() && approve.is_none() && !yes && !is_confirmed(&planned)? {
+    if must_ask && !is_confirmed(&planned)? {
         return Err(RuntimeError::Input("the restore was not confirmed, and nothing was changed".to_owned()));
     }
     // A newer backup may come between the plan and its execution.
     request.backup = Some(planned.plan.backup_id.clone());
     if run.ports.macs.is_empty() {
-        eprintln!("note: this restore is not in the audit trail, because no key for it is configured: note it down");
+        tell("note: this restore is not in the audit trail, because no key for it is configured: note it down");
     }
     let report = restore(run, &request, approve.unwrap_or(planned.hash)).await?;
-    print(json, &report, || table::of_restore(&report))?;
+    print(json, &report, || table::of_restore(&report, &services.place(report.proved.site)))?;
     Ok(report.proved.outcome.map_or(ExitCode::FAILURE, exit_of_restore))
 }
 

@@ -7,23 +7,21 @@ use lifeboat_model::{DrillReport, PlannedRestore, RestoreOutcome, RestoreReport,
 
 use super::units::{bytes, seconds};
 
-/// What a restore would do, what speaks against it, and how long it takes.
-pub fn of_plan(planned: &PlannedRestore) -> String {
-    let PlannedRestore { plan, hash, target, findings, estimate } = planned;
+/// What a restore would do, what speaks against it, and how long it takes. `place` is where the backup is read.
+pub fn of_plan(planned: &PlannedRestore, place: &str) -> String {
+    let PlannedRestore { plan, hash, target, creates_roles, findings, estimate, .. } = planned;
     let becomes = match target {
         TargetState::New => "it does not exist, and is created",
         TargetState::Empty => "it is empty",
         TargetState::Occupied => "it is NOT EMPTY",
     };
     let mut text = format!(
-        "plan       restore of {} from backup {} on {}\n\
+        "plan       restore of {} from backup {} on {place}\n\
          as of      {:.0} ({}); later changes are not in it\n\
          into       {}: {becomes}\n\
-         restores   {} tables, {} rows, {} large objects, {}\n\
-         takes      {}, of which {} are read; from {}\n",
+         restores   {} tables, {} rows, {} large objects, {}\n",
         plan.database,
         plan.backup_id,
-        plan.site,
         plan.snapshot_at,
         ago(plan.age(Timestamp::now())),
         plan.to,
@@ -31,31 +29,35 @@ pub fn of_plan(planned: &PlannedRestore) -> String {
         plan.rows,
         plan.large_objects,
         bytes(plan.raw_bytes),
-        estimate.in_words(),
-        bytes(estimate.read_bytes),
-        estimate.basis,
     );
+    if !creates_roles.is_empty() {
+        let _ = writeln!(text, "roles      {} are created on the server, without passwords", creates_roles.join(", "));
+    }
+    let _ = writeln!(text, "reads      {}", bytes(estimate.read_bytes));
+    let _ = writeln!(text, "takes      {}, by {}", estimate.in_words(), estimate.basis);
     for finding in findings {
-        let mark = if finding.blocks { "STOP   " } else { "note   " };
-        let _ = writeln!(text, "{mark}    {}\n             hint: {}", finding.what, finding.hint);
+        let mark = if finding.blocks { "STOP" } else { "note" };
+        let _ = writeln!(text, "{mark}       {}\n             hint: {}", finding.what, finding.hint);
     }
     let _ = writeln!(text, "hash       {hash}");
     text
 }
 
-/// The end of a restore, and what its proofs say.
-pub fn of_restore(report: &RestoreReport) -> String {
+/// The end of a restore, and what its proofs say. `place` is where the backup was read.
+pub fn of_restore(report: &RestoreReport, place: &str) -> String {
     let RestoreReport { run_id, to, proved, .. } = report;
     let end = match proved.outcome {
         Some(RestoreOutcome::Whole) => "whole: everything is back".to_owned(),
-        Some(RestoreOutcome::RowsWhole) => {
-            format!("ALL ROWS ARE BACK, and {} object(s) were set aside", proved.set_aside.len())
-        }
+        Some(RestoreOutcome::RowsWhole) => format!(
+            "ALL ROWS ARE BACK, {} object(s) were set aside, {} check(s) differ",
+            proved.set_aside.len(),
+            proved.findings.len()
+        ),
         _ => "FAILED: rows are missing or differ".to_owned(),
     };
     let mut text = format!(
-        "{end}\n  backup {} of {} from {} is in {to} (restore {run_id})\n",
-        proved.backup_id, proved.database, proved.site
+        "{end}\n  backup {} of {} from {place} is in {to} (restore {run_id})\n",
+        proved.backup_id, proved.database
     );
     push_proofs(&mut text, proved);
     text.push_str("  the roles of the database have no passwords yet: no backup holds any\n");

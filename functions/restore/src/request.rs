@@ -1,10 +1,10 @@
 //! The inputs of the function `restore`.
 
-use lifeboat_model::{Act, BackupId, DatabaseName, Mandate, PlanHash, Site};
+use lifeboat_model::{Act, BackupId, DatabaseName, Mandate, PlanHash, Site, recordable};
 use lifeboat_runtime::{Input, RuntimeError, Settings, Trigger, by_order, order};
 use serde::Deserialize;
 
-/// Longest name of a database on a server, in bytes: `NAMEDATALEN` - 1.
+/// Longest name of a database on a server: `NAMEDATALEN` - 1.
 const LONGEST_NAME: usize = 63;
 
 /// The function's parsed input.
@@ -55,13 +55,12 @@ impl Request {
     fn of(trigger: Trigger) -> Result<Self, RuntimeError> {
         let Trigger::Order(value) = trigger else { return Err(trigger.starts_no(Act::Restore)) };
         let Order { database, backup, site, to, plan, requested_by, reason } = order(value)?;
-        let is_name =
-            |name: &String| !name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
-        let to = to.filter(is_name).ok_or_else(|| {
-            RuntimeError::Input(
-                "give `to`, the name of the database to restore into, such as `clinic_restored`".to_owned(),
-            )
+        let to = to.ok_or_else(|| {
+            let fault = "give `to`, the name of the database to restore into, such as `clinic_restored`";
+            RuntimeError::Input(fault.to_owned())
         })?;
+        // The name goes into the ledger: a connection in its place must not.
+        recordable("to", &to, LONGEST_NAME).map_err(|error| RuntimeError::Input(error.to_string()))?;
         let mandate = by_order(None, requested_by.as_deref(), reason.as_deref())?;
         Ok(Self { database, backup, site, to, approved: plan, mandate })
     }
@@ -93,12 +92,14 @@ mod tests {
             json!({}),
             json!({"to": ""}),
             json!({"to": "a\nb"}),
+            json!({"to": "postgres://backup:Wr0ng-Sesame@db/clinic"}),
             json!({"to": "x".repeat(64)}),
             json!({"to": "x", "plan": "yes"}),
             json!({"to": "x", "backup": "newest"}),
             event,
         ] {
-            assert!(matches!(read(payload.clone()), Err(RuntimeError::Input(_))), "{payload}");
+            let Err(RuntimeError::Input(said)) = read(payload.clone()) else { panic!("{payload} was taken") };
+            assert!(!said.contains("Sesame"), "{said}");
         }
     }
 }

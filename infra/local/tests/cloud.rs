@@ -155,13 +155,13 @@ async fn both_stacks_deploy_and_nothing_is_left_when_the_cloud_goes() {
 async fn each_function_gets_what_it_uses_and_nothing_else() {
     let Stage { cloud, at, .. } = deployed(&[]).await;
     let mut environments = Vec::new();
-    for function in [&at.backup, &at.verify, &at.test_restore, &at.health, &status_of(&at)] {
+    for function in [&at.backup, &at.verify, &at.test_restore, &at.restore, &at.health, &status_of(&at)] {
         let answer = cloud.invoke(function, &json!({})).await.unwrap().payload;
         assert!(answer["tmp"].as_str().unwrap().starts_with(cloud.scratch().to_str().unwrap()));
         environments.push(answer["environment"].clone());
     }
-    let [backup, verify, drill, health, status] = environments.try_into().unwrap();
-    for environment in [&backup, &verify, &drill, &health, &status] {
+    let [backup, verify, drill, restore, health, status] = environments.try_into().unwrap();
+    for environment in [&backup, &verify, &drill, &restore, &health, &status] {
         assert_eq!(environment["LIFEBOAT_DATABASES"], "clinic,billing");
         assert_eq!(environment["LIFEBOAT_PRIMARY_BUCKET"], at.primary_bucket.as_str());
         assert_eq!(environment["LIFEBOAT_PRIMARY_REGION"], PRIMARY_REGION);
@@ -181,7 +181,9 @@ async fn each_function_gets_what_it_uses_and_nothing_else() {
     assert!(drill["LIFEBOAT_SCRATCH_SECRET"].as_str().unwrap().contains("scratch"));
     assert_eq!(health["LIFEBOAT_ALARMS_TOPIC"], at.alarms_topic_arn.as_str());
     let mut withheld = vec![(&backup, "LIFEBOAT_SCRATCH_SECRET"), (&drill, "LIFEBOAT_DATABASE_SECRETS")];
-    withheld.extend([&backup, &verify, &drill, &status].map(|function| (function, "LIFEBOAT_ALARMS_TOPIC")));
+    withheld.extend(["LIFEBOAT_DATABASE_SECRETS", "LIFEBOAT_SCRATCH_SECRET"].map(|name| (&restore, name)));
+    withheld.extend([&backup, &verify, &drill, &health, &status].map(|function| (function, "LIFEBOAT_RESTORE_SECRET")));
+    withheld.extend([&backup, &verify, &drill, &restore, &status].map(|function| (function, "LIFEBOAT_ALARMS_TOPIC")));
     let for_openers =
         ["LIFEBOAT_DATABASE_SECRETS", "LIFEBOAT_SCRATCH_SECRET", "LIFEBOAT_PRIMARY_KEY", "LIFEBOAT_OFFSITE_KEY"];
     withheld.extend([&verify, &status].into_iter().flat_map(|function| for_openers.map(|name| (function, name))));

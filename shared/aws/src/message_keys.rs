@@ -13,8 +13,10 @@ use crate::kms::{KmsKey, PROVIDER};
 
 /// Opens messages with the KMS keys that they name, in the regions of these keys. Makes none.
 ///
-/// A message is opened only by KMS itself, under the caller's credentials: a forged name of a key opens nothing of this repository.
+/// Only keys of the caller's own account are asked. Somebody who may write to the bucket could else put a repository there that is sealed under
+/// a key of another account, which opens it for everybody.
 pub struct MessageKeys {
+    account: String,
     config: SdkConfig,
     meter: Meter,
     /// By ARN, with the order in which they are tried: the one first that opened the last message.
@@ -28,14 +30,14 @@ struct Known {
 }
 
 impl MessageKeys {
-    /// Uses the credentials of `config`.
-    pub fn new(config: &SdkConfig, meter: &Meter) -> Self {
-        Self { config: config.clone(), meter: meter.clone(), known: Mutex::default() }
+    /// Uses the credentials of `config`, which are of this account.
+    pub fn new(account: String, config: &SdkConfig, meter: &Meter) -> Self {
+        Self { account, config: config.clone(), meter: meter.clone(), known: Mutex::default() }
     }
 
-    /// The key of an ARN; `None` where the text is none.
+    /// The key of an ARN; `None` where it is not the caller's.
     fn key(&self, arn: &str) -> Option<KmsKey> {
-        let region = arn.strip_prefix("arn:")?.split(':').nth(2).filter(|region| !region.is_empty())?;
+        let region = region_of_key(arn, &self.account)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || KmsKey::new(kms_client(&self.config, region, None, &self.meter), arn);
         Some(known.keys.entry(arn.to_owned()).or_insert_with(new).clone())
@@ -76,5 +78,33 @@ impl DataKeys for MessageKeys {
 
     fn entry_of_each<'a>(&self, _: &'a [EncryptedDataKey]) -> Vec<Option<&'a EncryptedDataKey>> {
         Vec::new()
+    }
+}
+
+/// The region of a KMS key of this account, by its full ARN.
+fn region_of_key<'a>(arn: &'a str, account: &str) -> Option<&'a str> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let ["arn", _, "kms", region, owner, key] = parts.as_slice() else { return None };
+    let is_region = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (is_region && *owner == account && key.starts_with("key/")).then_some(*region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_key_of_the_callers_account_is_asked() {
+        let region = |arn| region_of_key(arn, "111122223333");
+        assert_eq!(region("arn:aws:kms:eu-west-1:111122223333:key/1234"), Some("eu-west-1"));
+        for foreign in [
+            "arn:aws:kms:eu-west-1:444455556666:key/1234",
+            "arn:aws:kms:eu-west-1:111122223333:alias/clinic",
+            "arn:aws:kms:evil.example/:111122223333:key/1234",
+            "arn:aws:s3:eu-west-1:111122223333:key/1234",
+            "1234",
+        ] {
+            assert_eq!(region(foreign), None, "{foreign}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Lists and shows backups: `backups` and `show`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -35,20 +35,27 @@ impl ListRequest {
     }
 }
 
-/// The databases that have backups on the first site that says so. For somebody who has a repository and no settings.
+/// The databases that have backups on any site. For somebody who has a repository and no settings.
 ///
 /// # Errors
-/// What the first site answered.
+/// What the first site answered, when none says which it has.
 pub async fn stored_databases(run: &Run) -> Result<Vec<DatabaseName>, EngineError> {
-    let mut refused = None;
+    let (mut found, mut refused) = (BTreeSet::new(), None);
+    let mut has_answered = false;
     for site in run.ports.sites.names() {
         let asked = async { Ok(run.repository_on(site).await?.databases(site).await?) };
         match asked.await {
-            Ok(databases) => return Ok(databases),
+            Ok(databases) => {
+                has_answered = true;
+                found.extend(databases);
+            }
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    Err(refused.unwrap_or(EngineError::NoSite(Site::Primary)))
+    match refused {
+        Some(error) if !has_answered => Err(error),
+        _ => Ok(found.into_iter().collect()),
+    }
 }
 
 /// A page of the complete backups of a database on a site. Reads no chunk and needs no key. A backup whose manifest cannot be read is listed

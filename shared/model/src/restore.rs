@@ -35,8 +35,9 @@ pub struct RestorePlan {
     pub backup_id: BackupId,
     /// When its snapshot was taken: later changes are not in it.
     pub snapshot_at: Timestamp,
-    /// The site that is read.
-    pub site: Site,
+    /// The only site that may be read. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
     /// The database that is written.
     pub to: Destination,
     /// Tables with rows in the backup.
@@ -63,8 +64,13 @@ pub struct PlannedRestore {
     pub plan: RestorePlan,
     /// Names the plan.
     pub hash: PlanHash,
+    /// The site that gives the backup now. What it does not give is read from the other one, unless the plan allows one site only.
+    pub site: Site,
     /// What the target is now.
     pub target: TargetState,
+    /// Roles that the server does not have, and that are created on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub creates_roles: Vec<String>,
     /// What speaks against it or will be different.
     pub findings: Vec<PlanFinding>,
     /// How long it will take.

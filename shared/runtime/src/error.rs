@@ -68,6 +68,9 @@ pub enum RuntimeError {
         #[source]
         source: AwsError,
     },
+    /// AWS does not say whose the credentials are.
+    #[error("AWS does not say whose the credentials are")]
+    Caller(#[source] AwsError),
     /// The verb failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -89,6 +92,9 @@ impl RuntimeError {
             Self::Policy { .. } => {
                 "check that the parameter exists and that this role may read it; `lifeboat policy push` must also write it".to_owned()
             }
+            Self::Caller(_) => {
+                "check the credentials with `aws sts get-caller-identity`; the keys of their account open the repository".to_owned()
+            }
             Self::Connection { source, .. } => source.advice().hint.into_owned(),
             Self::Engine(error) => error.hint(),
         }
@@ -107,6 +113,7 @@ impl RuntimeError {
             Self::UnknownDatabase(_) => "UnknownDatabase",
             Self::Secret { .. } | Self::Connection { .. } => "Secret",
             Self::Policy { .. } => "Policy",
+            Self::Caller(_) => "Caller",
             Self::Engine(error) => engine_name(error),
         }
     }

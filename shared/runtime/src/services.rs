@@ -51,10 +51,11 @@ impl Services {
         Ok(Self::new(settings, config, meter, keys))
     }
 
-    /// The clients of somebody who has only these buckets of one repository, and credentials. The messages name the keys that open them.
+    /// The clients of somebody who has only these buckets of one repository, and credentials. The messages name the keys that open them, of which
+    /// those of the caller's account are used.
     ///
     /// # Errors
-    /// [`RuntimeError::Settings`]; [`RuntimeError::Input`] for more buckets than a repository has.
+    /// [`RuntimeError::Settings`]; [`RuntimeError::Caller`]; [`RuntimeError::Input`] for more buckets than a repository has.
     pub async fn of_repositories(buckets: &[RepositoryUrl]) -> Result<Self, RuntimeError> {
         let [first, rest @ ..] = buckets else {
             return Err(RuntimeError::Input("no repository is named".to_owned()));
@@ -79,7 +80,9 @@ impl Services {
         let primary = sites.next().ok_or_else(|| RuntimeError::Input("no repository is named".to_owned()))?;
         let settings = Settings::of_buckets(primary, sites.next())?;
         let meter = Meter::default();
-        let keys: Arc<dyn DataKeys> = Arc::new(MessageKeys::new(&config, &meter));
+        let arn = Box::pin(caller_arn(&config)).await.map_err(RuntimeError::Caller)?;
+        let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
+        let keys: Arc<dyn DataKeys> = Arc::new(MessageKeys::new(account, &config, &meter));
         Ok(Self::new(settings, config, meter, keys))
     }
 
@@ -89,6 +92,18 @@ impl Services {
         let settings = |name| DatabaseSettings { name, secret: String::new() };
         self.settings.databases = names.into_iter().map(settings).collect();
         self
+    }
+
+    /// A site in words: its bucket where only buckets are known, because nobody said which site each is.
+    pub fn place(&self, site: Site) -> String {
+        let settings = match site {
+            Site::Primary => &self.settings.primary,
+            Site::Offsite => &self.settings.offsite,
+        };
+        match settings {
+            Some(settings) if self.settings.is_of_buckets => format!("s3://{}", settings.bucket),
+            _ => site.to_string(),
+        }
     }
 
     fn new(settings: Settings, config: SdkConfig, meter: Meter, keys: Arc<dyn DataKeys>) -> Self {

@@ -67,6 +67,8 @@ pub struct Settings {
     pub sessions: usize,
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, which Lambda sets; 0 elsewhere.
     pub memory_mb: u32,
+    /// Whether only buckets are known, and nothing from the environment names them.
+    pub is_of_buckets: bool,
     /// `LIFEBOAT_PG_BIN`: the folder of `pg_dump` and the other client programs; absent: the search path.
     pub tools_dir: Option<PathBuf>,
 }
@@ -106,6 +108,7 @@ impl Settings {
             scratch_is_a_clone: reading.is_true("LIFEBOAT_SCRATCH_IS_A_CLONE"),
             drills: reading.is_true("LIFEBOAT_DRILLS"),
             sessions: reading.sessions(),
+            is_of_buckets: false,
             memory_mb: reading
                 .optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
                 .and_then(|size| size.parse().ok())
@@ -136,6 +139,7 @@ impl Settings {
             scratch_is_a_clone: false,
             drills: false,
             sessions: reading.sessions(),
+            is_of_buckets: true,
             memory_mb: 0,
             tools_dir: reading.tools_dir(),
         };

@@ -182,16 +182,18 @@ async fn nonsense_is_refused_with_a_sentence_and_a_hint_and_told_and_changes_not
         assert_eq!(event.detail["database"], "billing", "{name}");
     }
 
-    // Before the first backup the buckets are empty but for what is wrong, so any change would be seen.
     // Only a person restores, and sees the answer: nobody else is told.
     for (input, word) in [
         (json!({}), "give `to`"),
         (json!({"to": "x", "plan": "yes"}), "hexadecimal"),
+        (json!({"to": "postgres://backup:Wr0ng-Sesame@db/clinic"}), "`to`"),
         (json!({"to": "x", "database": "postgres://backup:Wr0ng-Sesame@db/clinic"}), "`…` is not a database name"),
     ] {
         let answer = invoke(&trouble.stage, "restore", &input).await;
         assert!(answer.failed && answer.payload["errorMessage"].as_str().unwrap().contains(word), "{}", answer.payload);
     }
+
+    // Before the first backup the buckets are empty but for what is wrong, so any change would be seen.
     let (cloud, deployment) = (trouble.stage.cloud(), trouble.stage.deployment());
     assert_eq!(count_objects(cloud, PRIMARY_REGION, &deployment.primary_bucket).await, 0);
     assert_eq!(count_objects(cloud, OFFSITE_REGION, &deployment.offsite.as_ref().unwrap().bucket).await, 0);

@@ -1,8 +1,8 @@
 //! How the end of a restore is announced. It is on record whatever came of it: rows of patients were copied.
 
 use lifeboat_model::{
-    Act, AlertKind, Cleared, DamagedObjects, Event, Fact, Facts, RestoreOutcome, RestorePlan, RestoreReport, SetAside,
-    Severity,
+    Act, AlertKind, Cleared, DamagedObjects, Event, Fact, Facts, PlannedRestore, RestoreOutcome, RestorePlan,
+    RestoreReport, SetAside, Severity,
 };
 use lifeboat_notify::{MetricsLine, Unit};
 
@@ -15,7 +15,9 @@ const ROWS_MISSING: &str = "read what the report says of each table, correct the
 
 /// The end of a restore that brought all rows back, lacks some, or could not come to an end.
 pub(crate) struct RestoreEnding<'a> {
-    pub(crate) plan: &'a RestorePlan,
+    pub(crate) planned: &'a PlannedRestore,
+    /// What another site gave than the preferred one.
+    pub(crate) detours: Option<String>,
     pub(crate) result: &'a Result<RestoreReport, EngineError>,
 }
 
@@ -44,7 +46,8 @@ impl RestoreEnding<'_> {
                 proved.set_aside.first().map(remedy),
             ),
         };
-        let left_out = proved.left_out_in_words().map(|words| format!("; {words}")).unwrap_or_default();
+        let also = proved.left_out_in_words().into_iter().chain(self.detours.clone());
+        let also: String = also.map(|words| format!("; {words}")).collect();
         Announcement {
             act: Act::Restore,
             database: Some(proved.database.clone()),
@@ -65,7 +68,7 @@ impl RestoreEnding<'_> {
             result: RunResult::Good {
                 notice: AlertKind::RestoreCompleted,
                 severity: Severity::Warning,
-                what: format!("backup {backup_id} was restored from {site} into {to}: {end}{left_out}"),
+                what: format!("backup {backup_id} was restored from {site} into {to}: {end}{also}"),
                 hint,
                 clears: vec![AlertKind::RestoreFailed],
                 cleared: Cleared::All,
@@ -91,9 +94,10 @@ impl RestoreEnding<'_> {
     }
 
     fn broken(&self, error: &EngineError) -> Announcement {
-        let hint = format!("{}; `{}` holds what was restored until then", error.hint(), self.plan.to);
-        let facts = failure_facts(error).with(Fact::BackupId, &self.plan.backup_id).with(Fact::Site, self.plan.site);
-        self.failure(facts.with(Fact::Target, &self.plan.to), error.story(), hint, None)
+        let hint = format!("{}; `{}` holds what was restored until then", error.hint(), self.planned.plan.to);
+        let facts =
+            failure_facts(error).with(Fact::BackupId, &self.planned.plan.backup_id).with(Fact::Site, self.planned.site);
+        self.failure(facts.with(Fact::Target, &self.planned.plan.to), error.story(), hint, None)
     }
 
     fn failure(
@@ -103,7 +107,7 @@ impl RestoreEnding<'_> {
         hint: String,
         outcome: Option<(RestoreOutcome, u64)>,
     ) -> Announcement {
-        let RestorePlan { database, backup_id, to, .. } = self.plan;
+        let RestorePlan { database, backup_id, to, .. } = &self.planned.plan;
         Announcement {
             act: Act::Restore,
             database: Some(database.clone()),

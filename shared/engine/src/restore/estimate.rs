@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_model::{DrillReport, Manifest, Phases, RestoreEstimate, Site};
+use lifeboat_model::{DrillReport, Manifest, Phases, RestoreEstimate, RestoreOutcome, Site};
 use lifeboat_vault::Repository;
 
 use crate::error::EngineError;
@@ -23,25 +23,28 @@ const TYPICAL: [(&str, f64); 3] = [("data", 80e6), ("indexes", 120e6), ("prove",
 /// Seconds that the other phases take together, for some hundred objects.
 const REST: Duration = Duration::from_secs(2);
 
-/// The time that a restore of this backup takes, from the newest good drill of its database.
+/// Rows of a drill below which its seconds say nothing of more rows.
+const ENOUGH_ROWS: u64 = 1000;
+
+/// The time that a restore of this backup takes, from the newest drill of its database that brought all rows back.
 pub(super) async fn estimate(repository: &Repository, manifest: &Manifest, site: Site) -> RestoreEstimate {
-    let stored = manifest.tables().map(|(_, data)| data.stored_bytes).sum();
-    let drill = newest_drill(repository, manifest, site).await.unwrap_or_else(|error| {
-        tracing::warn!(error = error.story(), "the reports of drills cannot be read, so the estimate is a typical one");
-        None
-    });
-    match drill {
-        Some(drill) => RestoreEstimate {
-            seconds: scaled(&drill, manifest.totals.rows),
-            read_bytes: stored,
-            basis: format!("the drill of {:.0}", drill.started_at),
-        },
-        None => RestoreEstimate {
-            seconds: typical(manifest.totals.raw_bytes),
-            read_bytes: stored,
-            basis: "typical rates: no drill of this database has measured them".to_owned(),
-        },
-    }
+    let read_bytes = manifest.tables().map(|(_, data)| data.stored_bytes).sum();
+    let (seconds, basis) = match newest_drill(repository, manifest, site).await {
+        Ok(Some(drill)) => (
+            scaled(&drill, manifest.totals.rows),
+            format!("the drill of {:.0}, scaled by the number of rows", drill.started_at),
+        ),
+        Ok(None) => (
+            typical(manifest.totals.raw_bytes),
+            "typical rates, because no recent drill of this database has measured them".to_owned(),
+        ),
+        Err(error) => {
+            tracing::warn!(error = error.story(), "the reports of drills cannot be read");
+            let basis = "typical rates, because the reports of drills cannot be read".to_owned();
+            (typical(manifest.totals.raw_bytes), basis)
+        }
+    };
+    RestoreEstimate { seconds, read_bytes, basis }
 }
 
 async fn newest_drill(
@@ -52,8 +55,10 @@ async fn newest_drill(
     let since = Timestamp::now() - RECENT;
     let keys = repository.drills_since(&manifest.database, site, since).await?;
     for key in keys.iter().take(MOST_REPORTS) {
-        let report = repository.drill_report(key, site).await?;
-        if report.rows > 0 && report.outcome.is_some() {
+        // One that is damaged says nothing, and an older one may say enough.
+        let Ok(report) = repository.drill_report(key, site).await else { continue };
+        let has_rows = matches!(report.outcome, Some(RestoreOutcome::Whole | RestoreOutcome::RowsWhole));
+        if has_rows && report.rows >= ENOUGH_ROWS {
             return Ok(Some(report));
         }
     }

@@ -1,5 +1,7 @@
 //! The plan of a restore: which backup is read, which database is written, what speaks against it, and how long it takes.
 
+use std::time::Duration;
+
 use lifeboat_model::{Manifest, Plan as _, PlannedRestore, RestorePlan, Site, TargetState};
 use lifeboat_postgres::{ClientTools, RestoreTarget, TargetContents};
 use lifeboat_vault::{Repository, SiteOrder};
@@ -32,7 +34,7 @@ pub async fn plan_restore(run: &Run, request: &RestoreRequest) -> Result<Planned
 /// Plans a restore, and keeps what its execution needs.
 pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepared, EngineError> {
     let tools = run.ports.tools().await?;
-    let Chosen { repository, site, order, manifest } = choose(run, request).await?;
+    let Chosen { repository, site, order, manifest, elsewhere } = choose(run, request).await?;
     // The definitions open only with the key: a plan proves that it serves.
     let restore = Restore {
         run,
@@ -44,17 +46,29 @@ pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepa
     };
     let definitions = restore.definitions().await?;
     let facts = RestoreTarget::new(request.to.clone()).facts(definitions.roles(), &definitions.inventory).await?;
-    let plan = plan_of(request, site, &manifest);
+    let estimate = estimate(&repository, &manifest, site).await;
+    let is_longer = |time: Duration| estimate.seconds.total() > time.as_secs_f64();
+    let looked = Looked {
+        manifest: &manifest,
+        tools: &tools,
+        definitions: &definitions,
+        facts: &facts,
+        elsewhere,
+        too_long: run.deadline.remaining().filter(|time| is_longer(*time)).map(|_| estimate.in_words()),
+    };
+    let (plan, findings) = (plan_of(request, &manifest), findings(request, looked));
     let planned = PlannedRestore {
         hash: plan.hash().map_err(|error| restore.inconsistent(error.to_string()))?,
+        plan,
+        site,
         target: match facts.contents {
             TargetContents::Absent => TargetState::New,
             TargetContents::Nothing => TargetState::Empty,
             TargetContents::Something(_) => TargetState::Occupied,
         },
-        findings: findings(request, Looked { manifest: &manifest, tools: &tools, definitions: &definitions, facts }),
-        estimate: estimate(&repository, &manifest, site).await,
-        plan,
+        creates_roles: if facts.may_create_roles { facts.roles_missing } else { Vec::new() },
+        findings,
+        estimate,
     };
     Ok(Prepared { planned, repository, order, manifest, tools })
 }
@@ -66,6 +80,8 @@ struct Chosen {
     site: Site,
     order: SiteOrder,
     manifest: Manifest,
+    /// The site that was asked first, and why it does not give the backup.
+    elsewhere: Option<(Site, String)>,
 }
 
 /// The backup, on the first site that gives it. The other site is read for what this one does not give, unless one is named.
@@ -81,15 +97,16 @@ async fn choose(run: &Run, request: &RestoreRequest) -> Result<Chosen, EngineErr
                 sites.retain(|site| repository.sites().names().contains(site));
                 sites.sort_by_key(|other| *other != site);
                 let order = repository.site_order(&sites)?;
-                return Ok(Chosen { repository, site, order, manifest });
+                let elsewhere = refused.map(|(site, error): (Site, EngineError)| (site, error.story()));
+                return Ok(Chosen { repository, site, order, manifest, elsewhere });
             }
             Err(error) => {
                 tracing::warn!(%site, error = error.story(), "this site does not give the backup");
-                refused.get_or_insert(error);
+                refused.get_or_insert((site, error));
             }
         }
     }
-    Err(refused.unwrap_or(EngineError::NoSite(Site::Primary)))
+    Err(refused.map_or(EngineError::NoSite(Site::Primary), |(_, error)| error))
 }
 
 async fn choose_on(run: &Run, request: &RestoreRequest, site: Site) -> Result<(Repository, Manifest), EngineError> {
@@ -113,12 +130,12 @@ async fn choose_on(run: &Run, request: &RestoreRequest, site: Site) -> Result<(R
     Ok((repository, manifest))
 }
 
-fn plan_of(request: &RestoreRequest, site: Site, manifest: &Manifest) -> RestorePlan {
+fn plan_of(request: &RestoreRequest, manifest: &Manifest) -> RestorePlan {
     RestorePlan {
         database: request.database.clone(),
         backup_id: manifest.backup_id.clone(),
         snapshot_at: manifest.source.snapshot_at,
-        site,
+        site: request.site,
         to: request.destination(),
         tables: manifest.tables().count() as u64,
         rows: manifest.totals.rows,

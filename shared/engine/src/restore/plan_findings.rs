@@ -1,10 +1,13 @@
 //! What speaks against a restore, and what will be different afterwards.
 
-use lifeboat_model::{Manifest, PlanFinding};
+use lifeboat_model::{Manifest, PlanFinding, Site};
 use lifeboat_postgres::{ClientTools, TargetContents, TargetFacts};
 
 use super::definitions::Definitions;
 use super::request::RestoreRequest;
+
+/// Databases from which others are created: what is in them comes into each that is created later.
+const TEMPLATES: [&str; 2] = ["template0", "template1"];
 
 /// Names that a finding lists; the others are counted.
 const NAMED: usize = 5;
@@ -14,7 +17,11 @@ pub(super) struct Looked<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) tools: &'a ClientTools,
     pub(super) definitions: &'a Definitions,
-    pub(super) facts: TargetFacts,
+    pub(super) facts: &'a TargetFacts,
+    /// Why another site does not give the backup.
+    pub(super) elsewhere: Option<(Site, String)>,
+    /// The estimated time, where the run has less.
+    pub(super) too_long: Option<String>,
 }
 
 /// What keeps the restore from beginning comes first.
@@ -31,6 +38,12 @@ fn obstacles(request: &RestoreRequest, looked: &Looked<'_>) -> Vec<PlanFinding> 
     let name = &to.database;
     let mut findings = Vec::new();
     let mut found = |what, hint| findings.push(PlanFinding { what, hint, blocks: true });
+    if TEMPLATES.contains(&name.as_str()) {
+        found(
+            format!("`{name}` is the template of every database that is created later"),
+            "name another database to restore into".to_owned(),
+        );
+    }
     match &facts.contents {
         TargetContents::Something(example) => found(
             format!("database `{to}` is not empty: it holds `{example}`"),
@@ -51,7 +64,7 @@ fn obstacles(request: &RestoreRequest, looked: &Looked<'_>) -> Vec<PlanFinding> 
         found(
             format!("`pg_restore` is of major version {}, and the backup of a server of {source}", tools.major()),
             format!(
-                "install the client programs of PostgreSQL {source} or newer (Debian: `apt install postgresql-client-{source}`), or name their \
+                "install the client programs of PostgreSQL {source} or newer (Debian: `apt install postgresql-common`, `/usr/share/postgresql-common/pgdg/apt.postgresql.org.sh`, `apt install postgresql-client-{source}`), or name their \
                  folder in `LIFEBOAT_PG_BIN`"
             ),
         );
@@ -61,12 +74,21 @@ fn obstacles(request: &RestoreRequest, looked: &Looked<'_>) -> Vec<PlanFinding> 
 
 /// What will be different, while the restore begins all the same.
 fn differences(request: &RestoreRequest, looked: Looked<'_>) -> Vec<PlanFinding> {
-    let Looked { manifest, definitions, facts, .. } = looked;
-    let TargetFacts { major, missing, roles_missing, .. } = facts;
+    let Looked { manifest, definitions, facts, elsewhere, too_long, .. } = looked;
+    let TargetFacts { major, missing, roles_missing, may_create_roles, .. } = facts;
     let (user, source) = (request.to.user(), manifest.source.server_version_num / 10_000);
     let mut findings = Vec::new();
     let mut found = |what, hint| findings.push(PlanFinding { what, hint, blocks: false });
-    if major < source {
+    if let Some((site, why)) = elsewhere {
+        found(format!("{site} does not give the backup: {why}"), "run `lifeboat verify` once it answers".to_owned());
+    }
+    if let Some(time) = too_long {
+        found(
+            format!("it takes {time}, which is longer than one run: the run stops before its end"),
+            "start it again with the same plan, until it answers with a report: it goes on where it stopped".to_owned(),
+        );
+    }
+    if *major < source {
         found(
             format!(
                 "the server is PostgreSQL {major}, and the backup is of {source}: what needs {source} is set aside"
@@ -74,8 +96,8 @@ fn differences(request: &RestoreRequest, looked: Looked<'_>) -> Vec<PlanFinding>
             format!("restore to a server of PostgreSQL {source} or newer"),
         );
     }
-    if !roles_missing.is_empty() {
-        let names = named(&roles_missing);
+    if !may_create_roles && !roles_missing.is_empty() {
+        let names = named(roles_missing);
         found(
             format!("role `{user}` may not create the role(s) {names}: what is theirs will belong to `{user}`"),
             format!("create them first, or run `ALTER ROLE \"{user}\" CREATEROLE` as an administrator"),
@@ -88,7 +110,7 @@ fn differences(request: &RestoreRequest, looked: Looked<'_>) -> Vec<PlanFinding>
     if !left_out.is_empty() {
         found(
             format!("the backup has no rows of {}: the policy leaves them out", named(&left_out)),
-            "nothing: these tables come back empty".to_owned(),
+            "restore an older backup that has these rows, if there is one: here the tables come back empty".to_owned(),
         );
     }
     if definitions.globals.is_none() {

@@ -1,9 +1,9 @@
 //! `restore`: brings a backup back into a database that stays, and proves it.
 
 use jiff::Timestamp;
-use lifeboat_model::{PlanHash, PlannedRestore, RestoreReport, TargetState};
+use lifeboat_model::{PlanHash, PlannedRestore, RestoreReport, Site, TargetState};
 use lifeboat_postgres::RestoreTarget;
-use lifeboat_vault::Detours;
+use lifeboat_vault::{Detours, SiteOrder};
 
 use super::ending::RestoreEnding;
 use super::inputs::Restore;
@@ -31,7 +31,9 @@ pub async fn restore(run: &Run, request: &RestoreRequest, approved: PlanHash) ->
 
     let work = Box::pin(execute(run, request, &prepared, started_at, &mut stopwatch));
     let result = run.deadline.bound(work).await;
-    let announced = announce(run, &RestoreEnding { plan: &prepared.planned.plan, result: &result }).await;
+    let Prepared { planned, order, .. } = &prepared;
+    let ending = RestoreEnding { planned, detours: detours(order, planned.site), result: &result };
+    let announced = announce(run, &ending).await;
     result.and_then(|report| announced.map(|()| report))
 }
 
@@ -49,12 +51,10 @@ async fn execute(
         TargetState::New => target.create_database(&manifest.source).await?.into_iter().collect(),
         TargetState::Empty | TargetState::Occupied => Vec::new(),
     };
-    let site = planned.plan.site;
+    let site = planned.site;
     let restore = Restore { run, repository, order: order.clone(), manifest, tools, is_kept: true };
     let proofs = Box::pin(restore.execute_and_prove(&target, stopwatch)).await?;
-    notes.extend(order.detours().map(|Detours { objects, from, why }| {
-        format!("{objects} object(s) were read from {from}, because {site} did not give them, first: {why}")
-    }));
+    notes.extend(detours(order, site));
     Ok(RestoreReport {
         run_id: run.id.clone(),
         plan: planned.hash,
@@ -72,4 +72,11 @@ fn require_approved(planned: &PlannedRestore, approved: PlanHash) -> Result<(), 
         return Err(EngineError::PlanChanged { approved, now: planned.hash });
     }
     Ok(())
+}
+
+/// What another site gave than the preferred one, as a sentence.
+fn detours(order: &SiteOrder, site: Site) -> Option<String> {
+    order.detours().map(|Detours { objects, from, why }| {
+        format!("{objects} object(s) were read from {from}, because {site} did not give them, first: {why}")
+    })
 }

@@ -22,8 +22,10 @@ pub struct TargetFacts {
     pub major: u32,
     /// What the backup needs and the server or the role does not have. The restore goes on without it.
     pub missing: Vec<PostgresError>,
-    /// Roles of the backup that the server lacks, when this role may not create them.
+    /// Roles of the backup that the server lacks.
     pub roles_missing: Vec<String>,
+    /// Whether the role may create them.
+    pub may_create_roles: bool,
     /// Whether the role may create databases, which matters where there is none yet.
     pub may_create: bool,
 }
@@ -66,12 +68,16 @@ impl RestoreTarget {
                 Err(error) => return Err(error),
             }
         }
-        let (major, may_create, roles_missing) = at.look_at_role(roles_sql).await?;
-        Ok(TargetFacts { contents, major, missing, roles_missing, may_create })
+        at.look_at_role(roles_sql, contents, missing).await
     }
 
-    /// The server's major version, whether the role may create databases, and the roles that are missing and that it may not create.
-    async fn look_at_role(&self, roles_sql: &str) -> Result<(u32, bool, Vec<String>)> {
+    /// The facts, completed by those of the server's version and the role.
+    async fn look_at_role(
+        &self,
+        roles_sql: &str,
+        contents: TargetContents,
+        missing: Vec<PostgresError>,
+    ) -> Result<TargetFacts> {
         const SQL: &str = "
             SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000, r.rolsuper OR r.rolcreatedb,
                    r.rolsuper OR r.rolcreaterole,
@@ -82,9 +88,14 @@ impl RestoreTarget {
         let session = self.connect().await?;
         let row = session.row("looking at the role", SQL, &[&wanted]).await?;
         session.close().await;
-        let (major, may_create_roles): (i32, bool) = (row.get(0), row.get(2));
-        let missing: Vec<String> = row.get(3);
-        Ok((major.unsigned_abs(), row.get(1), if may_create_roles { Vec::new() } else { missing }))
+        Ok(TargetFacts {
+            contents,
+            major: row.get::<_, i32>(0).unsigned_abs(),
+            missing,
+            roles_missing: row.get(3),
+            may_create_roles: row.get(2),
+            may_create: row.get(1),
+        })
     }
 
     /// Creates the database with the encoding and locale of the source. Returns how its locale differs, as a sentence.

@@ -12,7 +12,7 @@ use crate::repository::Repository;
 use crate::repository::document::Place;
 use crate::store::checksum::sha256;
 use crate::store::port::NewObject;
-use crate::store::site_order::{SiteOrder, first_failure};
+use crate::store::site_order::SiteOrder;
 use crate::store::sites::{SiteStore, Sites};
 
 /// Lines in one part: some 15 MB of JSON, 3 MB compressed. All that a writer or reader of a list ever holds.
@@ -161,9 +161,9 @@ impl ChunkEntries {
     }
 
     async fn read_part(&self, number: usize, part: &ChunkListPart) -> Result<Vec<ChunkEntry>, VaultError> {
-        let mut refused = Vec::new();
-        for store in self.order.stores() {
-            match self.read_part_of(&store, number, part).await {
+        let (stores, mut refused) = (self.order.stores(), Vec::new());
+        for store in &stores {
+            match self.read_part_of(store, number, part).await {
                 Ok(entries) => {
                     self.order.learn(store.site(), &refused);
                     return Ok(entries);
@@ -171,7 +171,7 @@ impl ChunkEntries {
                 Err(error) => refused.push(error),
             }
         }
-        Err(first_failure(refused))
+        Err(self.order.failure(&stores, refused))
     }
 
     async fn read_part_of(

@@ -15,7 +15,7 @@ use crate::repository::Repository;
 use crate::repository::document::Place;
 use crate::store::checksum::Sha256Sum;
 use crate::store::port::{BodySink, ReadObject};
-use crate::store::site_order::{SiteOrder, first_failure};
+use crate::store::site_order::SiteOrder;
 use crate::store::sites::SiteStore;
 
 /// Longest plaintext of a chunk, in bytes. A chunk is closed at the first row boundary after 8 MiB, and PostgreSQL copies
@@ -53,10 +53,10 @@ impl Reader {
     /// [`VaultError::Open`] and
     /// [`VaultError::Foreign`] for a message that is damaged, forged or of another repository.
     pub async fn read(&self, chunk: &StoredChunk, out: &mut Vec<u8>) -> Result<(), VaultError> {
-        let mut refused = Vec::new();
-        for store in self.order.stores() {
+        let (stores, mut refused) = (self.order.stores(), Vec::new());
+        for store in &stores {
             out.clear();
-            match self.read_checked(&store, chunk, out).await {
+            match self.read_checked(store, chunk, out).await {
                 Ok(()) => {
                     self.order.learn(store.site(), &refused);
                     return Ok(());
@@ -65,7 +65,7 @@ impl Reader {
             }
         }
         out.clear();
-        Err(first_failure(refused))
+        Err(self.order.failure(&stores, refused))
     }
 
     async fn read_checked(&self, store: &SiteStore, chunk: &StoredChunk, out: &mut Vec<u8>) -> Result<(), VaultError> {

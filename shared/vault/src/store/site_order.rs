@@ -74,13 +74,15 @@ impl SiteOrder {
         detours.objects += 1;
     }
 
+    /// The failure of an object that no site gives: that of the preferred site. `refused` are those of [`stores`](Self::stores), in that order.
+    pub(crate) fn failure(&self, tried: &[SiteStore], refused: Vec<VaultError>) -> VaultError {
+        let preferred = self.stores.first().map(SiteStore::site);
+        let place = tried.iter().position(|store| Some(store.site()) == preferred).unwrap_or(0);
+        refused.into_iter().nth(place).unwrap_or(VaultError::NoRepository)
+    }
+
     fn learned(&self) -> MutexGuard<'_, Learned> {
         // Each change is an insertion or a count: a panic elsewhere has not spoiled it.
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The failure of an object that no site gives: that of the preferred site, which was tried first.
-pub(crate) fn first_failure(refused: Vec<VaultError>) -> VaultError {
-    refused.into_iter().next().unwrap_or(VaultError::NoRepository)
 }

@@ -122,10 +122,10 @@ async fn restore_then_prove(
     let proofs = prove(restore, target, restored).await;
     // Only now: a member reads what belongs to these roles.
     let stays = restore.leave(target, &roles).await;
-    proofs.map(|mut proofs| {
-        proofs.notes.extend(stays);
-        proofs
-    })
+    let mut proofs = proofs?;
+    proofs.notes.extend(stays);
+    proofs.notes.extend(restore.finish(target).await?);
+    Ok(proofs)
 }
 
 /// Stores the report as `drills/<database>/<time>.json` on each site by itself: it is the proof of the drill, and one site may be away. Says

@@ -1,7 +1,7 @@
 //! The database that a drill restores into.
 
 use lifeboat_model::{Manifest, ScratchEntry};
-use lifeboat_postgres::{RestoreTarget, ScratchDatabase, ScratchServer};
+use lifeboat_postgres::{DoneMarks, RestoreTarget, ScratchDatabase, ScratchServer};
 use lifeboat_vault::Repository;
 
 use super::identity;
@@ -27,7 +27,8 @@ struct Scratch {
 }
 
 impl DrillPlace {
-    /// Creates the scratch database, after it has dropped those of killed drills. Or checks that the given database is empty.
+    /// Creates the scratch database, after it has dropped those of killed drills. Or begins in the given
+    /// database, which must be empty, or continues there.
     pub(super) async fn prepare(
         &mut self,
         run: &Run,
@@ -39,8 +40,8 @@ impl DrillPlace {
             DrillTarget::Scratch(settings) => settings,
             DrillTarget::Keep(settings) => {
                 let target = RestoreTarget::new(settings.clone());
-                target.require_empty().await?;
-                return Ok(target);
+                let marks = target.begin_marks(&run.id, &manifest.backup_id, DoneMarks::PATIENCE).await?;
+                return Ok(target.with_marks(marks));
             }
         };
         let server = ScratchServer::new(settings.clone());

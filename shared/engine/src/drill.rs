@@ -16,7 +16,7 @@ use lifeboat_postgres::RestoreTarget;
 
 use crate::announcement::announce;
 use crate::error::EngineError;
-use crate::restore::{Proofs, Restore, prove};
+use crate::restore::{Proofs, Restore, finish, prove};
 use crate::run::Run;
 use crate::scratch::report_leftovers;
 use crate::stopwatch::Stopwatch;
@@ -38,7 +38,7 @@ const CLEANING: Duration = Duration::from_secs(60);
 /// at all. A scratch database that cannot be dropped is named in the announcement, and has an incident of its own.
 pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, EngineError> {
     let mut chosen = None;
-    let Ended { result, left, is_kept } = Box::pin(restore_prove_and_clean(run, request, &mut chosen)).await;
+    let Ended { result, left, kept, is_kept } = Box::pin(restore_prove_and_clean(run, request, &mut chosen)).await;
     // Only a drill that proved something resolves an incident.
     let gone = match &result {
         Ok(report) if report.equal => gone_parts(run, &request.database).await,
@@ -50,7 +50,12 @@ pub async fn drill(run: &Run, request: &DrillRequest) -> Result<DrillReport, Eng
         Some(left) => report_leftovers(run, Some(left)).await,
         None => Ok(()),
     };
-    result.and_then(|report| announced.and(reported).map(|()| report))
+    let ended = result.and_then(|report| announced.and(reported).map(|()| report));
+    if let (Ok(_), Some(kept)) = (&ended, kept) {
+        let refused = run.deadline.bound(Box::pin(finish(&kept))).await?;
+        refused.into_iter().for_each(|refused| tracing::warn!("{refused}"));
+    }
+    ended
 }
 
 /// What a drill came to.
@@ -58,6 +63,8 @@ struct Ended {
     result: Result<DrillReport, EngineError>,
     /// The scratch database that could not be dropped.
     left: Option<ScratchEntry>,
+    /// The database that is kept.
+    kept: Option<RestoreTarget>,
     /// Whether its report is stored.
     is_kept: bool,
 }
@@ -72,6 +79,7 @@ async fn restore_prove_and_clean(run: &Run, request: &DrillRequest, chosen: &mut
 
     stopwatch.begin("drop", None);
     let mut notes = place.notes();
+    let kept = place.kept();
     let left = place.clean(run).await;
     notes.extend(left.as_ref().map(|left| format!("scratch database {left} could not be dropped, and holds the rows")));
     let result =
@@ -80,7 +88,7 @@ async fn restore_prove_and_clean(run: &Run, request: &DrillRequest, chosen: &mut
         Ok(report) => keep_report(run, report).await,
         Err(_) => false,
     };
-    Ended { result, left, is_kept }
+    Ended { result, left, kept, is_kept }
 }
 
 async fn restore_and_prove(
@@ -122,10 +130,10 @@ async fn restore_then_prove(
     let proofs = prove(restore, target, restored).await;
     // Only now: a member reads what belongs to these roles.
     let stays = restore.leave(target, &roles).await;
-    let mut proofs = proofs?;
-    proofs.notes.extend(stays);
-    proofs.notes.extend(restore.finish(target).await?);
-    Ok(proofs)
+    proofs.map(|mut proofs| {
+        proofs.notes.extend(stays);
+        proofs
+    })
 }
 
 /// Stores the report as `drills/<database>/<time>.json` on each site by itself: it is the proof of the drill, and one site may be away. Says

@@ -9,3 +9,4 @@ mod whole;
 
 pub(crate) use inputs::Restore;
 pub(crate) use proof::{Proofs, prove};
+pub(crate) use whole::finish;

@@ -15,6 +15,8 @@ use crate::scratch::{SCRATCH_PREFIX, ScratchRecord, sweep};
 pub(super) struct DrillPlace {
     /// A scratch database that is on record. It may exist.
     scratch: Option<Scratch>,
+    /// A database that is kept, with the marks of the restore.
+    kept: Option<RestoreTarget>,
     notes: Vec<String>,
 }
 
@@ -41,7 +43,7 @@ impl DrillPlace {
             DrillTarget::Keep(settings) => {
                 let target = RestoreTarget::new(settings.clone());
                 let marks = target.begin_marks(&run.id, &manifest.backup_id, DoneMarks::PATIENCE).await?;
-                return Ok(target.with_marks(marks));
+                return Ok(self.kept.insert(target.with_marks(marks)).clone());
             }
         };
         let server = ScratchServer::new(settings.clone());
@@ -73,6 +75,11 @@ impl DrillPlace {
             done = work => done,
             never = scratch.record.renew() => match never {},
         }
+    }
+
+    /// The database that is kept.
+    pub(super) fn kept(&self) -> Option<RestoreTarget> {
+        self.kept.clone()
     }
 
     /// Differences from the source database that do not count as unequal, and what could not be checked about the server.

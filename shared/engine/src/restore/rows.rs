@@ -7,8 +7,8 @@ use lifeboat_model::{ChunkEntry, LONG_CHUNK_BYTES, Manifest, RelationEntry, Stre
 use lifeboat_postgres::{
     DoneMarks, Loader, Obstacles, RefusedRanges, RefusedRows, RelationName, RestoreTarget, TableTarget,
 };
-use serde::{Deserialize, Serialize};
 use lifeboat_vault::{ChunkEntries, Reader};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 
 use super::inputs::Restore;

@@ -69,19 +69,6 @@ impl Restore<'_> {
         })
     }
 
-    /// Drops the marks of a restore that can be continued, when it is proved. Returns a sentence if the server refuses to: they are in nobody's way.
-    pub(crate) async fn finish(&self, target: &RestoreTarget) -> Result<Option<String>, EngineError> {
-        let Some(marks) = target.marks() else { return Ok(None) };
-        match marks.finish().await {
-            Ok(()) => Ok(None),
-            Err(error) if error.is_a_refusal() => {
-                let why = lifeboat_model::story(&error);
-                Ok(Some(format!("the schema `lifeboat_restore` could not be dropped, and nothing needs it any longer: {why}")))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn restore_as_member(
         &self,
         target: &RestoreTarget,
@@ -169,6 +156,22 @@ impl Restore<'_> {
     fn table_sizes(&self) -> HashMap<RelationName, u64> {
         let tables = self.manifest.tables();
         tables.map(|(relation, data)| (RelationName::new(&relation.schema, &relation.name), data.raw_bytes)).collect()
+    }
+}
+
+/// Drops the marks of a restore that can be continued. Call it last, when its result is on record: until then, the restore can be continued, and
+/// is proved again. Returns a sentence if the server refuses to drop them. They are in nobody's way.
+pub(crate) async fn finish(target: &RestoreTarget) -> Result<Option<String>, EngineError> {
+    let Some(marks) = target.marks() else { return Ok(None) };
+    match marks.finish().await {
+        Ok(()) => Ok(None),
+        Err(error) if error.is_a_refusal() => {
+            let why = lifeboat_model::story(&error);
+            Ok(Some(format!(
+                "the schema `lifeboat_restore` could not be dropped, and nothing needs it any longer: {why}"
+            )))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

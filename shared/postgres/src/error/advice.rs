@@ -122,9 +122,10 @@ impl PostgresError {
             Self::RowSecurityForced { .. } => {
                 "grant it BYPASSRLS (`ALTER ROLE … BYPASSRLS`), or restore with a superuser".into()
             }
-            Self::UnfinishedRestore { database, backup_id } => {
-                format!("restore backup `{backup_id}` again to finish it, or drop database `{database}` and create it anew").into()
-            }
+            Self::UnfinishedRestore { database, backup_id } => format!(
+                "restore backup `{backup_id}` again to finish it, or drop database `{database}` and create it anew"
+            )
+            .into(),
             Self::RestoreUnderWay { database } => {
                 format!("wait until the other restore into `{database}` has ended; it is in `pg_stat_activity`").into()
             }

@@ -69,9 +69,7 @@ impl ArchiveRestore<'_> {
             (Some(entry), Some(wanted)) => statement_of(entry, wanted).map(Some),
         };
         match (entry, statement) {
-            (Some(entry), Some(statement)) => {
-                Ok(Outstanding { entry: Arc::clone(entry), statement, why: known.why })
-            }
+            (Some(entry), Some(statement)) => Ok(Outstanding { entry: Arc::clone(entry), statement, why: known.why }),
             _ => Err(PostgresError::UnexpectedAnswer {
                 step: "continuing the restore".to_owned(),
                 fact: format!("the archive has no such statement in entry {}", known.entry),

@@ -48,7 +48,8 @@ impl RestoreTarget {
             return Ok(Vec::new());
         }
         let session = self.connect().await?;
-        let weaker = reinstate(&session, constraints, &obstacles.search_paths, self.marks().map(|marks| &**marks)).await?;
+        let weaker =
+            reinstate(&session, constraints, &obstacles.search_paths, self.marks().map(|marks| &**marks)).await?;
         session.close().await;
         Ok(weaker)
     }

@@ -88,8 +88,7 @@ impl RestoreTarget {
 
     /// The lock belongs to the session, and to the database.
     async fn lock_out_others(&self, session: &Session, patience: Duration) -> Result<()> {
-        const LOCK: &str =
-            "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('lifeboat restore', 0))";
+        const LOCK: &str = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('lifeboat restore', 0))";
         let begun = Instant::now();
         while !session.row(STEP, LOCK, &[]).await?.get::<_, bool>(0) {
             if begun.elapsed() >= patience {

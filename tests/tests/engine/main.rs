@@ -28,6 +28,7 @@ mod records;
 mod refused;
 mod renewed;
 mod reserved_names;
+mod resumed;
 mod reuse;
 mod rotation;
 mod sample;

@@ -13,6 +13,7 @@ pub fn of_plan(planned: &PlannedRestore, place: &str) -> String {
     let becomes = match target {
         TargetState::New => "it does not exist, and is created",
         TargetState::Empty => "it is empty",
+        TargetState::Unfinished => "it holds an unfinished restore, which goes on where it stopped",
         TargetState::Occupied => "it is NOT EMPTY",
     };
     let mut text = format!(

@@ -92,6 +92,8 @@ pub enum TargetState {
     New,
     /// It exists and is empty.
     Empty,
+    /// It holds an unfinished restore, which goes on where it stopped.
+    Unfinished,
     /// It holds objects that this restore did not make.
     Occupied,
 }

@@ -8,6 +8,9 @@ use std::io;
 
 use self::connection_limit::ConnectionLimit;
 use self::server_error::ServerError;
+use crate::session::identifier::MARKS_SCHEMA;
+
+const UNIQUE_VIOLATION: &str = "23505";
 
 /// A failure of a request to a PostgreSQL server or of a client tool.
 #[derive(Debug, thiserror::Error)]
@@ -216,6 +219,26 @@ pub enum PostgresError {
         /// One object of it.
         example: String,
     },
+    /// The database holds an unfinished restore of another backup.
+    #[error("database `{database}` holds an unfinished restore of backup `{backup_id}`")]
+    UnfinishedRestore {
+        /// The database.
+        database: String,
+        /// The backup that it holds a part of.
+        backup_id: String,
+    },
+    /// Another process restores into the database at this time.
+    #[error("another restore is writing to database `{database}`")]
+    RestoreUnderWay {
+        /// The database.
+        database: String,
+    },
+    /// An earlier attempt of the same restore has ended a unit of work, after it was killed.
+    #[error("an earlier attempt of this restore has ended its work while {step}")]
+    DoneBefore {
+        /// The step, to complete "while …".
+        step: String,
+    },
     /// The server refused a statement.
     #[error("the server returned an error while {step}")]
     Query {
@@ -241,6 +264,7 @@ impl PostgresError {
     pub(crate) fn query(step: impl Into<String>, error: tokio_postgres::Error) -> Self {
         let step = step.into();
         match ServerError::of(&error) {
+            Some(_) if is_marked(&error) => Self::DoneBefore { step },
             Some(source) if source.ends_the_session() => Self::ServerClosed { step, source: Some(source) },
             Some(source) => Self::Query { step, source },
             None if error.is_closed() || is_io(&error) => Self::ServerClosed { step, source: None },
@@ -261,6 +285,13 @@ impl PostgresError {
             _ => None,
         }
     }
+}
+
+/// Whether the mark of a unit of work is there already.
+fn is_marked(error: &tokio_postgres::Error) -> bool {
+    error
+        .as_db_error()
+        .is_some_and(|error| error.code().code() == UNIQUE_VIOLATION && error.schema() == Some(MARKS_SCHEMA))
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {

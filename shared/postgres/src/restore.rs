@@ -1,10 +1,13 @@
 //! Restoring: a database is made, filled in steps, and read back.
 
+mod archive_phase;
 pub(crate) mod archive_restore;
 mod bare_table;
 mod beginnings;
 mod chunk_rows;
 mod database_properties;
+mod definition_session;
+pub(crate) mod done_marks;
 mod drill_roles;
 mod entry;
 mod last_rows;
@@ -27,3 +30,5 @@ mod statement;
 pub(crate) mod table_target;
 pub(crate) mod target;
 pub(crate) mod target_facts;
+mod unfinished_restore;
+mod unit;

@@ -29,6 +29,7 @@ mod refused;
 mod renewed;
 mod reserved_names;
 mod restores;
+mod resumed;
 mod reuse;
 mod rotation;
 mod sample;

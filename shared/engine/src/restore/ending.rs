@@ -94,7 +94,9 @@ impl RestoreEnding<'_> {
     }
 
     fn broken(&self, error: &EngineError) -> Announcement {
-        let hint = format!("{}; `{}` holds what was restored until then", error.hint(), self.planned.plan.to);
+        let to = &self.planned.plan.to;
+        let hint =
+            format!("{}; then start the same restore again: it goes on in `{to}` where it stopped", error.hint());
         let facts =
             failure_facts(error).with(Fact::BackupId, &self.planned.plan.backup_id).with(Fact::Site, self.planned.site);
         self.failure(facts.with(Fact::Target, &self.planned.plan.to), error.story(), hint, None)

@@ -64,6 +64,7 @@ pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepa
         target: match facts.contents {
             TargetContents::Absent => TargetState::New,
             TargetContents::Nothing => TargetState::Empty,
+            TargetContents::Unfinished(_) => TargetState::Unfinished,
             TargetContents::Something(_) => TargetState::Occupied,
         },
         creates_roles: if facts.may_create_roles { facts.roles_missing } else { Vec::new() },

@@ -57,7 +57,11 @@ fn obstacles(request: &RestoreRequest, looked: &Looked<'_>) -> Vec<PlanFinding> 
                 "run `CREATE DATABASE \"{name}\" OWNER \"{user}\"` as an administrator, or `ALTER ROLE \"{user}\" CREATEDB`"
             ),
         ),
-        TargetContents::Absent | TargetContents::Nothing => {}
+        TargetContents::Unfinished(backup_id) if *backup_id != manifest.backup_id.to_string() => found(
+            format!("database `{to}` holds an unfinished restore of backup `{backup_id}`"),
+            format!("finish it with `--backup {backup_id}`, or drop the database, or name another one"),
+        ),
+        TargetContents::Absent | TargetContents::Nothing | TargetContents::Unfinished(_) => {}
     }
     let source = manifest.source.server_version_num / 10_000;
     if tools.major() < source {

@@ -4,8 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lifeboat_model::{ChunkEntry, LONG_CHUNK_BYTES, Manifest, RelationEntry, Stream, TableData};
-use lifeboat_postgres::{Loader, Obstacles, RefusedRows, RelationName, RestoreTarget, TableTarget};
+use lifeboat_postgres::{
+    DoneMarks, Loader, Obstacles, RefusedRanges, RefusedRows, RelationName, RestoreTarget, TableTarget,
+};
 use lifeboat_vault::{ChunkEntries, Reader};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 
 use super::inputs::Restore;
@@ -16,11 +19,14 @@ use crate::progress::Progress;
 /// Chunk list entries per session that can wait: enough that no session waits for the list.
 const WAITING_ENTRIES: usize = 4;
 
+/// The step that loads deferred chunks.
+const DEFERRED_ROWS: &str = "deferred rows";
+
 /// What became of rows whose table is not there.
 const NO_TABLE: &str = "their table could not be restored";
 
 /// Chunks that the server refused while objects were missing that their rows may name: by their place in the list, and their tables.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Deferred {
     chunks: BTreeSet<u64>,
     tables: HashSet<u32>,
@@ -71,6 +77,7 @@ impl Restore<'_> {
                 tables: Arc::clone(&tables),
                 obstacles: Arc::clone(obstacles),
                 deferred: Arc::clone(&deferred),
+                marks: target.marks().cloned(),
                 may_relax: only.is_some(),
                 progress: Arc::clone(&self.run.progress),
             };
@@ -93,6 +100,9 @@ impl Restore<'_> {
         if deferred.chunks.is_empty() {
             return Ok(refused);
         }
+        if let Some(ranges) = target.result_of(DEFERRED_ROWS)? {
+            return self.read_refused(&ranges).await;
+        }
         let (reader, mut loader, tables) = (self.reader(), target.loader().await?, self.tables());
         let mut plaintext = Vec::new();
         let mut list = self.chunk_entries();
@@ -106,12 +116,30 @@ impl Restore<'_> {
             let Some(table) = tables.get(&oid) else { continue };
             if loader.has_table(&table.name).await? {
                 reader.read(chunk, &mut plaintext).await?;
-                loader.load_rows_around(table, &plaintext, obstacles, &refused).await?;
+                loader.load_rows_around(place, table, &plaintext, obstacles, &refused).await?;
             } else {
                 refused.lose(table, entry.rows, NO_TABLE);
             }
         }
         loader.close().await;
+        target.keep_result(DEFERRED_ROWS, &refused.ranges()).await?;
+        Ok(refused)
+    }
+
+    /// Reads the rows again that an earlier attempt kept for a last one.
+    async fn read_refused(&self, ranges: &RefusedRanges) -> Result<RefusedRows, EngineError> {
+        let (refused, places) = (RefusedRows::known(ranges), ranges.places());
+        let (reader, tables, mut plaintext) = (self.reader(), self.tables(), Vec::new());
+        let mut list = self.chunk_entries();
+        for place in 0.. {
+            let Some(entry) = list.next().await? else { break };
+            if let (Stream::Table(oid), Some(chunk), true) = (entry.stream, &entry.chunk, places.contains(&place))
+                && let Some(table) = tables.get(&oid)
+            {
+                reader.read(chunk, &mut plaintext).await?;
+                refused.take_up(ranges, place, table, &plaintext);
+            }
+        }
         Ok(refused)
     }
 
@@ -158,6 +186,7 @@ struct LoadingSession {
     tables: Arc<HashMap<u32, TableTarget>>,
     obstacles: Arc<Obstacles>,
     deferred: Arc<RwLock<Deferred>>,
+    marks: Option<Arc<DoneMarks>>,
     may_relax: bool,
     progress: Arc<dyn Progress>,
 }
@@ -180,9 +209,12 @@ impl LoadingSession {
 
     async fn load_entry(&mut self, place: u64, entry: &ChunkEntry, plaintext: &mut Vec<u8>) -> Result<(), EngineError> {
         let Some(chunk) = &entry.chunk else { return Ok(()) };
+        if self.marks.as_ref().is_some_and(|marks| marks.has_chunk(place)) {
+            return Ok(());
+        }
         let Stream::Table(oid) = entry.stream else {
             self.reader.read(chunk, plaintext).await?;
-            self.loader.load_large_objects(plaintext).await?;
+            self.loader.load_large_objects(place, plaintext).await?;
             return Ok(());
         };
         // The manifest's sums do not count rows of an unnamed table, so the proofs report them.
@@ -192,7 +224,7 @@ impl LoadingSession {
             return Ok(());
         }
         self.reader.read(chunk, plaintext).await?;
-        match self.loader.load_chunk_around(table, plaintext, &self.obstacles, self.may_relax).await {
+        match self.loader.load_chunk_around(place, table, plaintext, &self.obstacles, self.may_relax).await {
             Ok(_) => {}
             Err(error) if error.is_a_refusal() => {
                 tracing::info!(table = %table.name, %error, "rows wait until everything else is restored");

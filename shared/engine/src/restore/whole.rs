@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lifeboat_model::{RelationStatus, SetAside, Stream};
-use lifeboat_postgres::{Obstacles, RelationName, RestoreTarget, RestoredRoles, search_paths};
+use lifeboat_postgres::{RelationName, RestoreTarget, RestoredRoles, search_paths};
 
 use super::definitions::Definitions;
 use super::inputs::Restore;
@@ -21,6 +21,9 @@ impl Restore<'_> {
     ///
     /// Rows are loaded between the two sections of the schema, so that no trigger fires and no foreign key is checked too early. The constraints
     /// are created afterwards and prove the rows. Rows that are refused wait until the objects exist that they may name.
+    ///
+    /// A target with marks makes it a restore that can be killed anywhere and continued: this is called again, and goes the same way. What is done
+    /// is skipped.
     async fn execute(&self, target: &RestoreTarget, stopwatch: &mut Stopwatch<'_>) -> Result<Restored, EngineError> {
         stopwatch.begin("schema", None);
         let definitions = self.definitions().await?;
@@ -80,30 +83,37 @@ impl Restore<'_> {
         // A scratch server rarely has the source's tablespaces. The drill names what is in another one.
         let tablespaces = target.has_tablespaces(&definitions.inventory).await?;
         let search_paths = search_paths(definitions.globals.as_ref());
-        refused.extend(target.drop_what_the_source_lacks(&definitions.inventory).await?);
+        let beginnings = target.drop_what_the_source_lacks(&definitions.inventory);
+        refused.extend(target.once("beginnings", beginnings).await?);
         let archive =
             target.archive_restore(self.tools, &definitions.archive, tablespaces, search_paths.clone()).await?;
         let mut archive = archive.with_versions(definitions.extension_versions());
         archive.restore_pre_data().await?;
 
         stopwatch.begin("data", Some(self.manifest.chunk_list.entries));
-        let obstacles = Arc::new(Obstacles::new(search_paths.clone()));
-        let deferred = self.load_rows(target, &obstacles).await?;
-        let mut set_aside = target.set_sequences(&definitions.sequences).await?;
-        set_aside.extend(self.load_large_object_properties(target).await?);
+        let obstacles = Arc::new(target.obstacles(search_paths.clone())?);
+        let deferred = target.once("rows", self.load_rows(target, &obstacles)).await?;
+        let mut set_aside = target.once("sequences", target.set_sequences(&definitions.sequences)).await?;
+        let properties = self.load_large_object_properties(target);
+        set_aside.extend(target.once("large object properties", properties).await?);
 
         stopwatch.begin("indexes", None);
         archive.restore_post_data(&deferred.tables(self.manifest), &self.table_sizes()).await?;
         let rows = self.load_deferred(target, &obstacles, deferred).await?;
         archive.restore_post_data(&HashSet::new(), &self.table_sizes()).await?;
-        set_aside.extend(target.load_refused_rows(rows).await?);
-        set_aside.extend(target.reinstate_constraints(&obstacles).await?);
+        set_aside.extend(target.once("refused rows", target.load_refused_rows(rows)).await?);
+        set_aside.extend(target.once("constraints", target.reinstate_constraints(&obstacles)).await?);
         archive.restore_grants().await?;
-        refused.extend(target.grant_on_schemas(&definitions.inventory).await?);
-        set_aside.extend(target.refresh_materialized_views(&self.materialized_views(), &search_paths).await?);
+        let grants = target.grant_on_schemas(&definitions.inventory);
+        refused.extend(target.once("grants on schemas", grants).await?);
+        let views = self.materialized_views();
+        let refreshed = target.refresh_materialized_views(&views, &search_paths);
+        set_aside.extend(target.once("materialized views", refreshed).await?);
         archive.restore_last(self.is_kept).await?;
         set_aside.extend(archive.set_aside().await?);
-        refused.extend(self.restore_surroundings(target, &definitions, &roles.created).await?);
+        let surroundings = self.restore_surroundings(target, &definitions, &roles.created);
+        refused.extend(target.once("surroundings", surroundings).await?);
+        target.take_back_create(&definitions.roles, &definitions.public()).await?;
         let (set_aside, routed) = (bounded(set_aside), obstacles.routed());
         Ok(Restored { definitions, roles, refused, set_aside, routed })
     }
@@ -137,7 +147,6 @@ impl Restore<'_> {
             }
             refused.extend(target.restore_database_properties(&globals.database, self.is_kept).await?);
         }
-        target.take_back_create(&definitions.roles, &definitions.public()).await?;
         Ok(refused)
     }
 
@@ -150,6 +159,22 @@ impl Restore<'_> {
     fn table_sizes(&self) -> HashMap<RelationName, u64> {
         let tables = self.manifest.tables();
         tables.map(|(relation, data)| (RelationName::new(&relation.schema, &relation.name), data.raw_bytes)).collect()
+    }
+}
+
+/// Drops the marks of a restore that can be continued. Call it last, when its result is on record: until then, the restore can be continued, and
+/// is proved again. Returns a sentence if the server refuses to drop them. They are in nobody's way.
+pub(crate) async fn finish(target: &RestoreTarget) -> Result<Option<String>, EngineError> {
+    let Some(marks) = target.marks() else { return Ok(None) };
+    match marks.finish().await {
+        Ok(()) => Ok(None),
+        Err(error) if error.is_a_refusal() => {
+            let why = lifeboat_model::story(&error);
+            Ok(Some(format!(
+                "the schema `lifeboat_restore` could not be dropped, and nothing needs it any longer: {why}"
+            )))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -36,6 +36,8 @@ impl PostgresError {
             | Self::SnapshotTooOld { .. }
             | Self::RewrittenDuringSnapshot { .. }
             | Self::SnapshotLost
+            | Self::RestoreUnderWay { .. }
+            | Self::DoneBefore { .. }
             | Self::ServerClosed { .. } => Response::Retry,
             _ => Response::Fail,
         }
@@ -81,9 +83,12 @@ impl PostgresError {
             | Self::ToolsTooOld { .. }
             | Self::ToolMissing { .. }
             | Self::ToolFailed { .. } => self.hint_about_programs(),
-            Self::ExtensionsMissing { .. } | Self::RowSecurityForced { .. } | Self::NotEmpty { .. } => {
-                self.hint_about_restoring()
-            }
+            Self::ExtensionsMissing { .. }
+            | Self::RowSecurityForced { .. }
+            | Self::UnfinishedRestore { .. }
+            | Self::RestoreUnderWay { .. }
+            | Self::DoneBefore { .. }
+            | Self::NotEmpty { .. } => self.hint_about_restoring(),
             _ => self.hint_about_reading(),
         }
     }
@@ -117,6 +122,14 @@ impl PostgresError {
             Self::RowSecurityForced { .. } => {
                 "grant it BYPASSRLS (`ALTER ROLE … BYPASSRLS`), or restore with a superuser".into()
             }
+            Self::UnfinishedRestore { database, backup_id } => format!(
+                "restore backup `{backup_id}` again to finish it, or drop database `{database}` and create it anew"
+            )
+            .into(),
+            Self::RestoreUnderWay { database } => {
+                format!("wait until the other restore into `{database}` has ended; it is in `pg_stat_activity`").into()
+            }
+            Self::DoneBefore { .. } => "restore the same backup again: the restore continues".into(),
             _ => "name an empty database, or drop what is in this one".into(),
         }
     }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use lifeboat_model::{Advice, Response};
+use serde::{Deserialize, Serialize};
 
 /// A server's error: its SQLSTATE and its primary message, unless that can quote a row. Never DETAIL, HINT or CONTEXT.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerError {
     sqlstate: String,
     message: Option<String>,

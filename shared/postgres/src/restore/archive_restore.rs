@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::bare_table::BareTable;
+use crate::restore::definition_session::DefinitionSession;
 use crate::restore::entry::{ArchiveFile, Entry, Section};
-use crate::restore::outstanding::{Outstanding, Refused};
+use crate::restore::outstanding::Outstanding;
 use crate::restore::schedule::Schedule;
 use crate::restore::set_aside;
 use crate::restore::target::RestoreTarget;
 use crate::schema::tools::ClientTools;
-use crate::session::Session;
-use crate::session::identifier::{RelationName, quote_literal};
+use crate::session::identifier::RelationName;
 use crate::session::settings::ConnectionSettings;
 
 /// Indexes and constraints are built in this many sessions: the server does the work, and a drill's server is a small one.
@@ -34,15 +34,20 @@ const STEP: &str = "restoring definitions";
 /// A refused statement is tried again after all others of its section, then with each of the search paths that the source knows: a definition
 /// may lean on one, although `pg_dump` writes all names in full.
 pub struct ArchiveRestore<'a> {
-    target: &'a RestoreTarget,
+    pub(super) target: &'a RestoreTarget,
     file: ArchiveFile<'a>,
+    /// All entries, by their number.
+    pub(super) entries: HashMap<u32, Arc<Entry>>,
     pre_data: Vec<Arc<Entry>>,
-    post_data: Vec<Arc<Entry>>,
+    /// Those that wait for rows.
+    pub(super) post_data: Vec<Arc<Entry>>,
     preamble: Arc<[String]>,
     search_paths: Vec<String>,
     versions: BTreeMap<String, String>,
-    outstanding: Vec<Outstanding>,
-    weaker: Vec<SetAside>,
+    /// How often what comes after the rows was begun.
+    post_rounds: u32,
+    pub(super) outstanding: Vec<Outstanding>,
+    pub(super) weaker: Vec<SetAside>,
 }
 
 impl RestoreTarget {
@@ -57,9 +62,12 @@ impl RestoreTarget {
     ) -> Result<ArchiveRestore<'a>> {
         let file = ArchiveFile { tools, settings: self.settings(), path: archive, tablespaces };
         let (pre, post) = (file.entries(Section::PreData).await?, file.entries(Section::PostData).await?);
+        let entries = pre.entries.iter().chain(&post.entries).map(|entry| (entry.id, Arc::clone(entry))).collect();
         Ok(ArchiveRestore {
             target: self,
             file,
+            entries,
+            post_rounds: 0,
             pre_data: pre.entries,
             post_data: post.entries,
             preamble: pre.preamble.into(),
@@ -81,15 +89,20 @@ impl ArchiveRestore<'_> {
 
     /// Restores what the rows need: schemas, types, functions, bare tables.
     pub async fn restore_pre_data(&mut self) -> Result<()> {
+        const PHASE: &str = "pre-data";
+        if self.has_ended(PHASE)? {
+            return Ok(());
+        }
         let mut session = self.session().await?;
         for entry in self.pre_data.iter().filter(|entry| !entry.is_last() && !entry.is_grant()) {
-            if !self.has_version_of_source(&session, entry).await? {
+            if !session.create_extension(entry, self.versions.get(&entry.name)).await? {
                 session.restore(&self.file, entry, &mut self.outstanding).await?;
             }
         }
-        session.close().await;
+        self.weaker.extend(session.close().await);
         self.retry().await?;
-        self.restore_bare_tables().await
+        self.restore_bare_tables().await?;
+        self.end(PHASE).await
     }
 
     /// Creates tables without the defaults and checks that may be why the server refused them: their rows come first.
@@ -103,42 +116,36 @@ impl ArchiveRestore<'_> {
             session.apply_settings(&refused.entry).await?;
             let bare = refused.statement.as_deref().filter(|_| refused.entry.kind == "TABLE").and_then(BareTable::of);
             match bare {
-                Some(bare) if session.attempt(&refused.entry, &bare.create).await?.is_none() => {
-                    for statement in bare.rest {
-                        if let Some(why) = session.attempt(&refused.entry, &statement).await? {
-                            let entry = Arc::clone(&refused.entry);
-                            still.push(Outstanding { entry, statement: Some(statement), why });
-                        }
+                Some(bare) if session.create_bare(&refused, &bare).await? => {
+                    for statement in &bare.rest {
+                        still.extend(session.try_first(&refused.entry, statement).await?);
                     }
                 }
                 _ => still.push(refused),
             }
         }
         self.outstanding = still;
-        session.close().await;
+        self.weaker.extend(session.close().await);
         self.retry().await
-    }
-
-    /// Creates an extension in the version that the source has. A view may name a column that a newer version no longer has. Whether that
-    /// worked; most servers have only the newest version.
-    async fn has_version_of_source(&self, session: &DefinitionSession, entry: &Entry) -> Result<bool> {
-        let (Some(version), Some([create])) = (self.versions.get(&entry.name), entry.statements.as_deref()) else {
-            return Ok(false);
-        };
-        if entry.kind != "EXTENSION" {
-            return Ok(false);
-        }
-        let sql = format!("{create} VERSION {}", quote_literal(version));
-        match session.session.run_definition(STEP, &sql).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.is_a_refusal() => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Restores what proves the rows or is built from them, except for what depends on these tables. `sizes` are the bytes of the tables: the
     /// largest indexes begin first.
     pub async fn restore_post_data(
+        &mut self,
+        except: &HashSet<RelationName>,
+        sizes: &HashMap<RelationName, u64>,
+    ) -> Result<()> {
+        self.post_rounds += 1;
+        let phase = format!("post-data {}", self.post_rounds);
+        if self.has_ended(&phase)? {
+            return Ok(());
+        }
+        self.restore_those_after_rows(except, sizes).await?;
+        self.end(&phase).await
+    }
+
+    async fn restore_those_after_rows(
         &mut self,
         except: &HashSet<RelationName>,
         sizes: &HashMap<RelationName, u64>,
@@ -169,11 +176,12 @@ impl ArchiveRestore<'_> {
             workers.spawn(work(file, session, Arc::clone(&shared)));
         }
         while let Some(ended) = workers.join_next().await {
-            let refused = ended.map_err(|error| PostgresError::UnexpectedAnswer {
+            let (refused, weaker) = ended.map_err(|error| PostgresError::UnexpectedAnswer {
                 step: STEP.to_owned(),
                 fact: format!("a session ended: {error}"),
             })??;
             self.outstanding.extend(refused);
+            self.weaker.extend(weaker);
         }
         self.retry().await
     }
@@ -236,32 +244,41 @@ impl ArchiveRestore<'_> {
             }
         }
         self.outstanding = still;
-        session.close().await;
+        self.weaker.extend(session.close().await);
         Ok(())
     }
 
     /// Restores the grants. Natively, too, they come after the indexes: one is built although its owner may not execute the function that it
     /// calls.
     pub async fn restore_grants(&mut self) -> Result<()> {
+        const PHASE: &str = "grants";
+        if self.has_ended(PHASE)? {
+            return Ok(());
+        }
         let mut session = self.session().await?;
         for entry in self.pre_data.iter().chain(&self.post_data).filter(|entry| entry.is_grant()) {
             session.restore(&self.file, entry, &mut self.outstanding).await?;
         }
-        session.close().await;
+        self.weaker.extend(session.close().await);
         // What lacked a right may have it now.
-        self.retry_where(|refused| refused.may_pass_later() || refused.lacked_a_right()).await
+        self.retry_where(|refused| refused.may_pass_later() || refused.lacked_a_right()).await?;
+        self.end(PHASE).await
     }
 
     /// Restores event triggers, publications and security labels, and subscriptions if `subscriptions`. Subscriptions stay disabled, and a
     /// database that has one cannot be dropped.
     pub async fn restore_last(&mut self, subscriptions: bool) -> Result<()> {
+        const PHASE: &str = "last";
+        if self.has_ended(PHASE)? {
+            return Ok(());
+        }
         let mut session = self.session().await?;
         let is_wanted = |entry: &&Arc<Entry>| entry.is_last() && (subscriptions || !entry.is_about_a_subscription());
         for entry in self.pre_data.iter().chain(&self.post_data).filter(is_wanted) {
             session.restore(&self.file, entry, &mut self.outstanding).await?;
         }
-        session.close().await;
-        Ok(())
+        self.weaker.extend(session.close().await);
+        self.end(PHASE).await
     }
 
     /// What could not be restored as it was, with what is known about why.
@@ -292,7 +309,7 @@ impl ArchiveRestore<'_> {
                 other => other?,
             }
         }
-        Ok(DefinitionSession { session, settings: "".into() })
+        Ok(DefinitionSession::new(session, self.target.marks().cloned()))
     }
 }
 
@@ -321,7 +338,7 @@ async fn work(
     file: OwnedFile,
     mut session: DefinitionSession,
     shared: Arc<(Mutex<Schedule>, Notify)>,
-) -> Result<Vec<Outstanding>> {
+) -> Result<(Vec<Outstanding>, Vec<SetAside>)> {
     let (schedule, changed) = &*shared;
     let mut refused = Vec::new();
     loop {
@@ -342,97 +359,5 @@ async fn work(
             None => waiting.await,
         }
     }
-    session.close().await;
-    Ok(refused)
-}
-
-/// A session that restores definitions.
-struct DefinitionSession {
-    session: Session,
-    /// The settings of the archive that it has made.
-    settings: Arc<str>,
-}
-
-impl DefinitionSession {
-    async fn restore(
-        &mut self,
-        file: &ArchiveFile<'_>,
-        entry: &Arc<Entry>,
-        refused: &mut Vec<Outstanding>,
-    ) -> Result<()> {
-        let Some(statements) = &entry.statements else {
-            let whole = Outstanding { entry: Arc::clone(entry), statement: None, why: Refused::Tool(String::new()) };
-            refused.extend(self.retry(file, whole).await?);
-            return Ok(());
-        };
-        for (setting, why) in self.apply_settings(entry).await? {
-            refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(setting), why });
-        }
-        for statement in statements {
-            if let Some(why) = self.attempt(entry, statement).await? {
-                refused.push(Outstanding { entry: Arc::clone(entry), statement: Some(statement.clone()), why });
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the archive's settings for what is stored in files. Returns those that the server refuses, such as an access method that it lacks:
-    /// its own is used then.
-    async fn apply_settings(&mut self, entry: &Entry) -> Result<Vec<(String, Refused)>> {
-        let mut refused = Vec::new();
-        if entry.is_stored() && self.settings != entry.settings {
-            for setting in entry.settings.split(";\n").filter(|setting| !setting.is_empty()) {
-                refused.extend(self.attempt(entry, setting).await?.map(|why| (setting.to_owned(), why)));
-            }
-            self.settings = Arc::clone(&entry.settings);
-        }
-        Ok(refused)
-    }
-
-    /// Tries it again, and returns it if it is still refused.
-    async fn retry(&mut self, file: &ArchiveFile<'_>, refused: Outstanding) -> Result<Option<Outstanding>> {
-        let Outstanding { entry, statement, .. } = refused;
-        // A refused setting is among what is outstanding already.
-        self.apply_settings(&entry).await?;
-        let why = match &statement {
-            Some(statement) => self.attempt(&entry, statement).await?,
-            None => match file.restore_entry(&entry).await {
-                Ok(()) => None,
-                Err(PostgresError::ToolFailed { stderr, .. }) => Some(Refused::Tool(stderr)),
-                Err(error) => return Err(error),
-            },
-        };
-        Ok(why.map(|why| Outstanding { entry, statement, why }))
-    }
-
-    /// Restores a constraint that is not checked against the rows that are there. `None` if it is no such constraint or was refused again.
-    async fn restore_not_valid(&mut self, refused: &Outstanding) -> Result<Option<SetAside>> {
-        let Some(statement) = set_aside::not_valid(refused) else { return Ok(None) };
-        if self.attempt(&refused.entry, &statement).await?.is_some() {
-            return Ok(None);
-        }
-        set_aside::describe_not_valid(&self.session, refused).await.map(Some)
-    }
-
-    /// Runs one statement, and returns why the server refused it.
-    async fn attempt(&mut self, entry: &Entry, statement: &str) -> Result<Option<Refused>> {
-        let step = format!("restoring {} `{}`", entry.kind, entry.object());
-        let done = match entry.reads_rows(statement) || !entry.may_be_shown() {
-            true => self.session.run(&step, statement).await,
-            false => self.session.run_definition(&step, statement).await,
-        };
-        match done {
-            Ok(()) => Ok(None),
-            Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => Ok(Some(Refused::Server(source))),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn run(&self, sql: &str) -> Result<()> {
-        self.session.run(STEP, sql).await
-    }
-
-    async fn close(self) {
-        self.session.close().await;
-    }
+    Ok((refused, session.close().await))
 }

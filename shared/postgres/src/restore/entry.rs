@@ -44,7 +44,7 @@ pub(super) struct Entry {
     /// The number by which `pg_restore --use-list` knows it.
     pub(super) id: u32,
     /// Its line in a list of contents.
-    key: String,
+    pub(super) key: String,
     /// `TABLE`, `INDEX`, `ACL`, ….
     pub(super) kind: String,
     /// Empty for what is in no schema.

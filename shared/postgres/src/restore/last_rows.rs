@@ -14,8 +14,10 @@ impl RestoreTarget {
         let kept = refused.take_kept();
         if !kept.is_empty() {
             let mut loader = self.loader().await?;
-            for Kept { table, rows, plaintext, why } in kept {
-                if loader.load_without_triggers(&table, &plaintext).await?.is_some() {
+            for kept in kept {
+                if loader.load_without_triggers(&kept).await?.is_some() {
+                    let Kept { table, rows, why, .. } = kept;
+                    let rows = rows.len() as u64;
                     // The first refusal is nearer to the cause.
                     let why = if rows > 1 {
                         format!("{why}; there were too many to try each alone")
@@ -46,7 +48,8 @@ impl RestoreTarget {
             return Ok(Vec::new());
         }
         let session = self.connect().await?;
-        let weaker = reinstate(&session, constraints, &obstacles.search_paths).await?;
+        let weaker =
+            reinstate(&session, constraints, &obstacles.search_paths, self.marks().map(|marks| &**marks)).await?;
         session.close().await;
         Ok(weaker)
     }

@@ -1,7 +1,9 @@
 //! Loading: each chunk of rows is one COPY.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -10,11 +12,13 @@ use lifeboat_model::SetAside;
 use crate::error::server_error::ServerError;
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::chunk_rows::ChunkOfRows;
-use crate::restore::obstacles::{Obstacles, Way};
-use crate::restore::refused_rows::RefusedRows;
+use crate::restore::done_marks::DoneMarks;
+use crate::restore::obstacles::{Loaded, Obstacles, Way};
+use crate::restore::refused_rows::{Kept, RefusedRows};
 use crate::restore::relaxed::Kind;
 use crate::restore::script::{Piece, pieces};
 use crate::restore::table_target::TableTarget;
+use crate::restore::unit::{Unit, fingerprint, part_step, read_note, write_note};
 use crate::session::Session;
 use crate::session::identifier::{RelationName, column_list};
 use crate::session::settings::ConnectionSettings;
@@ -35,12 +39,25 @@ pub struct Loader {
     session: Session,
     settings: ConnectionSettings,
     application_name: String,
+    marks: Option<Arc<DoneMarks>>,
+}
+
+/// What one transaction of a restore that can be continued loads.
+struct Loading {
+    unit: Unit,
+    place: u64,
+    /// The row that it ends before, when it is a part of the chunk.
+    end: Option<usize>,
 }
 
 impl Loader {
-    pub(crate) async fn connect(settings: &ConnectionSettings, application_name: &str) -> Result<Self> {
+    pub(crate) async fn connect(
+        settings: &ConnectionSettings,
+        application_name: &str,
+        marks: Option<Arc<DoneMarks>>,
+    ) -> Result<Self> {
         let session = connect(settings, application_name).await?;
-        Ok(Self { session, settings: settings.clone(), application_name: application_name.to_owned() })
+        Ok(Self { session, settings: settings.clone(), application_name: application_name.to_owned(), marks })
     }
 
     /// Loads one chunk of a table and returns its rows. All of them or, on an error, none.
@@ -48,8 +65,9 @@ impl Loader {
         self.copy_rows(table, &table.name.sql(), plaintext).await
     }
 
-    /// Loads one chunk although the server refuses it at first: with a search path of the source, without the table's constraints, or through the root
-    /// of its partitions. All of its rows or none.
+    /// Loads the chunk at this place of the chunk list, although the server refuses it at first: with a search path of the source, without the
+    /// table's constraints, or through the root of its partitions. All of its rows or none. The rows that an earlier attempt loaded are not
+    /// counted.
     ///
     /// Constraints are taken off only if `may_relax`: a CHECK may read rows that are not there yet.
     ///
@@ -57,13 +75,26 @@ impl Loader {
     /// [`PostgresError::Query`] when no way is left, which says nothing about other chunks. Any other error ends the session.
     pub async fn load_chunk_around(
         &mut self,
+        place: u64,
+        table: &TableTarget,
+        plaintext: &[u8],
+        obstacles: &Obstacles,
+        may_relax: bool,
+    ) -> Result<u64> {
+        let loading = Loading { unit: Unit::chunk(place), place, end: None };
+        self.load_around(&loading, table, plaintext, obstacles, may_relax).await
+    }
+
+    async fn load_around(
+        &mut self,
+        loading: &Loading,
         table: &TableTarget,
         plaintext: &[u8],
         obstacles: &Obstacles,
         may_relax: bool,
     ) -> Result<u64> {
         let simple = obstacles.known_way(&table.name).unwrap_or_default();
-        let refused = match self.load_by(simple, table, plaintext, obstacles).await {
+        let refused = match self.load_by(simple, loading, table, plaintext, obstacles).await {
             Err(error) if error.is_a_refusal() => error,
             other => return other,
         };
@@ -80,7 +111,7 @@ impl Loader {
                 None => {}
             }
             for way in obstacles.ways(has_root).into_iter().filter(|way| off.is_some() || *way != simple) {
-                match self.load_by(way, table, plaintext, obstacles).await {
+                match self.load_by(way, loading, table, plaintext, obstacles).await {
                     Ok(rows) => {
                         obstacles.remember(&table.name, way);
                         return Ok(rows);
@@ -94,9 +125,10 @@ impl Loader {
     }
 
     /// Loads the rows of a chunk that the server takes, and keeps the others. It halves what is refused, so that it costs few statements when
-    /// few rows are refused.
+    /// few rows are refused. Parts that an earlier attempt loaded stay as they are.
     pub async fn load_rows_around(
         &mut self,
+        place: u64,
         table: &TableTarget,
         plaintext: &[u8],
         obstacles: &Obstacles,
@@ -106,41 +138,87 @@ impl Loader {
             let step = format!("loading `{}`", table.name);
             return Err(PostgresError::UnexpectedAnswer { step, fact: "a chunk is no COPY file".to_owned() });
         };
+        let done = self.parts_done(place).await?;
         let (mut waiting, mut loaded, mut parts) = (Vec::new(), 0, 0);
         waiting.push(0..chunk.len());
         while let Some(range) = waiting.pop() {
+            if done.get(&range.start) == Some(&range.end) {
+                continue;
+            }
             let part = chunk.part(range.clone());
-            let error = match self.load_chunk_around(table, &part, obstacles, true).await {
-                Ok(rows) => {
-                    loaded += rows;
-                    continue;
-                }
-                Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => source,
-                Err(error) => return Err(error),
+            // What was taken apart before was refused as a whole.
+            let is_apart = done.range(range.clone()).next().is_some();
+            let refusal = match is_apart {
+                true => None,
+                false => match self.load_part(place, &range, table, &part, obstacles).await {
+                    Ok(rows) => {
+                        loaded += rows;
+                        continue;
+                    }
+                    Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => Some(source),
+                    Err(error) => return Err(error),
+                },
             };
             parts += 1;
-            if range.len() > 1 && parts < MOST_PARTS {
-                let middle = range.start + range.len() / 2;
-                waiting.extend([middle..range.end, range.start..middle]);
-            } else {
-                refused.keep(table, range.len() as u64, part, error);
+            match refusal.filter(|_| range.len() == 1 || parts >= MOST_PARTS) {
+                Some(why) => refused.keep(table, place, range, part, why),
+                None => {
+                    let middle = range.start + range.len() / 2;
+                    waiting.extend([middle..range.end, range.start..middle]);
+                }
             }
         }
         Ok(loaded)
     }
 
-    /// Loads rows that were refused before everything else was there, while no trigger of a user fires.
-    pub(super) async fn load_without_triggers(
+    async fn load_part(
         &mut self,
+        place: u64,
+        rows: &Range<usize>,
         table: &TableTarget,
-        plaintext: &[u8],
-    ) -> Result<Option<ServerError>> {
+        part: &[u8],
+        obstacles: &Obstacles,
+    ) -> Result<u64> {
+        let loading = Loading { unit: Unit::part(place, rows.start), place, end: Some(rows.end) };
+        self.load_around(&loading, table, part, obstacles, true).await
+    }
+
+    /// The parts of a chunk that are loaded, each by its first row. A session of an earlier attempt may still be at one of them: they have
+    /// different keys, and it is waited for at a lock that all of them share.
+    async fn parts_done(&self, place: u64) -> Result<BTreeMap<usize, usize>> {
+        const STEP: &str = "looking for parts of a chunk";
+        const SQL: &str = "SELECT item, note FROM lifeboat_restore.done WHERE step = $1";
+        let mut done = BTreeMap::new();
+        if self.marks.is_none() {
+            return Ok(done);
+        }
+        let wait = format!("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({}); COMMIT", lock_of_parts(place));
+        self.session.run(STEP, &wait).await?;
+        for row in self.session.rows(STEP, SQL, &[&part_step(place)]).await? {
+            let (start, note): (i64, &str) = (row.get(0), row.get(1));
+            let end = read_note::<Loaded>(note)?.end.unwrap_or_default();
+            done.insert(start.unsigned_abs() as usize, end as usize);
+        }
+        Ok(done)
+    }
+
+    /// Loads rows that were refused before everything else was there, while no trigger of a user fires.
+    pub(super) async fn load_without_triggers(&mut self, kept: &Kept) -> Result<Option<ServerError>> {
         const TRIGGERS: &str = "
             SELECT pg_catalog.format('ALTER TABLE %s DISABLE TRIGGER %I', g.tgrelid::pg_catalog.regclass, g.tgname),
                    pg_catalog.format('ALTER TABLE %s ENABLE %s TRIGGER %I', g.tgrelid::pg_catalog.regclass,
                                      CASE g.tgenabled WHEN 'R' THEN 'REPLICA' WHEN 'A' THEN 'ALWAYS' ELSE '' END, g.tgname)
             FROM pg_catalog.pg_trigger g
             WHERE g.tgrelid = pg_catalog.to_regclass($1)::oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'";
+        let Kept { table, place, rows, plaintext, .. } = kept;
+        let unit = Unit::numbered(&format!("last rows of chunk {place}"), rows.start as u64);
+        if self.marks.as_ref().is_some_and(|marks| marks.has(&unit)) {
+            return Ok(None);
+        }
+        let begin = match &self.marks {
+            Some(_) => unit.begin(None),
+            None => "BEGIN; SET LOCAL lock_timeout = 0".to_owned(),
+        };
         let step = format!("loading `{}`", table.name);
         let (mut off, mut on) = (String::new(), String::new());
         for row in self.session.rows(&step, TRIGGERS, &[&table.name.sql()]).await? {
@@ -148,12 +226,16 @@ impl Loader {
             on.push_str(&format!("{}; ", row.get::<_, String>(1)));
         }
         let work = async {
-            self.session.run(&step, &format!("BEGIN; SET LOCAL lock_timeout = 0; {off}")).await?;
+            self.session.run(&step, &format!("{begin}; {off}")).await?;
             self.load_chunk(table, plaintext).await?;
             self.session.run(&step, &format!("{on} COMMIT")).await
         };
         match work.await {
             Ok(()) => Ok(None),
+            Err(PostgresError::DoneBefore { .. }) => {
+                self.session.run(&step, "ROLLBACK").await?;
+                Ok(None)
+            }
             Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
                 self.session.run(&step, "ROLLBACK").await?;
                 Ok(Some(source))
@@ -162,20 +244,70 @@ impl Loader {
         }
     }
 
-    async fn load_by(&mut self, way: Way, table: &TableTarget, plaintext: &[u8], obstacles: &Obstacles) -> Result<u64> {
+    async fn load_by(
+        &mut self,
+        way: Way,
+        loading: &Loading,
+        table: &TableTarget,
+        plaintext: &[u8],
+        obstacles: &Obstacles,
+    ) -> Result<u64> {
+        let routed = way.by_root.then(|| table.name.clone());
         let into = match way.by_root {
             true => self.root(&table.name).await?.unwrap_or_else(|| table.name.sql()),
             false => table.name.sql(),
         };
         let Some(search_path) = way.search_path.and_then(|place| obstacles.search_paths.get(place)) else {
-            return self.copy_rows(table, &into, plaintext).await;
+            return self.copy_as_unit(loading, routed, table, &into, plaintext, obstacles).await;
         };
         self.session.run("preparing to load", &format!("SET search_path = {search_path}")).await?;
-        let loaded = self.copy_rows(table, &into, plaintext).await;
+        let loaded = self.copy_as_unit(loading, routed, table, &into, plaintext, obstacles).await;
         if loaded.as_ref().err().is_none_or(PostgresError::is_a_refusal) {
             self.session.run("preparing to load", "SET search_path = ''").await?;
         }
         loaded
+    }
+
+    /// Loads rows together with their mark, if there are marks.
+    async fn copy_as_unit(
+        &mut self,
+        Loading { unit, place, end }: &Loading,
+        routed: Option<RelationName>,
+        table: &TableTarget,
+        into: &str,
+        plaintext: &[u8],
+        obstacles: &Obstacles,
+    ) -> Result<u64> {
+        if self.marks.is_none() {
+            return self.copy_rows(table, into, plaintext).await;
+        }
+        let step = format!("loading `{}`", table.name);
+        let loaded = Loaded { end: end.map(|end| end as u64), routed };
+        let note = (loaded.end.is_some() || loaded.routed.is_some()).then(|| write_note(&loaded)).transpose()?;
+        let mut begin = unit.begin(note.as_deref());
+        if end.is_some() {
+            begin = format!("{begin}; SELECT pg_catalog.pg_advisory_xact_lock_shared({})", lock_of_parts(*place));
+        }
+        let copied = match self.session.run(&step, &begin).await {
+            Ok(()) => self.copy_rows(table, into, plaintext).await,
+            Err(error) => Err(error),
+        };
+        let done = match copied {
+            Ok(rows) => self.session.run(&step, "COMMIT").await.map(|()| rows),
+            Err(error) => Err(error),
+        };
+        if matches!(done, Err(PostgresError::Query { .. } | PostgresError::DoneBefore { .. })) {
+            self.session.run(&step, "ROLLBACK").await?;
+        }
+        match done {
+            Err(PostgresError::DoneBefore { .. }) if end.is_none() => {
+                if let Some(note) = unit.note(&self.session).await? {
+                    obstacles.know(read_note(&note)?);
+                }
+                Ok(0)
+            }
+            done => done,
+        }
     }
 
     /// The topmost table of which this is a partition, as SQL.
@@ -197,14 +329,23 @@ impl Loader {
         self.copy_in(&format!("loading `{}`", table.name), &query, plaintext).await
     }
 
-    /// Loads one chunk of the large objects stream and returns its pages. Objects get the OIDs they had; chunks are loaded in
-    /// their order, because a chunk may end inside an object.
-    pub async fn load_large_objects(&mut self, plaintext: &[u8]) -> Result<u64> {
+    /// Loads the chunk of the large objects stream at this place of the chunk list, and returns its pages: none if an earlier attempt has loaded
+    /// them. Objects get the OIDs they had; chunks are loaded in their order, because a chunk may end inside an object.
+    pub async fn load_large_objects(&mut self, place: u64, plaintext: &[u8]) -> Result<u64> {
         const STEP: &str = "loading large objects";
-        self.session.run(STEP, "BEGIN").await?;
-        let loaded = self.store_pages(plaintext).await;
+        let begin = match &self.marks {
+            Some(_) => Unit::chunk(place).begin(None),
+            None => "BEGIN".to_owned(),
+        };
+        let loaded = match self.session.run(STEP, &begin).await {
+            Ok(()) => self.store_pages(plaintext).await,
+            Err(error) => Err(error),
+        };
         self.session.run(STEP, if loaded.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-        loaded
+        match loaded {
+            Err(PostgresError::DoneBefore { .. }) => Ok(0),
+            loaded => loaded,
+        }
     }
 
     /// Gives large objects that are loaded the owners, grants and comments of one chunk. Returns what
@@ -289,6 +430,11 @@ impl Loader {
     pub async fn close(self) {
         self.session.close().await;
     }
+}
+
+/// The key of the advisory lock that sessions share while they load a part of a chunk.
+fn lock_of_parts(place: u64) -> i64 {
+    fingerprint(&part_step(place))
 }
 
 /// An owner, a grant or a comment of a large object that the server refused.

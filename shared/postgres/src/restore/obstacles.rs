@@ -1,10 +1,14 @@
 //! What stands in the way of rows, and how it is gone around: checks, search paths, partitions that rows do not belong to any longer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::PostgresResult as Result;
+use crate::restore::done_marks::DoneMarks;
 use crate::restore::relaxed::{self, Kind, Relaxed};
+use crate::restore::unit::{Unit, read_note};
 use crate::session::Session;
 use crate::session::identifier::RelationName;
 
@@ -15,6 +19,21 @@ pub struct Obstacles {
     known: Mutex<Known>,
     /// One session at a time takes constraints off.
     off: tokio::sync::Mutex<TakenOff>,
+    marks: Option<Arc<DoneMarks>>,
+}
+
+/// The step that takes constraints off.
+const TAKEN_OFF: &str = "constraints taken off";
+
+/// The note of a chunk, or of a part of one.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Loaded {
+    /// The row that the part ends before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) end: Option<u64>,
+    /// The table, when its rows went through the root of its partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) routed: Option<RelationName>,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +62,27 @@ pub(super) struct Way {
 impl Obstacles {
     /// `search_paths` are those that the source knows, as SQL.
     pub fn new(search_paths: Vec<String>) -> Self {
-        Self { search_paths, known: Mutex::default(), off: tokio::sync::Mutex::default() }
+        Self { search_paths, known: Mutex::default(), off: tokio::sync::Mutex::default(), marks: None }
+    }
+
+    /// With what earlier attempts have met: the tables that they loaded through a root, and the constraints that they took off.
+    pub(super) fn continued(mut self, marks: Arc<DoneMarks>) -> Result<Self> {
+        for step in marks.steps().filter(|step| Unit::is_about_rows(step)) {
+            for note in marks.notes(step) {
+                self.know(read_note(note)?);
+            }
+        }
+        for note in marks.notes(TAKEN_OFF) {
+            self.off.get_mut().constraints.extend(read_note::<Vec<Relaxed>>(note)?);
+        }
+        self.marks = Some(marks);
+        Ok(self)
+    }
+
+    /// Learns from the note of a chunk or a part.
+    pub(super) fn know(&self, loaded: Loaded) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.routed.extend(loaded.routed);
     }
 
     /// Tables with rows that went through the root of their partitions: only all of its partitions together can be compared.
@@ -74,7 +113,11 @@ impl Obstacles {
     pub(super) async fn relax(&self, session: &Session, table: &RelationName, kind: Kind) -> Result<()> {
         let mut off = self.off.lock().await;
         if off.tables.insert((table.clone(), kind)) {
-            let constraints = relaxed::relax(session, table, kind).await?;
+            let unit = Unit::named(TAKEN_OFF, &format!("{kind:?} of {}", table.sql()));
+            if self.marks.as_ref().is_some_and(|marks| marks.has(&unit)) {
+                return Ok(());
+            }
+            let constraints = relaxed::relax(session, table, kind, self.marks.as_ref().map(|_| &unit)).await?;
             off.constraints.extend(constraints);
         }
         Ok(())

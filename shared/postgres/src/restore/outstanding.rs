@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::server_error::ServerError;
 use crate::restore::entry::Entry;
 
@@ -15,7 +17,7 @@ pub(super) struct Outstanding {
 }
 
 /// Why a statement was refused.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Refused {
     Server(ServerError),
     /// What `pg_restore` said.

@@ -6,24 +6,25 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::target::RestoreTarget;
 
 impl RestoreTarget {
-    /// Fails with [`PostgresError::NotEmpty`] unless there is nothing of a user's in it.
+    /// Fails with [`PostgresError::NotEmpty`] unless there is nothing of a user's in it. Marks of a
+    /// restore that has only begun do not count.
     pub async fn require_empty(&self) -> Result<()> {
         const SQL: &str = "
             SELECT what FROM (
                 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS what FROM pg_catalog.pg_class c
                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lifeboat_restore') AND n.nspname !~ '^pg_(toast_)?temp_'
                 UNION ALL
                 SELECT pg_catalog.format('%I.%I()', n.nspname, p.proname) FROM pg_catalog.pg_proc p
                 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'lifeboat_restore')
                 UNION ALL
                 SELECT pg_catalog.format('%I.%I', n.nspname, t.typname) FROM pg_catalog.pg_type t
                 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lifeboat_restore') AND n.nspname !~ '^pg_(toast_)?temp_'
                 UNION ALL
                 SELECT 'schema ' || pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_namespace n
-                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'public') AND n.nspname !~ '^pg_(toast_)?temp_'
+                WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'public', 'lifeboat_restore') AND n.nspname !~ '^pg_(toast_)?temp_'
                 UNION ALL
                 SELECT 'large object ' || m.oid FROM pg_catalog.pg_largeobject_metadata m
             ) AS contents LIMIT 1";

@@ -1,8 +1,11 @@
 //! Constraints that are taken off a table so that its rows can be loaded, and put back afterwards: CHECK and NOT NULL.
 
 use lifeboat_model::SetAside;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{PostgresError, PostgresResult as Result};
+use crate::restore::done_marks::DoneMarks;
+use crate::restore::unit::{Ran, Unit, read_note, write_note};
 use crate::session::Session;
 use crate::session::identifier::{RelationName, quote_identifier, quote_literal};
 
@@ -98,9 +101,9 @@ const NOT_NULLS_OF_DOMAINS: &str = domains!(
 );
 
 /// A constraint that was taken off, and how it comes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Relaxed {
-    kind: &'static str,
+    kind: String,
     /// As an inventory names it.
     object: String,
     drop: Option<String>,
@@ -113,7 +116,14 @@ pub(super) struct Relaxed {
 }
 
 /// Takes all constraints of a kind off a table and its columns' domains, in one transaction. Returns none where the role may not.
-pub(super) async fn relax(session: &Session, table: &RelationName, kind: Kind) -> Result<Vec<Relaxed>> {
+///
+/// They are the note of the unit, if there is one: a later attempt has to put them back.
+pub(super) async fn relax(
+    session: &Session,
+    table: &RelationName,
+    kind: Kind,
+    unit: Option<&Unit>,
+) -> Result<Vec<Relaxed>> {
     let name = table.sql();
     let mut relaxed = Vec::new();
     match kind {
@@ -134,22 +144,35 @@ pub(super) async fn relax(session: &Session, table: &RelationName, kind: Kind) -
     if statements.is_empty() {
         return Ok(Vec::new());
     }
-    // Sessions that load the table end their COPY first, however long it takes.
-    let all = format!("BEGIN; SET LOCAL lock_timeout = 0; {}; COMMIT", statements.join("; "));
+    let statements = statements.join("; ");
     let mut attempts = 1..=ATTEMPTS;
     loop {
-        let refused = match session.run(STEP, &all).await {
-            Ok(()) => return Ok(relaxed),
+        let done = match unit {
+            Some(unit) => unit.run(session, STEP, Some(&write_note(&relaxed)?), &statements).await,
+            None => run_as_one(session, &statements).await,
+        };
+        let refused = match done {
+            Ok(Ran::Before(Some(note))) => return read_note(&note),
+            Ok(Ran::Now | Ran::Before(None)) => return Ok(relaxed),
             Err(error) if error.is_a_refusal() => error,
             Err(error) => return Err(error),
         };
-        session.run(STEP, "ROLLBACK").await?;
         // A session that begins to load another partition can be in its way.
         let is_in_the_way = matches!(refused.sqlstate(), Some("40P01" | "55P03"));
         if !is_in_the_way || attempts.next().is_none() {
             return Ok(Vec::new());
         }
     }
+}
+
+/// Sessions that load the table end their COPY first, however long it takes.
+async fn run_as_one(session: &Session, statements: &str) -> Result<Ran> {
+    let all = format!("BEGIN; SET LOCAL lock_timeout = 0; {statements}; COMMIT");
+    let done = session.run(STEP, &all).await;
+    if done.as_ref().is_err_and(PostgresError::is_a_refusal) {
+        session.run(STEP, "ROLLBACK").await?;
+    }
+    done.map(|()| Ran::Now)
 }
 
 fn check_of_table(row: &tokio_postgres::Row) -> Relaxed {
@@ -170,7 +193,7 @@ fn check(owner: &str, on: &str, name: &str, definition: &str, comment: Option<St
     let add = format!("ALTER {owner} ADD CONSTRAINT {quoted} {definition}");
     let on_in_sql = owner.strip_prefix("TABLE ").unwrap_or(owner);
     Relaxed {
-        kind: "check constraint",
+        kind: "check constraint".to_owned(),
         object: format!("{name} on {on}"),
         drop: Some(format!("ALTER {owner} DROP CONSTRAINT IF EXISTS {quoted}")),
         not_valid: Some((format!("{add} NOT VALID"), format!("ALTER {owner} VALIDATE CONSTRAINT {quoted}"))),
@@ -197,7 +220,8 @@ fn not_null_of_domain(row: &tokio_postgres::Row) -> Relaxed {
 }
 
 fn not_null(object: String, drop: String, add: String) -> Relaxed {
-    Relaxed { kind: "not null", object, drop: Some(drop), add: Some(add), not_valid: None, comment: None, depth: 0 }
+    let kind = "not null".to_owned();
+    Relaxed { kind, object, drop: Some(drop), add: Some(add), not_valid: None, comment: None, depth: 0 }
 }
 
 /// Puts constraints back: whole if the rows hold, with one of the search paths if need be, else NOT VALID. Returns those that are not what they
@@ -206,22 +230,41 @@ pub(super) async fn reinstate(
     session: &Session,
     mut relaxed: Vec<Relaxed>,
     search_paths: &[String],
+    marks: Option<&DoneMarks>,
 ) -> Result<Vec<SetAside>> {
+    const STEP: &str = "putting constraints back";
     // A table that states a check itself must have it before the table above hands it down: they merge.
     relaxed.sort_by_key(|one| std::cmp::Reverse(one.depth));
     let mut weaker = Vec::new();
     for one in &relaxed {
         let Some(add) = &one.add else { continue };
+        let unit = Unit::named("constraint put back", add);
+        if let Some(note) = marks.and_then(|marks| marks.note(&unit)) {
+            weaker.extend(note.map(read_note::<SetAside>).transpose()?);
+            continue;
+        }
         let paths = std::iter::once("''").chain(search_paths.iter().map(String::as_str));
         let whole = paths.map(|path| (path, add, None));
         let not_valid = one.not_valid.iter().map(|(add, validate)| ("''", add, Some(validate)));
-        let mut refused = None;
+        let mut refused: Option<String> = None;
         for (path, add, validate) in whole.chain(not_valid) {
             let comment = one.comment.as_ref().map(|comment| format!("; {comment}")).unwrap_or_default();
-            match session.run("putting constraints back", &format!("SET search_path = {path}; {add}{comment}")).await {
-                Ok(()) => {
-                    let why: Option<String> = refused.take();
-                    weaker.extend(validate.map(|validate| one.came_back_not_valid(&why.unwrap_or_default(), validate)));
+            let sql = format!("SET search_path = {path}; {add}{comment}");
+            let is_weaker = validate.map(|sql| one.came_back_not_valid(refused.as_deref().unwrap_or_default(), sql));
+            let done = match marks {
+                Some(_) => {
+                    let note = is_weaker.as_ref().map(write_note).transpose()?;
+                    unit.run(session, STEP, note.as_deref(), &sql).await
+                }
+                None => session.run(STEP, &sql).await.map(|()| Ran::Now),
+            };
+            match done {
+                Ok(ran) => {
+                    weaker.extend(match ran {
+                        Ran::Now => is_weaker,
+                        Ran::Before(note) => note.as_deref().map(read_note).transpose()?,
+                    });
+                    refused = None;
                     break;
                 }
                 Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
@@ -232,7 +275,7 @@ pub(super) async fn reinstate(
         }
         weaker.extend(refused.map(|why| one.is_missing(&why)));
     }
-    session.run("putting constraints back", "SET search_path = ''").await?;
+    session.run(STEP, "SET search_path = ''").await?;
     Ok(weaker)
 }
 
@@ -243,7 +286,7 @@ impl Relaxed {
     }
 
     fn set_aside(&self, reason: String, what_to_do: String) -> SetAside {
-        let (kind, object, definition) = (self.kind.to_owned(), self.object.clone(), self.add.clone());
+        let (kind, object, definition) = (self.kind.clone(), self.object.clone(), self.add.clone());
         SetAside { kind, object, reason, what_to_do, definition }
     }
 

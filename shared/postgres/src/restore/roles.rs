@@ -7,6 +7,7 @@ use crate::restore::drill_roles::{MARK, create_marked, take_over};
 use crate::restore::refusal::Refusals;
 use crate::restore::statement::{assignment, is_word};
 use crate::restore::target::RestoreTarget;
+use crate::restore::unit::Unit;
 use crate::schema::archive;
 use crate::session::Session;
 use crate::session::identifier::{quote_identifier, quote_literal};
@@ -19,6 +20,9 @@ const TO_JOIN: &str = "
 
 /// Attributes of a role in the order of [`Role::attributes`]; INHERIT is what CREATE ROLE gives.
 const INHERIT: &str = "INHERIT";
+
+/// The step that creates roles.
+const ROLE: &str = "role";
 
 /// What became of the roles that a restored database needs.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +59,8 @@ impl RestoreTarget {
     /// A restoring role without superuser becomes a member of them, and they may create in schema `public`. PostgreSQL lets it
     /// give an object only to a role that could have created it there. In other schemas this remains a limit.
     /// [`take_back_create`](Self::take_back_create) ends that right.
+    ///
+    /// A restore that is continued knows the roles that it created before, and the memberships that the restoring role had at first.
     pub async fn restore_roles(&self, roles_sql: &str, is_kept: bool) -> Result<RestoredRoles> {
         const STEP: &str = "creating roles";
         const MISSING: &str = "
@@ -66,26 +72,34 @@ impl RestoreTarget {
         let wanted = archive::role_names(roles_sql);
         let session = self.connect().await?;
         // Before any is created: from version 16 on, that makes their creator a member.
-        let (member_of, mut joined) = (memberships(&session).await?, Vec::new());
-        let mut refusals = Refusals::default();
+        let member_of = self.once("memberships", memberships(&session)).await?;
+        let (mut joined, mut refusals) = (Vec::new(), Refusals::default());
         let mut created: Vec<String> =
-            session.rows(STEP, MISSING, &[&wanted]).await?.iter().map(|row| row.get(0)).collect();
-        for name in &created {
+            wanted.iter().filter(|name| self.has_created_role(name)).map(ToString::to_string).collect();
+        for row in session.rows(STEP, MISSING, &[&wanted]).await? {
+            let name: String = row.get(0);
             let create = match is_kept {
-                true => format!("CREATE ROLE {} NOLOGIN", quote_identifier(name)),
-                false => create_marked(name),
+                true => format!("CREATE ROLE {} NOLOGIN", quote_identifier(&name)),
+                false => create_marked(&name),
             };
-            match session.run(STEP, &create).await {
+            match self.run_for_role(&session, &name, &create).await {
                 // Another drill created it first.
                 Err(error) if error.sqlstate() == Some("42710") => {}
+                Err(PostgresError::Query { source, .. }) if !source.ends_a_restore() => {
+                    refusals.add(format!("role `{name}` could not be created, and owns and may nothing: {source}"));
+                    continue;
+                }
                 other => other?,
+            }
+            if !created.contains(&name) {
+                created.push(name);
             }
         }
         if is_kept {
             for row in session.rows(STEP, MARKED, &[&wanted, &MARK]).await? {
                 let name: String = row.get(0);
                 // From version 16 on, only a role with ADMIN on a role may comment on it. A drill by another role created this one.
-                match session.run(STEP, &take_over(&name)).await {
+                match self.run_for_role(&session, &name, &take_over(&name)).await {
                     Ok(()) => created.push(name),
                     Err(PostgresError::Query { source, .. }) => refusals.add(format!(
                         "role `{name}` was created by a drill, and the last drill on the server drops it if nothing needs it: its \
@@ -106,6 +120,21 @@ impl RestoreTarget {
         session.close().await;
         joined.retain(|role| !member_of.contains(role));
         Ok(RestoredRoles { created, refused: refusals.notes(), member_of, joined, kept: Vec::new() })
+    }
+
+    /// Runs what makes a role this restore's, together with its mark if there are marks.
+    async fn run_for_role(&self, session: &Session, name: &str, sql: &str) -> Result<()> {
+        const STEP: &str = "creating roles";
+        match self.marks() {
+            // It was dropped since.
+            Some(_) if self.has_created_role(name) => session.run(STEP, sql).await,
+            Some(_) => Unit::named(ROLE, name).run(session, STEP, None, sql).await.map(|_| ()),
+            None => session.run(STEP, sql).await,
+        }
+    }
+
+    fn has_created_role(&self, name: &str) -> bool {
+        self.marks().is_some_and(|marks| marks.has(&Unit::named(ROLE, name)))
     }
 
     /// Takes back the right to create in schema `public` that [`restore_roles`](Self::restore_roles) lent, from each role that the source

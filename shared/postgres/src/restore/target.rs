@@ -1,11 +1,15 @@
 //! A database to restore into.
 
+use std::sync::Arc;
+
 use lifeboat_model::SetAside;
 
 use crate::error::server_error::ServerError;
 use crate::error::{PostgresError, PostgresResult as Result};
+use crate::restore::done_marks::DoneMarks;
 use crate::restore::loader::Loader;
 use crate::restore::proof::Prover;
+use crate::restore::unit::{Ran, Unit};
 use crate::session::Session;
 use crate::session::identifier::RelationName;
 use crate::session::settings::ConnectionSettings;
@@ -18,12 +22,24 @@ const APPLICATION: &str = "lifeboat restore";
 #[derive(Debug, Clone)]
 pub struct RestoreTarget {
     settings: ConnectionSettings,
+    marks: Option<Arc<DoneMarks>>,
 }
 
 impl RestoreTarget {
     /// The database of these settings.
     pub fn new(settings: ConnectionSettings) -> Self {
-        Self { settings }
+        Self { settings, marks: None }
+    }
+
+    /// The same for a restore that can be killed and continued: each unit of its work is marked as done in the database.
+    #[must_use]
+    pub fn with_marks(self, marks: DoneMarks) -> Self {
+        Self { marks: Some(Arc::new(marks)), ..self }
+    }
+
+    /// The marks of a restore that can be continued.
+    pub fn marks(&self) -> Option<&Arc<DoneMarks>> {
+        self.marks.as_ref()
     }
 
     /// Its connection settings.
@@ -33,7 +49,7 @@ impl RestoreTarget {
 
     /// A session that loads rows and large objects. Several can load at once, large objects one at a time.
     pub async fn loader(&self) -> Result<Loader> {
-        Loader::connect(&self.settings, APPLICATION).await
+        Loader::connect(&self.settings, APPLICATION, self.marks.clone()).await
     }
 
     /// A session that reads back what was restored.
@@ -98,7 +114,7 @@ impl RestoreTarget {
         for row in session.rows("ordering materialized views", SQL, &[]).await? {
             let name = RelationName::new(row.get::<_, String>(0), row.get::<_, String>(1));
             if views.contains(&name) {
-                unfilled.extend(refresh(&session, &name, search_paths).await?);
+                unfilled.extend(refresh(&session, &name, search_paths, self.marks.as_deref()).await?);
             }
         }
         session.close().await;
@@ -110,14 +126,27 @@ impl RestoreTarget {
     }
 }
 
-async fn refresh(session: &Session, name: &RelationName, search_paths: &[String]) -> Result<Option<SetAside>> {
+async fn refresh(
+    session: &Session,
+    name: &RelationName,
+    search_paths: &[String],
+    marks: Option<&DoneMarks>,
+) -> Result<Option<SetAside>> {
     let step = format!("computing materialized view `{name}`");
     let refresh = format!("REFRESH MATERIALIZED VIEW {}", name.sql());
+    let unit = Unit::named("materialized view", &name.sql());
+    if marks.is_some_and(|marks| marks.has(&unit)) {
+        return Ok(None);
+    }
     let mut refused = None;
     for search_path in std::iter::once("''").chain(search_paths.iter().map(String::as_str)) {
         session.run(&step, &format!("SET search_path = {search_path}")).await?;
-        match session.run(&step, &refresh).await {
-            Ok(()) => {
+        let done = match marks {
+            Some(_) => unit.run(session, &step, None, &refresh).await,
+            None => session.run(&step, &refresh).await.map(|()| Ran::Now),
+        };
+        match done {
+            Ok(_) => {
                 refused = None;
                 break;
             }

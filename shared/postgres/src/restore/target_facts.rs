@@ -37,6 +37,8 @@ pub enum TargetContents {
     Absent,
     /// Nothing of a user's.
     Nothing,
+    /// An unfinished restore of this backup.
+    Unfinished(String),
     /// Something: this is one object of it.
     Something(String),
 }
@@ -47,8 +49,13 @@ impl RestoreTarget {
     /// # Errors
     /// What keeps a session from being opened: [`PostgresError::Unreachable`] and its kin.
     pub async fn facts(&self, roles_sql: &str, inventory: &Inventory) -> Result<TargetFacts> {
-        let contents = match self.require_empty().await {
-            Ok(()) => TargetContents::Nothing,
+        let contents = match self.unfinished_backup().await {
+            Ok(Some(backup_id)) => TargetContents::Unfinished(backup_id),
+            Ok(None) => match self.require_empty().await {
+                Ok(()) => TargetContents::Nothing,
+                Err(PostgresError::NotEmpty { example, .. }) => TargetContents::Something(example),
+                Err(error) => return Err(error),
+            },
             Err(PostgresError::NotEmpty { example, .. }) => TargetContents::Something(example),
             Err(error) if error.sqlstate() == Some(NO_SUCH_DATABASE) => TargetContents::Absent,
             Err(error) => return Err(error),

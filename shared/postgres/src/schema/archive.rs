@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::schema::tools::ClientTools;
 use crate::session::LOCK_TIMEOUT;
-use crate::session::identifier::RelationName;
+use crate::session::identifier::{MARKS_SCHEMA, RelationName};
 use crate::session::libpq_environment::LibpqEnvironment;
 use crate::session::settings::ConnectionSettings;
 
@@ -40,6 +40,7 @@ pub(crate) async fn dump_schema(
         "--compress=0".into(),
         "--quote-all-identifiers".into(),
         "--no-password".into(),
+        format!("--exclude-schema={MARKS_SCHEMA}").into(),
         format!("--lock-wait-timeout={}", LOCK_TIMEOUT.as_millis()).into(),
         format!("--snapshot={snapshot}").into(),
     ];

@@ -20,10 +20,10 @@ macro_rules! no_member {
     };
 }
 
-/// The schema `n` is neither PostgreSQL's nor temporary.
+/// The schema `n` is neither PostgreSQL's nor temporary, nor that of an unfinished restore's marks.
 macro_rules! user_schema {
     () => {
-        "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'"
+        "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lifeboat_restore') AND n.nspname !~ '^pg_(toast_)?temp_'"
     };
 }
 

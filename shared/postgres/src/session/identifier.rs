@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+/// The schema in which an unfinished restore keeps its marks. It is no user's: no backup, inventory or check of a database counts it.
+pub(crate) const MARKS_SCHEMA: &str = "lifeboat_restore";
+
 /// A relation by schema and name. `Display` is for people and quotes only where that is needed: `public.patient`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct RelationName {
     /// Its schema, unquoted.
     pub schema: String,

@@ -12,7 +12,7 @@ use crate::snapshot::copy_format::TypeCatalog;
 use crate::snapshot::relation::{Disposition, Relation};
 
 /// Relations outside PostgreSQL's own schemas, and those that a user created in them. Temporary relations belong to their
-/// sessions. `row_security_active` answers for this role with `row_security=off`. The privilege functions read the current
+/// sessions, and the marks of an unfinished restore to it. `row_security_active` answers for this role with `row_security=off`. The privilege functions read the current
 /// catalog, and give NULL for relations that were dropped since.
 const RELATIONS: &str = "
     SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relfilenode, c.relpersistence::text,
@@ -31,7 +31,7 @@ const RELATIONS: &str = "
     LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
       AND (n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') OR c.oid >= 16384)
-      AND n.nspname !~ '^pg_(toast_)?temp_'
+      AND n.nspname !~ '^pg_(toast_)?temp_' AND n.nspname <> 'lifeboat_restore'
     ORDER BY n.nspname, c.relname";
 
 /// Columns in order, with those that COPY leaves out marked.

@@ -144,7 +144,7 @@ async fn large_objects_keep_their_oids_and_bytes_whatever_their_size_and_whereve
     let scratch = fixture.scratch_server().create_database("lifeboat_lo", snapshot.source()).await.unwrap();
     let mut loader = scratch.target().loader().await.unwrap();
     for chunk in &chunks {
-        assert_eq!(loader.load_large_objects(chunk).await.unwrap(), 1);
+        assert_eq!(loader.load_large_objects(0, chunk).await.unwrap(), 1);
     }
     let restored = scratch.target().prover().await.unwrap().digest_large_objects(&hasher()).await.unwrap();
     assert_eq!((restored.rows, restored.digest), (pages, digest));

@@ -163,7 +163,7 @@ pub async fn restore_and_prove_where(fixture: &Fixture, pretend: impl Fn(&mut So
     }
     assert_eq!(target.set_sequences(&sequences.sql).await.unwrap(), []);
     for chunk in &page_chunks {
-        loader.load_large_objects(chunk).await.unwrap();
+        loader.load_large_objects(0, chunk).await.unwrap();
     }
     loader.close().await;
     definitions.restore_post_data(&HashSet::new(), &HashMap::new()).await.unwrap();

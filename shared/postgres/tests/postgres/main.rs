@@ -8,6 +8,7 @@ mod doctor;
 mod fidelity;
 mod fixture;
 mod locale;
+mod marks;
 mod parameters;
 mod planning;
 mod restore;

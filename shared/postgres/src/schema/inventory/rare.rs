@@ -61,7 +61,8 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
         ),
     ),
     (
-        // Columns and conditions exist from version 15 on. The rows of older servers lack these fields.
+        // Columns and conditions exist from version 15 on. The rows of older servers lack these fields. Names are compared, not looked up: a
+        // lookup may come before the other conditions, and a plain role may not look into `pg_toast`.
         ObjectKind::Publication,
         0,
         "SELECT pg_catalog.format('%I of %s', p.pubname, t.prrelid::pg_catalog.regclass), pg_catalog.concat_ws('; ',
@@ -69,7 +70,9 @@ pub(super) const QUERIES: [(ObjectKind, u32, &str); 20] = [
                    FROM pg_catalog.jsonb_array_elements_text(NULLIF(pg_catalog.to_jsonb(t) -> 'prattrs', 'null')) number
                    JOIN pg_catalog.pg_attribute a ON a.attrelid = t.prrelid AND a.attnum = number::int2),
                 'where ' || (SELECT pg_catalog.to_jsonb(s) ->> 'rowfilter' FROM pg_catalog.pg_publication_tables s
-                   WHERE s.pubname = p.pubname AND pg_catalog.format('%I.%I', s.schemaname, s.tablename)::pg_catalog.regclass = t.prrelid))
+                   WHERE s.pubname = p.pubname AND EXISTS (
+                       SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                       WHERE c.oid = t.prrelid AND n.nspname = s.schemaname AND c.relname = s.tablename)))
          FROM pg_catalog.pg_publication_rel t JOIN pg_catalog.pg_publication p ON p.oid = t.prpubid
          WHERE t.prrelid <> ALL ($1::oid[])",
     ),

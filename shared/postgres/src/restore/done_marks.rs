@@ -23,7 +23,7 @@ pub(super) struct Unfinished {
     pub(super) backup_id: String,
 }
 
-/// What is done of a restore into a database that is kept. Whoever has it is the only process that restores into the database: it holds a lock
+/// What is done of a restore into a database that is kept. The process that has it is the only one that restores into the database: it holds a lock
 /// there, in a session of its own, until it is dropped.
 ///
 /// All marks of earlier attempts are in memory: about 40 bytes for each chunk of rows. A database of 1 TB has 130,000 of them.

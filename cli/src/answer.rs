@@ -34,7 +34,7 @@ pub fn print<T: serde::Serialize>(json: bool, document: &T, text: impl FnOnce() 
 
 /// A text for a person beside the document, on standard error.
 pub fn tell(text: &str) {
-    eprintln!("{}", without_controls(text));
+    eprintln!("{}", without_controls(text).trim_end());
 }
 
 /// A name in a text may hold any character. A terminal must not obey it.

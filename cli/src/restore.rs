@@ -68,6 +68,10 @@ pub async fn execute(
         return Ok(exit(planned.obstacle().is_none()));
     }
     let must_ask = planned.obstacle().is_none() && approve.is_none() && !yes;
+    if must_ask && !std::io::stdin().is_terminal() {
+        let fault = "nobody can be asked for confirmation: add `--yes`, or `--approve` with the hash of the plan";
+        return Err(RuntimeError::Input(fault.to_owned()));
+    }
     if !json || must_ask {
         // Standard output is for the report.
         tell(&table::of_plan(&planned, &services.place(planned.site)));
@@ -88,10 +92,6 @@ pub async fn execute(
 /// Asks for the name of the database that is written.
 fn is_confirmed(planned: &PlannedRestore) -> Result<bool, RuntimeError> {
     let name = &planned.plan.to.database;
-    if !std::io::stdin().is_terminal() {
-        let fault = "nobody can be asked for confirmation: add `--yes`, or `--approve` with the hash of the plan";
-        return Err(RuntimeError::Input(fault.to_owned()));
-    }
     eprint!("Type the name of the database to restore into ({name}): ");
     let _ = std::io::stderr().flush();
     let mut typed = String::new();

@@ -236,16 +236,19 @@ async fn a_restore_is_planned_and_confirmed_and_never_written_over_anything() {
     let databases = "SELECT count(*) FROM pg_database WHERE datname = 'kept'";
     assert_eq!(scratch.psql("postgres", databases).unwrap(), "0");
 
-    let told = text(&stage, &["restore", "--to", &kept, "--site", "offsite", "--backup", &id, "--yes"]);
+    // The plan is on standard error, so that standard output is the report alone.
+    let restored = run(&stage, &["restore", "--to", &kept, "--site", "offsite", "--backup", &id, "--yes"]);
+    let (told, shown) = (restored.out, restored.err);
+    assert!(restored.status == 0 && shown.starts_with("plan       restore of clinic"), "{shown}");
     assert!(told.starts_with("whole: everything is back") && told.contains("have no passwords yet"), "{told}");
     let other = json(&stage, &["restore", "plan", "--to", &scratch.url("other")])["hash"].clone();
-    let wrong = ["restore", "--to", &scratch.url("kept_too"), "--approve", other.as_str().unwrap()];
+    let wrong = ["restore", "--to", &scratch.url("kept_too"), "--approve", other.as_str().unwrap(), "--json"];
     let said = complaint(&wrong, &run(&stage, &wrong));
     assert!(said.contains("the plan has changed"), "{said}");
     let planned = json(&stage, &["restore", "plan", "--to", &scratch.url("kept_too")]);
     let hash = planned["hash"].as_str().unwrap();
     let report = json(&stage, &["restore", "--to", &scratch.url("kept_too"), "--approve", hash]);
-    assert_eq!((&report["outcome"], &report["set_aside"]), (&"whole".into(), &serde_json::json!([])));
+    assert_eq!((&report["outcome"], &report["set_aside"]), (&"whole".into(), &serde_json::Value::Null));
     assert!(report["seconds"]["data"].is_number() && report["to"]["database"] == "kept_too", "{report}");
     for name in ["kept", "kept_too"] {
         assert_eq!(

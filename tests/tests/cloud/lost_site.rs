@@ -111,7 +111,7 @@ fn restore_with_a_bucket_alone(stage: &Stage, backup_id: &str) {
         (serde_json::from_slice::<Value>(&output.stdout).unwrap(), said)
     };
     let (listed, _) = run(&["backups", "--json"]);
-    assert!(listed.as_array().unwrap().iter().any(|backup| backup["manifest"]["backup_id"] == backup_id), "{listed}");
+    assert!(listed.as_array().unwrap().iter().any(|backup| backup["backup_id"] == backup_id), "{listed}");
     let (report, said) = run(&["restore", "--yes", "--json"]);
     assert_eq!((&report["outcome"], &report["rows"]), (&json!("whole"), &json!(25_000)), "{report}");
     assert!(said.contains("is not in the audit trail"), "{said}");

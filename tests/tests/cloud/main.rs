@@ -16,6 +16,7 @@ mod intruder_in_the_ledger;
 mod killed;
 mod killed_at_postgres;
 mod killed_readers;
+mod killed_restores;
 mod lost_site;
 mod once;
 mod process;

@@ -227,6 +227,14 @@ pub enum PostgresError {
         /// The backup that it holds a part of.
         backup_id: String,
     },
+    /// The database holds an unfinished restore whose marks this version or its client programs cannot go on with.
+    #[error("database `{database}` holds an unfinished restore of another version ({form})")]
+    UnfinishedByAnotherVersion {
+        /// The database.
+        database: String,
+        /// The form of its marks, and the client programs that it began with.
+        form: String,
+    },
     /// Another process restores into the database at this time.
     #[error("another restore is writing to database `{database}`")]
     RestoreUnderWay {

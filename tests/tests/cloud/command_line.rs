@@ -248,7 +248,7 @@ async fn a_restore_is_planned_and_confirmed_and_never_written_over_anything() {
     let planned = json(&stage, &["restore", "plan", "--to", &scratch.url("kept_too")]);
     let hash = planned["hash"].as_str().unwrap();
     let report = json(&stage, &["restore", "--to", &scratch.url("kept_too"), "--approve", hash]);
-    assert_eq!((&report["outcome"], &report["set_aside"]), (&"whole".into(), &serde_json::Value::Null));
+    assert_eq!((&report["outcome"], &report["set_aside"]), (&"whole".into(), &serde_json::json!([])));
     assert!(report["seconds"]["data"].is_number() && report["to"]["database"] == "kept_too", "{report}");
     for name in ["kept", "kept_too"] {
         assert_eq!(

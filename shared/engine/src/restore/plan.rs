@@ -34,6 +34,7 @@ pub async fn plan_restore(run: &Run, request: &RestoreRequest) -> Result<Planned
 /// Plans a restore, and keeps what its execution needs.
 pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepared, EngineError> {
     let tools = run.ports.tools().await?;
+    let request = &going_on(request).await;
     let Chosen { repository, site, order, manifest, elsewhere } = choose(run, request).await?;
     // The definitions open only with the key: a plan proves that it serves.
     let restore = Restore {
@@ -72,6 +73,17 @@ pub(crate) async fn prepare(run: &Run, request: &RestoreRequest) -> Result<Prepa
         estimate,
     };
     Ok(Prepared { planned, repository, order, manifest, tools })
+}
+
+/// The request, with the backup whose restore is unfinished in the target if it names none: a newer one may have been taken since.
+async fn going_on(request: &RestoreRequest) -> RestoreRequest {
+    let mut request = request.clone();
+    if request.backup.is_none() {
+        // What keeps the target from being looked at is reported when its facts are read.
+        let unfinished = RestoreTarget::new(request.to.clone()).unfinished_backup().await.ok().flatten();
+        request.backup = unfinished.and_then(|backup_id| backup_id.parse().ok());
+    }
+    request
 }
 
 /// The backup, and where it is read.

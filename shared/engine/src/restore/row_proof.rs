@@ -67,12 +67,14 @@ async fn read_back(restore: &Restore<'_>, target: &RestoreTarget) -> Result<Vec<
     let queue = Arc::new(Queue::new(tables.into_iter()));
     let mut sessions = Workers::new();
     for _ in 0..restore.run.ports.sessions() {
-        let mut prover = target.prover().await?;
+        let (mut prover, target) = (target.prover().await?, target.clone());
         let (queue, hasher, progress) = (Arc::clone(&queue), hasher.clone(), Arc::clone(&restore.run.progress));
         sessions.spawn(async move {
             let mut read = Vec::new();
             while let Some((table, expected)) = queue.take() {
-                let actual = match prover.digest_table(&table, &hasher).await {
+                // A large database is read back in several attempts, too.
+                let step = format!("proof of {}", table.name);
+                let actual = match target.once(&step, prover.digest_table(&table, &hasher)).await {
                     Ok(totals) => Ok(totals),
                     Err(error) if error.is_a_refusal() => Err(lifeboat_model::story(&error)),
                     Err(error) => return Err(error.into()),

@@ -86,6 +86,7 @@ impl PostgresError {
             Self::ExtensionsMissing { .. }
             | Self::RowSecurityForced { .. }
             | Self::UnfinishedRestore { .. }
+            | Self::UnfinishedByAnotherVersion { .. }
             | Self::RestoreUnderWay { .. }
             | Self::DoneBefore { .. }
             | Self::NotEmpty { .. } => self.hint_about_restoring(),
@@ -124,6 +125,10 @@ impl PostgresError {
             }
             Self::UnfinishedRestore { database, backup_id } => format!(
                 "restore backup `{backup_id}` again to finish it, or drop database `{database}` and create it anew"
+            )
+            .into(),
+            Self::UnfinishedByAnotherVersion { database, .. } => format!(
+                "go on with that version and those client programs, or drop database `{database}` and restore again"
             )
             .into(),
             Self::RestoreUnderWay { database } => {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{PostgresError, PostgresResult as Result};
-use crate::restore::unit::{Unit, read_note, write_note};
+use crate::restore::unit::{PART, Unit, read_note, write_note};
 use crate::session::Session;
 use crate::session::identifier::MARKS_SCHEMA;
 
@@ -21,12 +21,15 @@ const RESULT: &str = "result";
 pub(super) struct Unfinished {
     pub(super) run_id: String,
     pub(super) backup_id: String,
+    /// The form of the marks, and what reads the archive.
+    pub(super) form: String,
 }
 
 /// What is done of a restore into a database that is kept. The process that has it is the only one that restores into the database: it holds a lock
 /// there, in a session of its own, until it is dropped.
 ///
-/// All marks of earlier attempts are in memory: about 40 bytes for each chunk of rows. A database of 1 TB has 130,000 of them.
+/// The marks of earlier attempts are in memory, without those of parts of chunks: about 40 bytes for each chunk of rows. A database of 1 TB has
+/// 130,000 of them.
 #[derive(Debug)]
 pub struct DoneMarks {
     session: Session,
@@ -76,25 +79,32 @@ impl DoneMarks {
     }
 
     /// Creates the marks of a restore that begins, in one transaction. The database must be empty.
-    pub(super) async fn create(session: Session, run_id: &str, backup_id: &BackupId) -> Result<Self> {
+    pub(super) async fn create(session: Session, run_id: &str, backup_id: &BackupId, form: &str) -> Result<Self> {
         let sql = format!(
             "BEGIN; CREATE SCHEMA {MARKS_SCHEMA};
-             CREATE TABLE {MARKS_SCHEMA}.restore (run_id text NOT NULL, backup_id text NOT NULL,
+             CREATE TABLE {MARKS_SCHEMA}.restore (run_id text NOT NULL, backup_id text NOT NULL, form text NOT NULL,
                  begun timestamptz NOT NULL DEFAULT pg_catalog.now());
              CREATE TABLE {MARKS_SCHEMA}.done (step text NOT NULL, item int8 NOT NULL, note text, PRIMARY KEY (step, item))"
         );
-        let named = format!("INSERT INTO {MARKS_SCHEMA}.restore (run_id, backup_id) VALUES ($1, $2)");
+        let named = format!("INSERT INTO {MARKS_SCHEMA}.restore (run_id, backup_id, form) VALUES ($1, $2, $3)");
         session.run(STEP, &sql).await?;
-        session.rows(STEP, &named, &[&run_id, &backup_id.to_string()]).await?;
+        session.rows(STEP, &named, &[&run_id, &backup_id.to_string(), &form]).await?;
         session.run(STEP, "COMMIT").await?;
         Ok(Self { session, run_id: run_id.to_owned(), known: HashMap::new() })
     }
 
     /// Reads the marks that earlier attempts left.
     pub(super) async fn read(session: Session, unfinished: Unfinished) -> Result<Self> {
-        let sql = format!("SELECT step, item, note FROM {MARKS_SCHEMA}.done");
+        // There can be many parts of chunks. Whoever needs them reads those of one chunk; here, only the tables count that they were routed to.
+        let sql = format!(
+            "SELECT step, item, note FROM {MARKS_SCHEMA}.done WHERE NOT pg_catalog.starts_with(step, $1)
+             UNION ALL
+             SELECT $1::text, pg_catalog.row_number() OVER (), note FROM (
+                 SELECT DISTINCT '{{\"routed\":' || (note::json -> 'routed')::text || '}}' AS note FROM {MARKS_SCHEMA}.done
+                 WHERE pg_catalog.starts_with(step, $1) AND note::json -> 'routed' IS NOT NULL) AS parts"
+        );
         let mut known: HashMap<String, HashMap<i64, Option<Box<str>>>> = HashMap::new();
-        for row in session.rows(STEP, &sql, &[]).await? {
+        for row in session.rows(STEP, &sql, &[&PART]).await? {
             let note = row.get::<_, Option<&str>>(2).map(Into::into);
             match known.get_mut(row.get::<_, &str>(0)) {
                 Some(items) => {

@@ -6,7 +6,7 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::drill_roles::{MARK, create_marked, take_over};
 use crate::restore::refusal::Refusals;
 use crate::restore::statement::{assignment, is_word};
-use crate::restore::target::RestoreTarget;
+use crate::restore::target::{APPLICATION, RestoreTarget};
 use crate::restore::unit::Unit;
 use crate::schema::archive;
 use crate::session::Session;
@@ -178,7 +178,24 @@ impl RestoreTarget {
     /// superuser can end that.
     pub async fn leave_roles(&self, roles: &RestoredRoles) -> Result<Vec<String>> {
         const STEP: &str = "taking back rights";
+        /// Another restore or drill of this role on the server may need the same memberships.
+        const OTHERS: &str = "
+            SELECT a.datname::text FROM pg_catalog.pg_stat_activity a
+            WHERE a.usename = CURRENT_USER AND a.application_name = $1 AND a.datname <> pg_catalog.current_database() LIMIT 1";
         let session = self.connect().await?;
+        if let Some(other) = session.rows(STEP, OTHERS, &[&APPLICATION]).await?.first() {
+            let (me, other): (&str, String) = (self.settings().user(), other.get(0));
+            let still = |role: &&String| !roles.kept.contains(role);
+            let note = |role: &String| {
+                format!(
+                    "role `{me}` is still a member of `{role}`, because a restore into `{other}` may need it: when that has ended, \
+                     `REVOKE \"{role}\" FROM \"{me}\"`"
+                )
+            };
+            let notes = roles.joined.iter().filter(still).map(note).collect();
+            session.close().await;
+            return Ok(notes);
+        }
         for role in roles.joined.iter().filter(|role| !roles.kept.contains(role)) {
             // What stays is named below.
             let _ = session.run(STEP, &format!("REVOKE {} FROM CURRENT_USER", quote_identifier(role))).await;

@@ -14,7 +14,8 @@ use crate::session::Session;
 use crate::session::identifier::RelationName;
 use crate::session::settings::ConnectionSettings;
 
-const APPLICATION: &str = "lifeboat restore";
+/// What the sessions of restores and drills call themselves.
+pub(super) const APPLICATION: &str = "lifeboat restore";
 
 /// A database that receives a backup. The order: [what the rows need](crate::ArchiveRestore::restore_pre_data), rows, sequences, large objects,
 /// [what proves the rows](crate::ArchiveRestore::restore_post_data), materialized views, [what comes last](crate::ArchiveRestore::restore_last), the

@@ -12,10 +12,14 @@ use crate::error::{PostgresError, PostgresResult as Result};
 use crate::restore::done_marks::{DoneMarks, Unfinished};
 use crate::restore::obstacles::Obstacles;
 use crate::restore::target::RestoreTarget;
+use crate::schema::tools::ClientTools;
 use crate::session::Session;
 use crate::session::identifier::MARKS_SCHEMA;
 
 const STEP: &str = "looking for an unfinished restore";
+
+/// The form of the marks. Another one is needed when units or notes change.
+const FORM: &str = "marks 1";
 
 /// The pause between two looks at the lock of another restore.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -27,24 +31,36 @@ impl DoneMarks {
 
 impl RestoreTarget {
     /// Begins the restore of a backup into an empty database, or continues the one that is unfinished there. The marks have the id of the run that
-    /// began.
+    /// began. `tools` are the client programs that read the archive: programs of another version may cut it into other statements.
     ///
     /// # Errors
-    /// [`PostgresError::NotEmpty`]; [`PostgresError::UnfinishedRestore`] when it is one of another backup; [`PostgresError::RestoreUnderWay`]
+    /// [`PostgresError::NotEmpty`]; [`PostgresError::UnfinishedRestore`] when it is one of another backup;
+    /// [`PostgresError::UnfinishedByAnotherVersion`]; [`PostgresError::RestoreUnderWay`]
     /// when another process is at it after `patience`.
-    pub async fn begin_marks(&self, run_id: &str, backup_id: &BackupId, patience: Duration) -> Result<DoneMarks> {
+    pub async fn begin_marks(
+        &self,
+        run_id: &str,
+        backup_id: &BackupId,
+        tools: &ClientTools,
+        patience: Duration,
+    ) -> Result<DoneMarks> {
+        let form = format!("{FORM}, pg_restore {}", tools.major());
         let session = self.connect().await?;
         self.lock_out_others(&session, patience).await?;
         match self.unfinished(&session).await? {
             None => {
                 self.require_empty().await?;
-                DoneMarks::create(session, run_id, backup_id).await
+                DoneMarks::create(session, run_id, backup_id, &form).await
             }
-            Some(unfinished) if unfinished.backup_id == backup_id.to_string() => {
-                DoneMarks::read(session, unfinished).await
+            Some(unfinished) if unfinished.backup_id != backup_id.to_string() => {
+                Err(PostgresError::UnfinishedRestore {
+                    database: self.settings().database().to_owned(),
+                    backup_id: unfinished.backup_id,
+                })
             }
-            Some(Unfinished { backup_id, .. }) => {
-                Err(PostgresError::UnfinishedRestore { database: self.settings().database().to_owned(), backup_id })
+            Some(unfinished) if unfinished.form == form => DoneMarks::read(session, unfinished).await,
+            Some(Unfinished { form, .. }) => {
+                Err(PostgresError::UnfinishedByAnotherVersion { database: self.settings().database().to_owned(), form })
             }
         }
     }
@@ -53,7 +69,7 @@ impl RestoreTarget {
     ///
     /// # Errors
     /// [`PostgresError::NotEmpty`] when somebody else has a schema of the marks' name.
-    pub(super) async fn unfinished_backup(&self) -> Result<Option<String>> {
+    pub async fn unfinished_backup(&self) -> Result<Option<String>> {
         let session = self.connect().await?;
         let unfinished = self.unfinished(&session).await;
         session.close().await;
@@ -119,11 +135,11 @@ impl RestoreTarget {
         let found = session.rows(STEP, SQL, &[&MARKS_SCHEMA]).await?;
         let Some(row) = found.first() else { return Ok(None) };
         let names = match row.get(0) {
-            true => session.rows(STEP, "SELECT run_id, backup_id FROM lifeboat_restore.restore", &[]).await?,
+            true => session.rows(STEP, "SELECT run_id, backup_id, form FROM lifeboat_restore.restore", &[]).await?,
             false => Vec::new(),
         };
         match names.first() {
-            Some(row) => Ok(Some(Unfinished { run_id: row.get(0), backup_id: row.get(1) })),
+            Some(row) => Ok(Some(Unfinished { run_id: row.get(0), backup_id: row.get(1), form: row.get(2) })),
             None => Err(PostgresError::NotEmpty {
                 database: self.settings().database().to_owned(),
                 example: format!("schema {MARKS_SCHEMA}"),

@@ -11,7 +11,8 @@ use crate::session::Session;
 use crate::session::identifier::{MARKS_SCHEMA, quote_literal};
 
 const CHUNK: &str = "chunk";
-const PART: &str = "part of chunk ";
+/// The beginning of the steps whose units are parts of chunks.
+pub(super) const PART: &str = "part of chunk ";
 
 /// A unit of work, as its mark names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

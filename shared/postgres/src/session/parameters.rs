@@ -14,8 +14,9 @@ pub(super) const FIRST: &str = "SET statement_timeout = 0";
 /// it. `docs/format/copy-chunks.md` gives the reason for those that a reader of the rows has to know.
 ///
 /// `row_security=off` turns rows hidden by a policy into an error. Tables are read by ranges of blocks (`enable_tidscan`), and their checks are
-/// not evaluated for it (`constraint_exclusion`). The keepalives are those of the client's side.
-const OURS: [(&str, &str); 18] = [
+/// not evaluated for it (`constraint_exclusion`). The keepalives are those of the client's side. A server builds an index to its end although a restore is
+/// killed, unless it looks for its client meanwhile (`client_connection_check_interval`).
+const OURS: [(&str, &str); 19] = [
     ("row_security", "off"),
     ("search_path", ""),
     ("IntervalStyle", "postgres"),
@@ -30,6 +31,7 @@ const OURS: [(&str, &str); 18] = [
     ("constraint_exclusion", "off"),
     ("enable_tidscan", "on"),
     ("jit", "off"),
+    ("client_connection_check_interval", "0"),
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "3"),

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use crate::error::{PostgresError, PostgresResult as Result};
 use crate::session::Session;
-use crate::session::identifier::RelationName;
+use crate::session::identifier::{MARKS_SCHEMA, RelationName};
 use crate::snapshot::copy_format::TypeCatalog;
 use crate::snapshot::relation::{Disposition, Relation};
 
@@ -31,7 +31,7 @@ const RELATIONS: &str = "
     LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
       AND (n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') OR c.oid >= 16384)
-      AND n.nspname !~ '^pg_(toast_)?temp_' AND n.nspname <> 'lifeboat_restore'
+      AND n.nspname !~ '^pg_(toast_)?temp_'
     ORDER BY n.nspname, c.relname";
 
 /// Columns in order, with those that COPY leaves out marked.
@@ -162,6 +162,9 @@ fn relation(row: &Row, user: &str) -> Result<Relation> {
         }
         _ if matches!(schema.as_str(), "pg_catalog" | "information_schema" | "pg_toast") => {
             Disposition::LeftOut { rule: format!("in schema `{schema}`, which `pg_dump` leaves out") }
+        }
+        _ if schema == MARKS_SCHEMA => {
+            Disposition::LeftOut { rule: format!("in schema `{schema}`, which has the marks of an unfinished restore") }
         }
         _ => access.disposition(kind, row.get(6), user),
     };

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use futures_util::Stream;
 use lifeboat_model::{CopyFormat, RowDigest, RowHasher};
+use serde::{Deserialize, Serialize};
 use tokio_postgres::CopyOutStream;
 
 use crate::error::{PostgresError, PostgresResult as Result};
@@ -16,7 +17,7 @@ use crate::session::partial_chunk::{BINARY_HEADER, BINARY_TRAILER, ChunkRows, Co
 const TOTALS_BYTES: usize = 256 * 1024;
 
 /// The sums over all rows of a stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowTotals {
     /// Rows.
     pub rows: u64,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use lifeboat_model::{BackupId, Response};
-use lifeboat_postgres::{DoneMarks, PostgresError, RestoreTarget};
+use lifeboat_postgres::{ClientTools, DoneMarks, PostgresError, RestoreTarget};
 
 use crate::fixture::Fixture;
 
@@ -17,7 +17,7 @@ fn backup(last: u32) -> BackupId {
 
 async fn begin(target: &RestoreTarget, run_id: &str, last: u32) -> Result<DoneMarks, PostgresError> {
     // A session that was dropped a moment ago may hold its lock still.
-    target.begin_marks(run_id, &backup(last), Duration::from_secs(5)).await
+    target.begin_marks(run_id, &backup(last), &tools().await, Duration::from_secs(5)).await
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn of_two_restores_into_one_database_the_second_is_refused_and_may_try_aga
     let fixture = Fixture::new("");
     let target = RestoreTarget::new(fixture.settings());
     let first = begin(&target, "run-one", 1).await.unwrap();
-    let error = target.begin_marks("run-two", &backup(1), SOON).await.unwrap_err();
+    let error = target.begin_marks("run-two", &backup(1), &tools().await, SOON).await.unwrap_err();
     assert!(
         matches!(&error, PostgresError::RestoreUnderWay { database } if *database == fixture.database),
         "{error:?}"
@@ -155,4 +155,8 @@ async fn an_index_that_a_server_still_builds_for_a_dead_client_is_waited_for_and
     let built = "SELECT (SELECT last_value FROM calls), (SELECT count(*) FROM t), (SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid)";
     assert_eq!(fixture.server.psql(&name, built).unwrap(), "50|50|2");
     fixture.server.psql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")).unwrap();
+}
+
+async fn tools() -> ClientTools {
+    ClientTools::find(None).await.unwrap()
 }

@@ -35,7 +35,7 @@ pub struct DrillReport {
     /// The differences.
     pub findings: Vec<Finding>,
     /// What the server refused as it was. Each is among the findings or the notes, too.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
     /// Permitted differences, one sentence each: the locale of the scratch database, for example.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -34,7 +34,7 @@ async fn alerts_without_a_subscriber_are_an_incident_at_the_second_look_until_so
     assert_eq!(look(&bench, &policy, &[Severity::Info]).await, (None, None), "no rule has this severity");
     let (what, state) = look(&bench, &policy, &[Severity::Critical, Severity::Warning]).await;
     let expected = "no confirmed subscription receives alerts of severity critical, warning: `backup-failed`, `backup-overdue`, \
-                    `verification-finding`, `drill-failed` and 11 more";
+                    `verification-finding`, `drill-failed` and 12 more";
     assert_eq!(what.as_deref(), Some(expected));
     assert_ne!(state, Some(IncidentState::Open), "a new stack waits for its subscribers");
     let (_, state) = look(&bench, &policy, &[Severity::Critical]).await;

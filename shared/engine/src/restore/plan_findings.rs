@@ -68,7 +68,7 @@ fn obstacles(request: &RestoreRequest, looked: &Looked<'_>) -> Vec<PlanFinding> 
         found(
             format!("`pg_restore` is of major version {}, and the backup of a server of {source}", tools.major()),
             format!(
-                "install the client programs of PostgreSQL {source} or newer (Debian: `apt install postgresql-common`, `/usr/share/postgresql-common/pgdg/apt.postgresql.org.sh`, `apt install postgresql-client-{source}`), or name their \
+                "install the client programs of PostgreSQL {source} or newer (docs/restoring.md says how on Debian), or name their \
                  folder in `LIFEBOAT_PG_BIN`"
             ),
         );

@@ -52,9 +52,8 @@ pub async fn restore(run: &Run, request: &RestoreRequest, approved: PlanHash) ->
     let Prepared { planned, order, .. } = &prepared;
     let ending = RestoreEnding { planned, detours: detours(order, planned.site), result: &result };
     let announced = announce(run, &ending).await;
-    let report = result.and_then(|report| announced.map(|()| report))?;
-    let left = run.deadline.bound(Box::pin(finish(&target))).await?;
-    left.into_iter().for_each(|left| tracing::warn!("{left}"));
+    let mut report = result.and_then(|report| announced.map(|()| report))?;
+    report.proved.notes.extend(run.deadline.bound(Box::pin(finish(&target))).await?);
     Ok(report)
 }
 
